@@ -1,0 +1,130 @@
+"""What the planner and the governor return: decisions with reasons, effects and alternatives.
+
+Pure values; `control/act.py` carries them out, `control/recorder.py` keeps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wattshift.core.reasons import Reason
+
+
+class Action(StrEnum):
+    """What is done to one workload."""
+
+    SCALE_TO = "ScaleTo"
+    PAUSE = "Pause"
+    RESUME = "Resume"
+    MIGRATE = "Migrate"
+    SHIFT_TRAFFIC = "ShiftTraffic"
+    RESTORE = "Restore"
+    HOLD = "Hold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Absolute replicas of one placement."""
+
+    placement_name: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """Expected difference against leaving things as they are; unknown parts are None."""
+
+    facility_watts: int | None = None
+    money_per_hour: float | None = None
+    """Reporting currency; negative = saves."""
+    grams_per_hour: float | None = None
+    latency_note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """What was considered and not done, and why."""
+
+    targets: tuple[Target, ...]
+    score: float | None
+    """Reporting currency per hour, lower is better; None = infeasible."""
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One action for one workload, with all that explains it."""
+
+    workload_key: str
+    action: Action
+    targets: tuple[Target, ...]
+    """Absolute replicas of every placement after the action."""
+    reason: Reason
+    message: str
+    source_name: str = ""
+    """Migrate: the placement that gives."""
+    destination_name: str = ""
+    urgent: bool = False
+    """Governor: pre-empts, bypasses dwell; emergencies bypass every timer."""
+    effect: Effect = Effect()
+    alternatives: tuple[Alternative, ...] = ()
+    valid_until: float = 0.0
+
+    def replicas_of(self, placement_name: str) -> int | None:
+        """Replicas this decision wants of a placement."""
+        for target in self.targets:
+            if target.placement_name == placement_name:
+                return target.replicas
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteOutlook:
+    """Power of one site as the decision saw it."""
+
+    site_name: str
+    connection_name: str
+    measured_watts: int | None
+    estimated_watts: int | None
+    """Facility watts of what is desired, by the power model."""
+    upper_watts: int | None
+    lower_watts: int | None
+    binding: str
+    """Which limit binds: `feed`, `contract`, `event NAME`, `cooling`, `ramp`, ``."""
+    shadow_price_per_kilowatt_hour: float | None
+    """Reporting currency: all-in marginal price the planner used."""
+    suspect: bool = False
+    """Model and meter disagree by more than 10 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Result of one planning step: one decision per workload."""
+
+    id: str
+    """First 12 hex digits of the hash over snapshot and decisions."""
+    grid_time: float
+    valid_until: float
+    decisions: tuple[Decision, ...]
+    sites: tuple[SiteOutlook, ...]
+    objective_per_hour: float | None = None
+    bound_per_hour: float | None = None
+    next_wake_time: float | None = None
+    """Band change, event or deadline that should wake the planner."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governance:
+    """Result of one governor tick."""
+
+    grid_time: float
+    decisions: tuple[Decision, ...]
+    """Only workloads that must change now."""
+    sites: tuple[SiteOutlook, ...]
+    vetoes: tuple[tuple[str, Reason, str], ...] = ()
+    """(workload, reason, message): savings frozen there."""
+    within_objective: tuple[tuple[str, str, Reason | None, str], ...] = ()
+    """(workload, True|False|Unknown, reason, message) for the condition WithinObjective."""

@@ -1,0 +1,38 @@
+"""Power and capacity of one replica on one kind of accelerator: data, never code.
+
+Loaded by `adapters/power/` from packaged YAML and labelled ConfigMaps; used by `core/power.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerProfile:
+    """One (model, arguments, device) with its measured or published terms.
+
+    `P = loaded_idle + duty x (floor - loaded_idle) + a x output tok/s + b x uncached prompt tok/s`
+    per replica in watts; `None` watts means that nobody has published them: refuse to plan.
+    """
+
+    name: str
+    resource_name: str
+    """Extended resource, such as `nvidia.com/gpu` or `huawei.com/Ascend910`."""
+    devices_per_replica: int
+    loaded_idle_watts: int | None
+    floor_watts: int | None
+    """Active floor: decoding with one sequence."""
+    watts_per_output_token_per_second: float | None
+    watts_per_prompt_token_per_second: float | None
+    busy_watts: int | None
+    """At `max_concurrency_at_objective`; the planner's figure for a full replica."""
+    output_tokens_per_second_at_objective: float | None
+    max_concurrency_at_objective: int
+    cold_start_seconds: int
+    source: str
+
+    @property
+    def has_power(self) -> bool:
+        """Whether watts are known, so that the planner may count on them."""
+        return None not in (self.loaded_idle_watts, self.floor_watts, self.busy_watts)
