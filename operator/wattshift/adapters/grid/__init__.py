@@ -1,0 +1,1 @@
+"""Signal sources for prices, carbon, supply and site power: one file each."""

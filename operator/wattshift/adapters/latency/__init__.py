@@ -1,0 +1,1 @@
+"""Engine metrics: what the inference engines of a placement report, direct or by Prometheus."""
