@@ -1,0 +1,1 @@
+"""The glue: what reads the world, asks the core, and acts."""
