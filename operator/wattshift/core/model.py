@@ -260,11 +260,13 @@ class MoveIntent:
     id: str
     source_name: str
     destination_name: str
+    source_before: int
+    destination_before: int
     source_replicas: int
     destination_replicas: int
     started_time: float
     deadline_wall_seconds: float
-    """Wall seconds left until the present step must be done."""
+    """Wall seconds left until the hand-over must be done; negative = passed."""
     reason: str
     aborting: bool = False
 

@@ -1,0 +1,134 @@
+"""Flight recorder: the last N (snapshot, plan, outcome), so that any decision can be replayed.
+
+One JSON document a step, in memory and, if a directory is given, on disk as `step-<time>-<id>.json`.
+`wattshift replay FILE` runs the same core on it. It holds no secret: the snapshot has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from wattshift.core.decision import Governance, Plan
+from wattshift.core.model import Snapshot
+
+FORMAT_VERSION = 1
+_SNAPSHOT = TypeAdapter(Snapshot)
+_PLAN = TypeAdapter(Plan)
+_GOVERNANCE = TypeAdapter(Governance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one decision: done, refused or failed, in words."""
+
+    workload_key: str
+    action: str
+    reason: str
+    result: str
+    """`Done`, `Refused`, `Failed`, `NotActed`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One recorded step; `plan` or `governance` is set, by the loop that ran."""
+
+    snapshot: Snapshot
+    plan: Plan | None = None
+    governance: Governance | None = None
+    outcomes: tuple[Outcome, ...] = ()
+
+
+_STEP = TypeAdapter(Step)
+
+
+def dump_snapshot(snapshot: Snapshot) -> bytes:
+    """JSON of a snapshot; equal snapshots give equal bytes."""
+    return _SNAPSHOT.dump_json(snapshot)
+
+
+def load_snapshot(document: bytes | str) -> Snapshot:
+    """Snapshot from JSON.
+
+    Raises:
+        pydantic.ValidationError: the document is not a snapshot of this version.
+    """
+    return _SNAPSHOT.validate_json(document)
+
+
+def snapshot_hash(snapshot: Snapshot) -> str:
+    """SHA-256 over the JSON form."""
+    return hashlib.sha256(dump_snapshot(snapshot)).hexdigest()
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Plan as JSON-ready mapping, for the API and the CLI."""
+    document: dict[str, Any] = _PLAN.dump_python(plan, mode="json")
+    return document
+
+
+def governance_document(governance: Governance) -> dict[str, Any]:
+    """Governance as JSON-ready mapping."""
+    document: dict[str, Any] = _GOVERNANCE.dump_python(governance, mode="json")
+    return document
+
+
+def load_step(document: bytes | str) -> Step:
+    """A recorded step from its file.
+
+    Raises:
+        ValueError: not a recording, or one of another format version.
+    """
+    raw = json.loads(document)
+    if not isinstance(raw, dict) or raw.get("formatVersion") != FORMAT_VERSION:
+        found = raw.get("formatVersion") if isinstance(raw, dict) else None
+        raise ValueError(f"not a recording of format {FORMAT_VERSION} (found {found})")
+    return _STEP.validate_python(raw["step"], strict=False)
+
+
+def dump_step(step: Step) -> bytes:
+    """JSON document of a step."""
+    body = _STEP.dump_json(step)
+    return b'{"formatVersion":%d,"step":%s}' % (FORMAT_VERSION, body)
+
+
+class Recorder:
+    """Ring of the last steps; governor ticks that decide nothing are not kept."""
+
+    def __init__(self, *, capacity: int = 200, directory: Path | None = None) -> None:
+        self._steps: deque[Step] = deque(maxlen=capacity)
+        self._directory = directory
+        self._files: deque[Path] = deque()
+        self._capacity = capacity
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._files.extend(sorted(directory.glob("step-*.json")))
+
+    def record(self, step: Step) -> None:
+        """Keep a step; the oldest goes when the ring is full."""
+        self._steps.append(step)
+        if self._directory is None:
+            return
+        kind = "plan" if step.plan is not None else "govern"
+        identity = step.plan.id if step.plan is not None else f"{len(step.outcomes):03d}"
+        name = f"step-{int(step.snapshot.grid_time * 1000):016d}-{kind}-{identity}.json"
+        path = self._directory / name
+        path.write_bytes(dump_step(step))
+        self._files.append(path)
+        while len(self._files) > self._capacity:
+            self._files.popleft().unlink(missing_ok=True)
+
+    def last_plan(self) -> Step | None:
+        """The newest step of the planner."""
+        return next((step for step in reversed(self._steps) if step.plan is not None), None)
+
+    def steps(self) -> tuple[Step, ...]:
+        """All kept steps, oldest first."""
+        return tuple(self._steps)
