@@ -1,0 +1,472 @@
+"""What a contract is: points, calendars, components, shapes, positions and obligations.
+
+Plain frozen values without behaviour beyond look-ups; `parse.from_spec` builds and checks them.
+Times are epoch seconds, money is `Decimal` in the contract's currency, power is integer W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Which part of the supply an object settles."""
+
+    COMPLETE = "Complete"
+    SUPPLY = "Supply"
+    NETWORK = "Network"
+    GENERATION = "Generation"
+    FLEXIBILITY = "Flexibility"
+    TENANT_PASS_THROUGH = "TenantPassThrough"
+
+
+class Basis(StrEnum):
+    """Metered quantities. `Import` and `Export` are at the connection, `GrossUse` at the load."""
+
+    IMPORT = "Import"
+    EXPORT = "Export"
+    GROSS_USE = "GrossUse"
+    SELF_USE = "SelfUse"
+    AVAILABLE = "Available"
+    CURTAILED = "Curtailed"
+    IT_LOAD = "ItLoad"
+    GREEN = "Green"
+    """Derived: what the eligible instruments of an obligation sum to; never metered."""
+    GREEN_POWER_TRADE = "GreenPowerTrade"
+    """Wh of green power trade that were delivered in the interval or month."""
+    CANCELLED_CERTIFICATE = "CancelledCertificate"
+    """Wh of cancelled certificates of an eligible vintage."""
+    STORAGE_LOSS = "StorageLoss"
+
+
+class Per(StrEnum):
+    """What one unit of a rate buys."""
+
+    KILOWATT_HOUR = "kWh"
+    MEGAWATT_HOUR = "MWh"
+    KILOWATT_DAY = "kW-day"
+    KILOWATT_MONTH = "kW-month"
+    KILOWATT_YEAR = "kW-year"
+    KILOVOLT_AMPERE_DAY = "kVA-day"
+    KILOVOLT_AMPERE_MONTH = "kVA-month"
+    KILOVOLT_AMPERE_YEAR = "kVA-year"
+    DAY = "Day"
+    MONTH = "Month"
+    YEAR = "Year"
+
+
+class Span(StrEnum):
+    """A billing period: calendar month or calendar year in the contract's time zone."""
+
+    MONTH = "Month"
+    YEAR = "Year"
+
+
+# ---- calendars --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Local wall-clock minutes `[start, end)` of a day; `end` 1440 is midnight; may wrap it."""
+
+    start_minute: int
+    end_minute: int
+
+    def covers(self, minute: int) -> bool:
+        """Whether the local minute of the day is inside."""
+        if self.start_minute < self.end_minute:
+            return self.start_minute <= minute < self.end_minute
+        return minute >= self.start_minute or minute < self.end_minute
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A named condition: every part that is given must hold; an empty band always does."""
+
+    name: str
+    months: tuple[int, ...] = ()
+    day_types: tuple[str, ...] = ()
+    windows: tuple[Window, ...] = ()
+
+    @property
+    def unconditional(self) -> bool:
+        """Whether it matches every moment."""
+        return not (self.months or self.day_types or self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Ordered bands, first match wins, the last has no condition: no gaps, no overlaps."""
+
+    name: str
+    time_zone: str
+    bands: tuple[Band, ...]
+    special_days: tuple[tuple[str, str], ...] = ()
+    """(ISO date, day type): holidays and adjusted working days, which overrule the weekday."""
+
+
+# ---- components -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRate:
+    """Price per kWh that follows an index: `clamp(index x multiplier + adder, floor, cap)`."""
+
+    signal_name: str
+    multiplier: Decimal = Decimal(1)
+    adder: Decimal = Decimal(0)
+    cap: Decimal | None = None
+    floor: Decimal | None = None
+
+    def of(self, index: Decimal) -> Decimal:
+        """Price per kWh at an index value per kWh."""
+        price = index * self.multiplier + self.adder
+        if self.cap is not None:
+            price = min(price, self.cap)
+        return price if self.floor is None else max(price, self.floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One step of a tiered rate: `rate` holds up to `upto_watt_hours` of the month; None = no end."""
+
+    upto_watt_hours: int | None
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyMeasure:
+    """Energy of a basis, restricted to `bands` of the component's calendar when given."""
+
+    basis: Basis
+    bands: tuple[str, ...] = ()
+    loss_factor: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratchet:
+    """Billed demand is at least `factor` x the highest peak of the last `months` months."""
+
+    factor: Decimal
+    months: int
+    from_months: tuple[int, ...] = ()
+    """Only peaks of these calendar months count; empty = all."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemandMeasure:
+    """Highest block average of a basis in a period."""
+
+    basis: Basis
+    averaging_minutes: int
+    period: Span
+    bands: tuple[str, ...] = ()
+    floor_watts: int = 0
+    ratchet: Ratchet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityMeasure:
+    """A subscribed amount (kW, kVA or pieces), used or not: it is sunk and has no margin."""
+
+    amount: Decimal
+    unit: str
+    hours_equivalent: Decimal | None = None
+    """With `load_factor`: an energy-like charge on an assumed use, per month."""
+    load_factor: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverrunMeasure:
+    """What the peak of a demand component exceeds a limit by."""
+
+    of_component: str
+    above_watts: int
+    tolerance: Decimal = Decimal(0)
+    """Fraction of `above` that is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShareMeasure:
+    """A factor on the amounts of other components or positions (-0.0075 = 0.75 % off)."""
+
+    of_components: tuple[str, ...]
+    factor: Decimal
+
+
+Measure = EnergyMeasure | DemandMeasure | CapacityMeasure | OverrunMeasure | ShareMeasure
+
+
+@dataclass(frozen=True, slots=True)
+class Rebate:
+    """`factor` on the amount when the month's kWh per connected kVA reach the threshold."""
+
+    factor: Decimal
+    kilowatt_hours_per_kilovolt_ampere: Decimal
+    connected_kilovolt_amperes: Decimal
+
+
+class Side(StrEnum):
+    """Side of a regime's threshold."""
+
+    BELOW = "Below"
+    AT_OR_ABOVE = "AtOrAbove"
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """A switch between sets of components by annual use hours (kWh of the year / peak kW)."""
+
+    name: str
+    threshold_hours: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One line of a bill. Exactly one of `rate`, `band_rates`, `signal_rate`, `blocks` is set.
+
+    A share has none. `rate` is per `per`; all per-energy rates are kept per kWh (converted by parse).
+    """
+
+    name: str
+    measure: Measure
+    per: Per | None = None
+    rate: Decimal | None = None
+    calendar_name: str = ""
+    band_rates: tuple[tuple[str, Decimal], ...] = ()
+    signal_rate: SignalRate | None = None
+    blocks: tuple[Block, ...] = ()
+    rebates: tuple[Rebate, ...] = ()
+    from_time: int | None = None
+    until_time: int | None = None
+    """Valid in `[from_time, until_time)`; a new price is a new component, the past is kept."""
+    regime: tuple[str, Side] | None = None
+    recoverable: bool = False
+    """Recoverable tax: printed, but neither cost nor margin."""
+
+    def in_force(self, time: float) -> bool:
+        """Whether it is valid at a moment."""
+        return (self.from_time is None or time >= self.from_time) and (
+            self.until_time is None or time < self.until_time
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Factors per band on named energy components or positions; a band without one has 1."""
+
+    calendar_name: str
+    of_components: tuple[str, ...]
+    factors: tuple[tuple[str, Decimal], ...]
+
+    def factor(self, band: str) -> Decimal:
+        """Factor in a band."""
+        for name, factor in self.factors:
+            if name == band:
+                return factor
+        return Decimal(1)
+
+
+# ---- positions --------------------------------------------------------------------------------
+
+
+class PositionType(StrEnum):
+    """What is bought, and which quantity it pays for."""
+
+    RESIDUAL = "Residual"
+    """Import that no other position covers."""
+    FIXED_VOLUME = "FixedVolume"
+    """A constant power, paid whether used or not; what is not used follows the surplus rule."""
+    LOAD_FOLLOWING = "LoadFollowing"
+    """A share of every imported kWh."""
+    PAY_AS_CONSUMED = "PayAsConsumed"
+    """Direct supply, paid for SelfUse."""
+    PAY_AS_PRODUCED = "PayAsProduced"
+    """Direct supply, paid for Available - Curtailed."""
+    PAY_AS_AVAILABLE = "PayAsAvailable"
+    """Direct supply, paid for Available (deemed generation)."""
+    CONTRACT_FOR_DIFFERENCE = "ContractForDifference"
+
+
+class SurplusUse(StrEnum):
+    """Where supply goes that is not used."""
+
+    EXPORT = "Export"
+    CURTAIL = "Curtail"
+
+
+class SurplusOwner(StrEnum):
+    """Who is paid for the surplus."""
+
+    CONSUMER = "Consumer"
+    GENERATOR = "Generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """Use, price per kWh and owner of what is bought or produced but not used."""
+
+    use: SurplusUse
+    owner: SurplusOwner
+    rate: Decimal | None = None
+    signal_rate: SignalRate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One purchase at a rate per kWh, fixed or indexed."""
+
+    name: str
+    type: PositionType
+    rate: Decimal | None = None
+    signal_rate: SignalRate | None = None
+    supply_name: str = ""
+    watts: int = 0
+    """FixedVolume: the constant power."""
+    share: Decimal = Decimal(1)
+    """LoadFollowing: the part of import it covers."""
+    surplus: Surplus | None = None
+    from_time: int | None = None
+    until_time: int | None = None
+
+    def in_force(self, time: float) -> bool:
+        """Whether it is valid at a moment."""
+        return (self.from_time is None or time >= self.from_time) and (
+            self.until_time is None or time < self.until_time
+        )
+
+
+DIRECT_SUPPLY = frozenset(
+    {PositionType.PAY_AS_CONSUMED, PositionType.PAY_AS_PRODUCED, PositionType.PAY_AS_AVAILABLE}
+)
+
+
+# ---- obligations, programs, the whole ---------------------------------------------------------
+
+
+class Instrument(StrEnum):
+    """What counts as green for an obligation."""
+
+    DIRECT_SELF_USE = "DirectSelfUse"
+    GREEN_POWER_TRADE = "GreenPowerTrade"
+    CANCELLED_CERTIFICATE = "CancelledCertificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """A linear form `sum(coefficient x quantity) >= 0` over a month or year."""
+
+    name: str
+    period: Span
+    terms: tuple[tuple[Basis, Decimal], ...]
+    eligible: tuple[Instrument, ...] = tuple(Instrument)
+    shortfall_rate: Decimal | None = None
+    """Price per kWh of shortfall; None = Hard: no money buys it off."""
+
+    @property
+    def hard(self) -> bool:
+        """Whether it binds without a price."""
+        return self.shortfall_rate is None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A demand-response product of the contract; the governor and the decision read it."""
+
+    name: str
+    product: str
+    notice_seconds: int | None = None
+    max_events_per_month: int | None = None
+    max_duration_seconds: int | None = None
+    committed_watts: int | None = None
+    baseline_method: str = ""
+    firmness: str = ""
+    energy_rate: Decimal | None = None
+    availability_rate: Decimal | None = None
+    penalty_rate: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CarbonTerms:
+    """Method of the inventory and an internal price per tonne."""
+
+    method: str = "LocationBased"
+    rate_per_tonne: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A metering point: the site's grid connection with what was contracted there."""
+
+    site_name: str
+    connection_name: str = ""
+    contracted_watts: int | None = None
+    """Priced, never a limit."""
+    maximum_watts: int | None = None
+    """A limit the planner keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the meter had already counted when the installation began in mid-period."""
+
+    start_time: int
+    watt_hours: tuple[tuple[Basis, int], ...] = ()
+    peak_watts: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One EnergyContract, checked: every name resolves, every part can be billed."""
+
+    name: str
+    role: Role
+    currency: str
+    time_zone: str
+    interval_minutes: int
+    valid_from: int | None = None
+    valid_until: int | None = None
+    points: tuple[Point, ...] = ()
+    calendars: tuple[Calendar, ...] = ()
+    components: tuple[Component, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    positions: tuple[Position, ...] = ()
+    regimes: tuple[Regime, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    carbon: CarbonTerms = field(default_factory=CarbonTerms)
+    programs: tuple[Program, ...] = ()
+    signal_names: tuple[str, ...] = ()
+    """Indices the prices need; all of them must be declared in the object's own `signals[]`."""
+    opening: Opening | None = None
+
+    def in_force(self, time: float) -> bool:
+        """Whether the contract is valid at a moment."""
+        return (self.valid_from is None or time >= self.valid_from) and (
+            self.valid_until is None or time < self.valid_until
+        )
+
+    def calendar(self, name: str) -> Calendar:
+        """The calendar of that name; parse made sure that it exists."""
+        return next(calendar for calendar in self.calendars if calendar.name == name)
+
+    def component(self, name: str) -> Component | None:
+        """The component of that name."""
+        return next((part for part in self.components if part.name == name), None)
+
+    @property
+    def contracted_watts(self) -> int | None:
+        """Sum over the points; None when any point has none."""
+        values = [point.contracted_watts for point in self.points]
+        if not values or any(value is None for value in values):
+            return None
+        return sum(value for value in values if value is not None)
+
+    @property
+    def maximum_watts(self) -> int | None:
+        """Sum over the points; None when any point has none."""
+        values = [point.maximum_watts for point in self.points]
+        if not values or any(value is None for value in values):
+            return None
+        return sum(value for value in values if value is not None)
