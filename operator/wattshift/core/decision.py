@@ -51,6 +51,8 @@ class Alternative:
     """Reporting currency per hour, lower is better; None = infeasible."""
     reason: Reason
     message: str
+    parts: tuple[tuple[str, float], ...] = ()
+    """What the score consists of (`core/score.py`), reporting currency per hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,13 @@ class Decision:
     effect: Effect = Effect()
     alternatives: tuple[Alternative, ...] = ()
     valid_until: float = 0.0
+    workload_uid: str = ""
+    basis: tuple[Target, ...] = ()
+    """Replicas of every placement that the decision saw; `core/validate.py` compares them."""
+    score: float | None = None
+    """Reporting currency per hour, lower is better."""
+    parts: tuple[tuple[str, float], ...] = ()
+    """What the score consists of (`core/score.py`)."""
 
     def replicas_of(self, placement_name: str) -> int | None:
         """Replicas this decision wants of a placement."""

@@ -111,6 +111,9 @@ class ConnectionState:
     price_ahead: tuple[tuple[float, PriceQuote], ...] = ()
     """Steps to come: (start time, quote)."""
     contract_name: str = ""
+    model_watts_at_meter: int | None = None
+    """`core/power.py`'s facility estimate for this connection at the source time of `metered`; gather
+    keeps it, so that power between meter polls is estimated forward."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +214,8 @@ class SiteState:
     cooling_limit: Reading | None = None
     emergency: str = ""
     """Leak, loss of supply, UPS on battery: the words for people; empty = none."""
+    emergency_watts: int | None = None
+    """What the reaction to the emergency leaves us; None = nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +245,8 @@ class BatchState:
     deadline_time: float | None
     external_dispatch: bool
     """Somebody outside holds and retries the work: zero replicas are safe."""
+    units_per_replica_hour: float | None = None
+    """Tenth percentile of what one replica completes; None until measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +305,11 @@ class PlacementState:
     """Observed differs from both last written and desired: somebody else writes."""
     engine: EngineStats | None = None
     unschedulable: bool = False
+    veto_wall_time: float | None = None
+    """Wall time at which the latency guard last saw a violation here (`GuardVerdict.violated_now`);
+    the governor loop keeps it: a veto ends after three clean slow windows."""
+    learned_concurrency: float | None = None
+    """Measured sequences per replica inside the objective; None until learnt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +344,8 @@ class WorkloadState:
     intent: MoveIntent | None = None
     override: Override | None = None
     deleting: bool = False
+    growth_permille: int = 0
+    """95th percentile of load growth over the cold-start horizon; 0 until learnt."""
     demand: Reading | None = None
     """Requested concurrency from a site signal, where engine metrics are not the source."""
 
