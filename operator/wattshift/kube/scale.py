@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wattshift.kube.errors import SpokeUnreachable
 from wattshift.kube.resources import Json
 
 
@@ -25,15 +26,22 @@ class Scale:
 
     @classmethod
     def parse(cls, body: Json) -> Scale:
-        """Project an `autoscaling/v1` Scale; an absent `spec.replicas` is 0."""
-        metadata, status = body["metadata"], body.get("status") or {}
-        return cls(
-            uid=str(metadata["uid"]),
-            resource_version=str(metadata.get("resourceVersion", "")),
-            spec_replicas=int((body.get("spec") or {}).get("replicas") or 0),
-            status_replicas=int(status.get("replicas") or 0),
-            selector=str(status.get("selector") or ""),
-        )
+        """Project an `autoscaling/v1` Scale; an absent `spec.replicas` is 0.
+
+        Raises:
+            SpokeUnreachable: reason GarbledResponse, when it is no Scale.
+        """
+        try:
+            status = body.get("status") or {}
+            return cls(
+                uid=str(body["metadata"]["uid"]),
+                resource_version=str(body["metadata"].get("resourceVersion", "")),
+                spec_replicas=int((body.get("spec") or {}).get("replicas") or 0),
+                status_replicas=int(status.get("replicas") or 0),
+                selector=str(status.get("selector") or ""),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SpokeUnreachable("the answer is no Scale", reason="GarbledResponse") from error
 
 
 def scale_patch(*, uid: str, observed: int, target: int) -> list[Json]:
