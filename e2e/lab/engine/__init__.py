@@ -1,0 +1,1 @@
+"""Inference-engine container of the lab: a thin launcher around a real simulator process."""

@@ -1,0 +1,1 @@
+"""Telemetry of the lab: the grid clock and a real Prometheus."""

@@ -1,0 +1,1 @@
+"""Requests of the lab: entry router, distance, clients and the batch dispatcher."""
