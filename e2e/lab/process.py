@@ -74,7 +74,8 @@ class Process:
     def log_tail(self, lines: int = 25) -> str:
         """The last lines of its output."""
         with contextlib.suppress(OSError):
-            return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+            text = self.log_path.read_text(errors="replace").replace("\0", "")
+            return "\n".join(line[:500] for line in text.splitlines()[-lines:])
         return ""
 
     def send(self, number: signal.Signals) -> None:
