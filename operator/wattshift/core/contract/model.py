@@ -19,7 +19,7 @@ class Role(StrEnum):
     NETWORK = "Network"
     GENERATION = "Generation"
     FLEXIBILITY = "Flexibility"
-    TENANT_PASS_THROUGH = "TenantPassThrough"
+    TENANT_PASS_THROUGH = "TenantPassThrough"  # noqa: S105 - a role, not a password
 
 
 class Basis(StrEnum):

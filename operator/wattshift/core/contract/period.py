@@ -30,9 +30,7 @@ class Totals:
     peak_watts: Mapping[str, int] = field(default_factory=dict)
     """By demand component of this period length: highest block average."""
     sub_peaks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """By demand component: peak of each local day (month) or month (year) so far."""
-    sub_start_time: int = 0
-    """Start of the day or month that the last entry of `sub_peaks` belongs to."""
+    """By demand component: peak of each local day (of a month) or month (of a year), -1 = none."""
     metered_seconds: int = 0
     missing_seconds: int = 0
 
@@ -129,7 +127,6 @@ def _totals_to_json(totals: Totals) -> dict[str, Any]:
         "unpricedWattHours": dict(totals.unpriced_watt_hours),
         "peakWatts": dict(totals.peak_watts),
         "subPeaks": {name: list(peaks) for name, peaks in totals.sub_peaks.items()},
-        "subStartTime": totals.sub_start_time,
         "meteredSeconds": totals.metered_seconds,
         "missingSeconds": totals.missing_seconds,
     }
@@ -145,7 +142,6 @@ def _totals_from_json(document: Mapping[str, Any]) -> Totals:
         unpriced_watt_hours=dict(document["unpricedWattHours"]),
         peak_watts=dict(document["peakWatts"]),
         sub_peaks={name: tuple(peaks) for name, peaks in document["subPeaks"].items()},
-        sub_start_time=int(document["subStartTime"]),
         metered_seconds=int(document["meteredSeconds"]),
         missing_seconds=int(document["missingSeconds"]),
     )
