@@ -1,0 +1,196 @@
+"""Projections of our objects on the hub, by key: parsed specs, or why they could not be parsed.
+
+Fed by `handlers.py` from the watch; read by reconcilers, loops and the status book. It never keeps a
+whole body (managedFields and the like), and a bad object never hides the good ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from wattshift.control.conditions import parse_utc
+from wattshift.control.keys import Kind, ObjectKey
+from wattshift.errors import NeedsHuman
+from wattshift.kube.resources import WATTSHIFT
+
+ANNOTATION_PREFIX = "wattshift.io/"
+Parser = Callable[[Mapping[str, Any]], Any]
+"""Spec document -> model of `wattshift.api`; raises `NeedsHuman` with a reason constant."""
+
+
+class Change(Enum):
+    """What a watch event changed of what we care about."""
+
+    NONE = "none"
+    """Status, labels, managedFields: nobody needs to be woken."""
+    SEEN = "seen"
+    """First sight of this object (new, or the first since the start)."""
+    SPEC = "spec"
+    """Generation, deletion, finalizers or our annotations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why an object is not acted on: reason constant, and what to change."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One object. `spec` is its api model, or None with a `problem`."""
+
+    key: ObjectKey
+    uid: str
+    generation: int
+    resource_version: str
+    created_utc: float
+    deleting_utc: float | None
+    finalizers: tuple[str, ...]
+    annotations: Mapping[str, str]
+    """Only those under `wattshift.io/`."""
+    spec: Any
+    problem: Problem | None
+    document: Mapping[str, Any] = field(repr=False)
+    """The spec as it came, for those who read JSON (adapters)."""
+
+    @property
+    def deleting(self) -> bool:
+        """Whether deletion was asked for."""
+        return self.deleting_utc is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """Result of validation and reference checks, set by the reconcilers for one generation."""
+
+    accepted: bool
+    reason: str
+    message: str
+    generation: int
+
+
+class Store:
+    """All our objects. Single-threaded: the event loop's thread only."""
+
+    def __init__(self, *, parsers: Mapping[Kind, Parser]) -> None:
+        self._parsers = parsers
+        self._objects: dict[ObjectKey, Stored] = {}
+        self._acceptance: dict[ObjectKey, Acceptance] = {}
+
+    def put(self, kind: Kind, body: Mapping[str, Any]) -> tuple[Stored, Change]:
+        """Take an object from the watch or from a relist; an older version is ignored."""
+        metadata = body["metadata"]
+        key = ObjectKey(kind, metadata.get("namespace", ""), metadata["name"])
+        old = self._objects.get(key)
+        uid = metadata["uid"]
+        if old is not None and old.uid == uid and not _newer(metadata, old):
+            return old, Change.NONE
+        generation = int(metadata.get("generation", 0))
+        same_spec = old is not None and old.uid == uid and old.generation == generation
+        if old is not None and same_spec:
+            spec, problem, document = old.spec, old.problem, old.document
+        else:
+            document = dict(body.get("spec") or {})
+            spec, problem = self._parse(kind, document)
+        deleting = metadata.get("deletionTimestamp")
+        stored = Stored(
+            key=key,
+            uid=uid,
+            generation=generation,
+            resource_version=metadata.get("resourceVersion", ""),
+            created_utc=parse_utc(metadata["creationTimestamp"]),
+            deleting_utc=parse_utc(deleting) if deleting else None,
+            finalizers=tuple(metadata.get("finalizers") or ()),
+            annotations={
+                name: value
+                for name, value in (metadata.get("annotations") or {}).items()
+                if name.startswith(ANNOTATION_PREFIX)
+            },
+            spec=spec,
+            problem=problem,
+            document=document,
+        )
+        self._objects[key] = stored
+        if old is None or old.uid != uid:
+            self._acceptance.pop(key, None)
+            return stored, Change.SEEN
+        relevant = replace(stored, resource_version=old.resource_version)
+        return stored, Change.NONE if relevant == old else Change.SPEC
+
+    def remove(self, key: ObjectKey, *, uid: str = "") -> bool:
+        """Forget an object; with `uid` only if it is still that one."""
+        old = self._objects.get(key)
+        if old is None or (uid and old.uid != uid):
+            return False
+        del self._objects[key]
+        self._acceptance.pop(key, None)
+        return True
+
+    def get(self, key: ObjectKey) -> Stored | None:
+        """One object."""
+        return self._objects.get(key)
+
+    def of_kind(self, kind: Kind) -> tuple[Stored, ...]:
+        """All objects of a kind, ordered by namespace and name."""
+        return tuple(self._objects[key] for key in sorted(self._objects) if key.kind is kind)
+
+    def sites(self) -> tuple[Stored, ...]:
+        """All PowerSites."""
+        return self.of_kind(Kind.POWER_SITE)
+
+    def contracts(self) -> tuple[Stored, ...]:
+        """All EnergyContracts."""
+        return self.of_kind(Kind.ENERGY_CONTRACT)
+
+    def workloads(self) -> tuple[Stored, ...]:
+        """All FlexibleWorkloads."""
+        return self.of_kind(Kind.FLEXIBLE_WORKLOAD)
+
+    def keys(self) -> tuple[ObjectKey, ...]:
+        """All keys."""
+        return tuple(sorted(self._objects))
+
+    def set_acceptance(self, key: ObjectKey, acceptance: Acceptance) -> bool:
+        """Record what the reconciler found; returns whether it differs from before."""
+        if key not in self._objects:
+            return False
+        changed = self._acceptance.get(key) != acceptance
+        self._acceptance[key] = acceptance
+        return changed
+
+    def acceptance(self, key: ObjectKey) -> Acceptance | None:
+        """What the reconciler found; None = not visited yet, which is not accepted."""
+        return self._acceptance.get(key)
+
+    def accepted(self, key: ObjectKey) -> bool:
+        """Whether this object may be acted on: parsed, checked, for its present generation."""
+        stored, found = self._objects.get(key), self._acceptance.get(key)
+        if stored is None or found is None or stored.spec is None:
+            return False
+        return found.accepted and found.generation == stored.generation
+
+    def _parse(self, kind: Kind, document: Mapping[str, Any]) -> tuple[Any, Problem | None]:
+        try:
+            return self._parsers[kind](document), None
+        except NeedsHuman as error:
+            return None, Problem(reason=error.reason, message=error.message)
+
+
+def api_version_matches(body: Mapping[str, Any]) -> bool:
+    """Whether a body is of the version this operator reads."""
+    return body.get("apiVersion", WATTSHIFT) == WATTSHIFT
+
+
+def _newer(metadata: Mapping[str, Any], old: Stored) -> bool:
+    """Compare resource versions; they are decimal since Kubernetes 1.35 promises it, and have been
+    for all of etcd's life; anything else counts as newer.
+    """
+    new, known = str(metadata.get("resourceVersion", "")), old.resource_version
+    if new.isdecimal() and known.isdecimal():
+        return int(new) > int(known)
+    return True
