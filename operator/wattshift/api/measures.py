@@ -1,0 +1,286 @@
+"""Measures of tariff components: what quantity of a bill a rate multiplies.
+
+Schemas cannot recurse, so nothing nests: a measure names other components. Formulas: core/contract.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from wattshift.api.base import ApiModel, Rule, exactly_one, list_set, present, union
+from wattshift.api.common import (
+    Amount,
+    ConfigMapRef,
+    Count,
+    DecimalText,
+    FractionText,
+    IntervalMinutes,
+    LocalName,
+    Month,
+    Permille,
+    PositiveDecimalText,
+)
+
+_INT32 = {"format": "int32"}
+BandNames = Annotated[list[LocalName], list_set(24, 1)]
+ComponentNames = Annotated[list[LocalName], list_set(32, 1)]
+
+
+class EnergyBasis(StrEnum):
+    """Which energy counts."""
+
+    IMPORT = "Import"
+    EXPORT = "Export"
+    GROSS_USE = "GrossUse"
+    SELF_USE = "SelfUse"
+    AVAILABLE = "Available"
+    CURTAILED = "Curtailed"
+    IT_LOAD = "ItLoad"
+
+
+class EnergyMeasure(ApiModel):
+    """Energy in kWh."""
+
+    basis: EnergyBasis
+    """basis is which energy counts."""
+    calendar_name: LocalName | None = None
+    """calendarName is the calendar of bandNames."""
+    band_names: BandNames | None = None
+    """bandNames limit it to bands; absent = all times."""
+    loss_factor: PositiveDecimalText | None = None
+    """lossFactor multiplies the energy; absent = 1."""
+
+
+class DemandUnit(StrEnum):
+    """Unit of demand or capacity."""
+
+    KW = "kW"
+    KVA = "kVA"
+    MW = "MW"
+
+
+class DemandBasis(StrEnum):
+    """Which power counts as demand."""
+
+    IMPORT = "Import"
+    IT_LOAD = "ItLoad"
+
+
+class DemandWindow(StrEnum):
+    """How power is averaged."""
+
+    BLOCK = "Block"
+    SLIDING = "Sliding"
+
+
+class Period(StrEnum):
+    """Accounting period, in local time."""
+
+    DAY = "Day"
+    MONTH = "Month"
+    QUARTER = "Quarter"
+    YEAR = "Year"
+
+
+class Ratchet(ApiModel):
+    """A part of earlier peaks is the floor of later demand."""
+
+    factor: FractionText
+    """factor of the highest earlier peak."""
+    months: Annotated[int, Field(strict=True, ge=1, le=36, json_schema_extra=_INT32)]
+    """months is how far back peaks count."""
+    from_months: Annotated[list[Month], list_set(12, 1)] | None = None
+    """fromMonths are the months whose peaks count; absent = all."""
+
+
+class DemandMeasure(ApiModel):
+    """The highest average power of a period."""
+
+    unit: DemandUnit
+    """unit of the demand."""
+    basis: DemandBasis = DemandBasis.IMPORT
+    """basis is which power counts."""
+    averaging_minutes: IntervalMinutes
+    """averagingMinutes is the averaging time."""
+    window: DemandWindow = DemandWindow.BLOCK
+    """window is Block or Sliding."""
+    period: Period
+    """period after which the peak starts anew."""
+    calendar_name: LocalName | None = None
+    """calendarName is the calendar of bandNames."""
+    band_names: BandNames | None = None
+    """bandNames limit it to bands; absent = all times."""
+    floor: Amount | None = None
+    """floor is the least demand that is billed, in `unit`."""
+    ratchet: Ratchet | None = None
+    """ratchet makes earlier peaks a floor."""
+
+
+class CoincidentMeasure(ApiModel):
+    """Demand at the peaks of the system, published afterwards."""
+
+    unit: DemandUnit
+    """unit of the demand."""
+    peak_count: Annotated[int, Field(strict=True, ge=1, le=100, json_schema_extra=_INT32)]
+    """peakCount is the number of peaks that are averaged."""
+    averaging_minutes: IntervalMinutes
+    """averagingMinutes is the averaging time."""
+    period: Period
+    """period in which peaks are chosen."""
+    peaks: ConfigMapRef | None = None
+    """peaks is the list of published peaks (CSV with a column `time`)."""
+    probability_signal_name: LocalName | None = None
+    """probabilitySignalName is the chance that now is a peak; absent = 0 outside of `peaks`."""
+
+
+class CapacityMeasure(ApiModel):
+    """A fixed capacity, whatever is used."""
+
+    amount: Amount
+    """amount of capacity, in `unit`."""
+    unit: DemandUnit
+    """unit of the capacity."""
+    hours_equivalent: PositiveDecimalText | None = None
+    """hoursEquivalent turns capacity into energy: amount x hours x loadFactor."""
+    load_factor: FractionText | None = None
+    """loadFactor of hoursEquivalent; absent = 1."""
+
+
+class OverrunScope(StrEnum):
+    """What an overrun is charged for."""
+
+    WHOLE_MONTH = "WholeMonth"
+    DAYS_EXCEEDED = "DaysExceeded"
+    INTERVALS_EXCEEDED = "IntervalsExceeded"
+
+
+class OverrunMeasure(ApiModel):
+    """Demand above an agreed amount."""
+
+    of_component_name: LocalName
+    """ofComponentName is the demand component that is compared."""
+    above: Amount
+    """above is the agreed amount, in the unit of that component."""
+    tolerance_permille: Permille | None = None
+    """tolerancePermille of `above` is free; absent = 0."""
+    charged_for: OverrunScope
+    """chargedFor is WholeMonth, DaysExceeded or IntervalsExceeded."""
+
+
+class ReactiveMeasure(ApiModel):
+    """Reactive energy in kvarh."""
+
+    basis: EnergyBasis = EnergyBasis.IMPORT
+    """basis is the channel."""
+    free_above_power_factor: FractionText | None = None
+    """freeAbovePowerFactor: only reactive energy below this power factor counts."""
+
+
+class DurationUnit(StrEnum):
+    """Unit of a standing charge."""
+
+    DAY = "Day"
+    MONTH = "Month"
+    YEAR = "Year"
+
+
+class DurationMeasure(ApiModel):
+    """Time: a standing charge."""
+
+    unit: DurationUnit
+    """unit of time."""
+    count: Count | None = None
+    """count multiplies it, such as the number of meters; absent = 1."""
+
+
+class ShareTable(StrEnum):
+    """Published tables of power-factor adjustment."""
+
+    CN_STANDARD_090 = "CN-standard-0.90"
+    CN_STANDARD_085 = "CN-standard-0.85"
+    CN_STANDARD_080 = "CN-standard-0.80"
+
+
+class ShareMeasure(ApiModel):
+    """A share of other components, such as a power-factor adjustment or a tax."""
+
+    rules = (
+        exactly_one("factor", "table"),
+        Rule(
+            cel="has(self.table) == has(self.powerFactor)",
+            message="table needs powerFactor, and only table takes it",
+            check=lambda self: present(self, "table") == present(self, "power_factor"),
+        ),
+    )
+
+    of_component_names: ComponentNames
+    """ofComponentNames are the components whose sum is multiplied."""
+    factor: DecimalText | None = None
+    """factor of the sum; negative = a reduction."""
+    table: ShareTable | None = None
+    """table gives the factor by the power factor."""
+    power_factor: FractionText | None = None
+    """powerFactor is the average of the period, for the table."""
+
+
+class SmallestOfMeasure(ApiModel):
+    """The smallest of other components."""
+
+    component_names: ComponentNames
+    """componentNames are the components that are compared; they are not billed by themselves."""
+
+
+class MeasureType(StrEnum):
+    """Kinds of measures."""
+
+    ENERGY = "Energy"
+    DEMAND = "Demand"
+    COINCIDENT = "Coincident"
+    CAPACITY = "Capacity"
+    OVERRUN = "Overrun"
+    REACTIVE = "Reactive"
+    DURATION = "Duration"
+    SHARE = "Share"
+    SMALLEST_OF = "SmallestOf"
+
+
+class Measure(ApiModel):
+    """What quantity a component multiplies."""
+
+    rules = (
+        union(
+            Energy="energy",
+            Demand="demand",
+            Coincident="coincident",
+            Capacity="capacity",
+            Overrun="overrun",
+            Reactive="reactive",
+            Duration="duration",
+            Share="share",
+            SmallestOf="smallest_of",
+        ),
+    )
+
+    type: MeasureType
+    """type is the kind of measure; the member of that name is set."""
+    energy: EnergyMeasure | None = None
+    """energy in kWh."""
+    demand: DemandMeasure | None = None
+    """demand is the highest average power of a period."""
+    coincident: CoincidentMeasure | None = None
+    """coincident is demand at the peaks of the system."""
+    capacity: CapacityMeasure | None = None
+    """capacity is a fixed amount."""
+    overrun: OverrunMeasure | None = None
+    """overrun is demand above an agreed amount."""
+    reactive: ReactiveMeasure | None = None
+    """reactive is reactive energy."""
+    duration: DurationMeasure | None = None
+    """duration is time: a standing charge."""
+    share: ShareMeasure | None = None
+    """share is a share of other components."""
+    smallest_of: SmallestOfMeasure | None = None
+    """smallestOf is the smallest of other components."""
