@@ -111,6 +111,8 @@ class PeriodStatus(ApiModel):
     """peaks by component."""
     missing_seconds: Seconds = 0
     """missingSeconds is time without a meter reading."""
+    books: Annotated[str, Field(max_length=131_072)] | None = None
+    """books is the whole state of the meter as JSON, for a restart; not for people."""
 
 
 class CostLine(ApiModel):

@@ -271,6 +271,10 @@ class FlexibleWorkloadStatus(ApiModel):
     """effective values after presets, defaults and modes."""
     moves_today: MovesToday | None = None
     """movesToday counts moves of the day."""
+    last_change_time: Time | None = None
+    """lastChangeTime is when replicas were last changed by wattshift: dwell counts from it."""
+    release_started_time: Time | None = None
+    """releaseStartedTime is when giving back began, in real time: its deadline counts from it."""
     paused_since_time: Time | None = None
     """pausedSinceTime is when the pause began; absent = not paused."""
     totals: WorkloadTotals | None = None
