@@ -35,7 +35,9 @@ from wattshift.api.common import (
     ZoneName,
 )
 from wattshift.api.contract_status import EnergyContractStatus, MeteredQuantity
-from wattshift.api.contract_terms import Carbon, Obligation, Position, Program, Settlement
+from wattshift.api.obligations import Carbon, Obligation
+from wattshift.api.positions import Position, Settlement
+from wattshift.api.programs import Program
 from wattshift.api.signals import Signals
 from wattshift.api.tariff import Component, Regime, Shape
 
@@ -118,7 +120,9 @@ class EnergyContractSpec(ApiModel):
             ),
         ),
     )
-    immutable_fields: ClassVar[dict[str, str]] = {"currency": "currency is immutable: make a new EnergyContract"}
+    immutable_fields: ClassVar[dict[str, str]] = {
+        "currency": "currency is immutable: make a new EnergyContract"
+    }
 
     role: Role
     """role is which part of the bill this is."""

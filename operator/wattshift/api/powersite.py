@@ -13,19 +13,17 @@ from pydantic import Field
 from wattshift.api.base import ApiModel, Column, Resource, Rule, list_map
 from wattshift.api.common import Mode, Override, OverrideMode
 from wattshift.api.signals import Signals
-from wattshift.api.site_events import EventSource, PowerEvent
-from wattshift.api.site_parts import (
+from wattshift.api.site_clusters import (
     Accelerator,
     AllowedNamespaces,
     Cluster,
-    Connection,
-    Cooling,
     Location,
     OriginLatency,
-    Power,
-    Supply,
 )
+from wattshift.api.site_events import EventSource, PowerEvent
+from wattshift.api.site_power import Connection, Cooling, Power
 from wattshift.api.site_status import PowerSiteStatus
+from wattshift.api.site_supply import Supply
 
 
 class PowerSiteSpec(ApiModel):
