@@ -38,7 +38,7 @@ def original_replicas(workload: WorkloadState, placement: PlacementState) -> int
 
 def deviates(workload: WorkloadState) -> bool:
     """Whether any placement stands, or may stand, off what was found."""
-    for placement in workload.placements:
+    for placement in (*workload.placements, *workload.orphans):
         original = original_replicas(workload, placement)
         if original is None:
             continue
@@ -69,7 +69,7 @@ def restore_step(
     theirs: list[str] = []
     blocked: list[str] = []
     warming: list[str] = []
-    for placement in workload.placements:
+    for placement in (*workload.placements, *workload.orphans):
         original = original_replicas(workload, placement)
         if original is None:
             continue

@@ -1,0 +1,254 @@
+"""Carries out decisions: intent recorded before each write, absolute targets, one act per workload.
+
+Order of a first deviation: annotation and finalizer, the site's in-use finalizer, status, `/scale`.
+It never decides and never retries: what failed or is unknown is seen and planned again. Neighbours:
+`moves.py` (hand-overs), `release.py` (restoration), `actuators/` (the writes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from wattshift.actuators.base import Actuator, Outcome, Result, ScaleOrder
+from wattshift.control.clock import Clock
+from wattshift.control.finalizer import hold_site, protect_workload
+from wattshift.control.keys import ObjectKey
+from wattshift.control.status import StatusBook
+from wattshift.control.store import Store
+from wattshift.control.world import Found, World
+from wattshift.core.decision import Action, Decision
+from wattshift.core.model import Mode, Original, PlacementState, Snapshot, WorkloadState
+from wattshift.core.reasons import Reason
+from wattshift.core.validate import validate
+from wattshift.errors import WattshiftError
+from wattshift.kube.client import ClusterClient
+from wattshift.kube.pool import Pool
+
+log = logging.getLogger(__name__)
+
+Locate = Callable[[WorkloadState, PlacementState], Found | None]
+"""Finds the target of a placement in the world as of now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """What became of one decision; `result` is Done, Refused, Failed, NotActed or Started."""
+
+    workload_key: str
+    action: Action
+    reason: str
+    result: str
+    message: str
+
+
+class Actor:
+    """The only writer of replicas."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        book: StatusBook,
+        hub: ClusterClient,
+        pool: Pool,
+        world: World,
+        locate: Locate,
+        clock: Clock,
+        scale: Actuator,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._hub = hub
+        self._pool = pool
+        self._world = world
+        self._locate = locate
+        self._clock = clock
+        self._scale = scale
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def lock(self, workload_key: str) -> asyncio.Lock:
+        """One open act per workload: planner, governor, moves and releases share it."""
+        return self._locks[workload_key]
+
+    async def carry_out(self, decisions: Iterable[Decision], fresh: Snapshot) -> tuple[Acted, ...]:
+        """Carry out all decisions against the fresh snapshot; one failure stops no other."""
+        acting = [decision for decision in decisions if decision.action is not Action.HOLD]
+        done = await asyncio.gather(*(self._one(decision, fresh) for decision in acting))
+        return tuple(done)
+
+    async def _one(self, decision: Decision, fresh: Snapshot) -> Acted:
+        workload = find_workload(fresh, decision.workload_key)
+        if workload is None:
+            return _acted(decision, "Refused", Reason.STALE_PLAN, "the workload is gone")
+        if workload.mode is not Mode.ENFORCE:
+            reason = Reason.MODE_OBSERVE if workload.mode is Mode.OBSERVE else Reason.MODE_RECOMMEND
+            return _acted(decision, "NotActed", reason, f"mode is {workload.mode}")
+        refusal = validate(decision, fresh, fresh.grid_time)
+        if refusal is not None:
+            return _acted(decision, "Refused", refusal.reason, refusal.message)
+        lock = self.lock(workload.key)
+        if lock.locked():
+            return _acted(decision, "Refused", Reason.MOVE_IN_PROGRESS, "another act is open")
+        async with lock:
+            return await self._write_all(decision, workload)
+
+    async def _write_all(self, decision: Decision, workload: WorkloadState) -> Acted:
+        """Raises before lowers; lowers that go with raises wait for the next plan to see them."""
+        ups, downs = _split(decision, workload)
+        writes = ups or downs
+        for placement, replicas in writes:
+            outcome = await self.set_replicas(workload, placement, replicas)
+            if outcome.result is not Result.DONE:
+                return _acted(decision, "Failed", Reason.WRITE_REFUSED, outcome.message)
+        self._note_pause(decision, workload)
+        words = ", ".join(f"{placement.name} to {replicas}" for placement, replicas in writes)
+        return _acted(decision, "Done", decision.reason, words or "already so")
+
+    async def set_replicas(
+        self, workload: WorkloadState, placement: PlacementState, replicas: int
+    ) -> Outcome:
+        """Record the intent, write `/scale`, record the acknowledgement. Call under the lock."""
+        found = self._locate(workload, placement)
+        if found is None:
+            message = f"{placement.name}: the target is not visible in its cluster"
+            return Outcome(result=Result.REFUSED, message=message)
+        key = ObjectKey.workload(workload.key)
+        previous = self._book.workload(key).placement(placement.name)
+        try:
+            await self._record_intent(key, workload, placement, found, replicas)
+        except WattshiftError as error:
+            return Outcome(result=Result.REFUSED, message=f"not recorded: {error.message}")
+        order = ScaleOrder(
+            target=found.target.key,
+            target_uid=found.target.uid,
+            observed_replicas=found.replicas,
+            replicas=replicas,
+        )
+        try:
+            async with self._pool.acting(found.member_name) as client:
+                outcome = await self._scale.carry_out(client, order)
+        except WattshiftError as error:
+            outcome = Outcome(result=Result.REFUSED, message=error.message)
+        await self._record_outcome(key, placement.name, previous.desired_replicas, found, outcome)
+        log.info(
+            outcome.message,
+            extra={
+                "reason": outcome.result.value,
+                "object": str(key),
+                "cluster": found.member_name,
+                "placement": placement.name,
+                "replicas": replicas,
+            },
+        )
+        return outcome
+
+    async def _record_intent(
+        self,
+        key: ObjectKey,
+        workload: WorkloadState,
+        placement: PlacementState,
+        found: Found,
+        replicas: int,
+    ) -> None:
+        record = self._book.workload(key)
+        originals = record.originals
+        if all(row.placement_name != placement.name for row in originals):
+            captured = Original(
+                placement_name=placement.name,
+                cluster_uid=found.cluster_uid,
+                target_uid=found.target.uid,
+                replicas=found.replicas,
+                captured_time=self._clock.grid(),
+            )
+            originals = tuple(sorted((*originals, captured), key=lambda row: row.placement_name))
+            await protect_workload(self._hub, key, uid=workload.uid, originals=originals)
+            await self._hold_site(placement.site_name)
+        row = replace(
+            record.placement(placement.name),
+            desired_replicas=replicas,
+            target_uid=found.target.uid,
+            cluster_uid=found.cluster_uid,
+        )
+        self._book.update(
+            key, replace(record, originals=originals, placements=record.with_placement(row))
+        )
+        await self._book.persist_now(key)
+
+    async def _hold_site(self, site_name: str) -> None:
+        key = ObjectKey.site(site_name)
+        stored = self._store.get(key)
+        if stored is not None and not stored.deleting:
+            await hold_site(self._hub, key, uid=stored.uid)
+
+    async def _record_outcome(
+        self,
+        key: ObjectKey,
+        placement_name: str,
+        desired_before: int | None,
+        found: Found,
+        outcome: Outcome,
+    ) -> None:
+        """After UNKNOWN the desired count stays on record: the write may have landed."""
+        if outcome.result is Result.UNKNOWN:
+            return
+        record = self._book.workload(key)
+        row = record.placement(placement_name)
+        if outcome.result is Result.DONE and outcome.replicas is not None:
+            self._world.acknowledge(
+                found.target.uid, before=found.replicas, replicas=outcome.replicas
+            )
+            now = self._clock.grid()
+            row = replace(row, last_written_replicas=outcome.replicas, last_write_time=now)
+            record = replace(record, last_change_time=now)
+        else:
+            row = replace(row, desired_replicas=desired_before)
+        self._book.update(key, replace(record, placements=record.with_placement(row)))
+        try:
+            await self._book.persist_now(key)
+        except WattshiftError as error:
+            # The write stands; status follows with the next composition.
+            log.warning("status not written: %s", error.message, extra={"object": str(key)})
+
+    def _note_pause(self, decision: Decision, workload: WorkloadState) -> None:
+        key = ObjectKey.workload(workload.key)
+        record = self._book.workload(key)
+        if decision.action is Action.PAUSE and record.paused_since_time is None:
+            self._book.update(key, replace(record, paused_since_time=self._clock.grid()))
+        elif decision.action is Action.RESUME:
+            self._book.update(key, replace(record, paused_since_time=None))
+
+
+def find_workload(snapshot: Snapshot, workload_key: str) -> WorkloadState | None:
+    """The workload of a key."""
+    for workload in snapshot.workloads:
+        if workload.key == workload_key:
+            return workload
+    return None
+
+
+def _split(
+    decision: Decision, workload: WorkloadState
+) -> tuple[list[tuple[PlacementState, int]], list[tuple[PlacementState, int]]]:
+    ups: list[tuple[PlacementState, int]] = []
+    downs: list[tuple[PlacementState, int]] = []
+    for placement in workload.placements:
+        wanted = decision.replicas_of(placement.name)
+        if wanted is None or placement.observed_replicas in (None, wanted):
+            continue
+        assert placement.observed_replicas is not None
+        (ups if wanted > placement.observed_replicas else downs).append((placement, wanted))
+    return ups, downs
+
+
+def _acted(decision: Decision, result: str, reason: Reason, message: str) -> Acted:
+    return Acted(
+        workload_key=decision.workload_key,
+        action=decision.action,
+        reason=str(reason),
+        result=result,
+        message=message,
+    )

@@ -1,0 +1,186 @@
+"""Gives workloads back as found: on deletion, a Release override, or when nothing deviates any more.
+
+Every tick takes each due workload one step (`core/restore.py`); finalizers and originals go when
+nothing is left to restore, and the site's in-use finalizer when no placement there deviates.
+After the release deadline what cannot be reached is let go, with a Warning event.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from wattshift.actuators.base import Result
+from wattshift.control.act import Actor
+from wattshift.control.clock import Clock
+from wattshift.control.finalizer import (
+    IN_USE,
+    ORIGINALS,
+    RESTORE,
+    let_go_of_site,
+    unprotect_workload,
+)
+from wattshift.control.keys import ObjectKey
+from wattshift.control.moves import member_phases
+from wattshift.control.records import PlacementRecord
+from wattshift.control.status import StatusBook
+from wattshift.control.store import Store
+from wattshift.core.model import Mode, OverrideMode, Snapshot, WorkloadState
+from wattshift.core.reasons import Reason
+from wattshift.core.restore import RestoreStep, deviates, restore_step
+from wattshift.errors import WattshiftError
+from wattshift.kube.client import ClusterClient
+
+log = logging.getLogger(__name__)
+
+DEFAULT_DEADLINE_SECONDS = 1800
+"""`spec.release.deadlineSeconds` when absent; wall seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What a tick did for one workload."""
+
+    workload_key: str
+    step: RestoreStep
+    finished: bool
+    orphaned: bool
+    """The deadline passed: something was left as it is."""
+
+
+class Releaser:
+    """Restores, and takes our finalizers away."""
+
+    def __init__(
+        self, *, actor: Actor, store: Store, book: StatusBook, hub: ClusterClient, clock: Clock
+    ) -> None:
+        self._actor = actor
+        self._store = store
+        self._book = book
+        self._hub = hub
+        self._clock = clock
+
+    async def advance(self, snapshot: Snapshot) -> tuple[Released, ...]:
+        """One step for every workload that is to be given back."""
+        released: list[Released] = []
+        for workload in snapshot.workloads:
+            if not is_due(workload):
+                continue
+            lock = self._actor.lock(workload.key)
+            if lock.locked():
+                continue
+            async with lock:
+                try:
+                    released.append(await self._advance_one(workload, snapshot))
+                except WattshiftError as error:
+                    log.warning("release: %s", error.message, extra={"object": workload.key})
+        await self._let_go_of_sites(snapshot)
+        return tuple(released)
+
+    async def _advance_one(self, workload: WorkloadState, snapshot: Snapshot) -> Released:
+        key = ObjectKey.workload(workload.key)
+        record = self._book.workload(key)
+        now = self._clock.utc()
+        if record.release_started_utc is None or record.move is not None:
+            # NB: a move ends where it stands; restoring knows the way back from anywhere.
+            record = replace(
+                record, release_started_utc=record.release_started_utc or now, move=None
+            )
+            self._book.update(key, record)
+            if not self._is_gone(workload):
+                await self._book.persist_now(key)
+        policy, deadline = self._policy(key)
+        started = record.release_started_utc or now
+        expired = policy == "Orphan" or now - started > deadline
+        step = restore_step(workload, member_phases(snapshot), expired=expired)
+        for target in step.writes:
+            placement = next(
+                p
+                for p in (*workload.placements, *workload.orphans)
+                if p.name == target.placement_name
+            )
+            outcome = await self._actor.set_replicas(workload, placement, target.replicas)
+            if outcome.result is not Result.DONE:
+                log.warning(
+                    "restore of %s: %s",
+                    target.placement_name,
+                    outcome.message,
+                    extra={"object": workload.key, "reason": str(step.reason)},
+                )
+        if not step.done:
+            return Released(workload_key=workload.key, step=step, finished=False, orphaned=False)
+        orphaned = step.reason is Reason.RESTORE_TIMED_OUT or (expired and deviates(workload))
+        await self._finish(workload, key)
+        return Released(workload_key=workload.key, step=step, finished=True, orphaned=orphaned)
+
+    async def _finish(self, workload: WorkloadState, key: ObjectKey) -> None:
+        """Finalizer and annotation in one request, then status: the annotation is the older copy."""
+        await unprotect_workload(self._hub, key, uid=workload.uid)
+        if workload.deleting:
+            return
+        record = self._book.workload(key)
+        self._book.update(
+            key,
+            replace(
+                record,
+                originals=(),
+                move=None,
+                release_started_utc=None,
+                paused_since_time=None,
+                placements=tuple(
+                    PlacementRecord(name=row.name, target_uid=row.target_uid)
+                    for row in record.placements
+                ),
+            ),
+        )
+        await self._book.persist_now(key)
+
+    def _policy(self, key: ObjectKey) -> tuple[str, float]:
+        stored = self._store.get(key)
+        release = stored.document.get("release") if stored is not None else None
+        if not isinstance(release, dict):
+            return "Restore", DEFAULT_DEADLINE_SECONDS
+        deadline = release.get("deadlineSeconds") or DEFAULT_DEADLINE_SECONDS
+        return str(release.get("type") or "Restore"), float(deadline)
+
+    def _is_gone(self, workload: WorkloadState) -> bool:
+        return self._store.get(ObjectKey.workload(workload.key)) is None
+
+    async def _let_go_of_sites(self, snapshot: Snapshot) -> None:
+        in_use = {
+            placement.site_name
+            for workload in snapshot.workloads
+            if workload.originals or self._protected(workload)
+            for placement in (*workload.placements, *workload.orphans)
+            if any(row.placement_name == placement.name for row in workload.originals)
+        }
+        for stored in self._store.sites():
+            if IN_USE in stored.finalizers and stored.key.name not in in_use:
+                try:
+                    await let_go_of_site(self._hub, stored.key, uid=stored.uid)
+                except WattshiftError as error:
+                    log.warning("site: %s", error.message, extra={"object": str(stored.key)})
+
+    def _protected(self, workload: WorkloadState) -> bool:
+        stored = self._store.get(ObjectKey.workload(workload.key))
+        return stored is not None and (
+            RESTORE in stored.finalizers or ORIGINALS in stored.annotations
+        )
+
+
+def is_due(workload: WorkloadState) -> bool:
+    """Whether a workload is to be given back now.
+
+    Deletion and a Release override ask for it. Without a deviation the finalizer goes as well, so
+    that an operator that is down later cannot block a deletion; a pending move keeps it.
+    """
+    held = bool(workload.originals) or not workload.originals_known
+    if workload.deleting:
+        return True
+    if not held:
+        return False
+    if workload.override is not None and workload.override.mode is OverrideMode.RELEASE:
+        return True
+    if workload.intent is not None or not workload.originals_known:
+        return False
+    return workload.mode is Mode.ENFORCE and not deviates(workload)

@@ -1,0 +1,91 @@
+"""Finds what a placement points at in the member clusters, as of now.
+
+Read-only: joins spec, pool views and acknowledged writes. Used by gather (to observe) and act (to
+write), so that both see one target. A fresh acknowledgement outranks a watch that lags behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wattshift.kube.pool import Pool
+from wattshift.kube.views import MemberView, PodView, TargetKey, TargetView
+
+SETTLE_SECONDS = 10.0
+"""How long after an acknowledged write the watch may still show the count before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A target that exists in a connected cluster."""
+
+    member_name: str
+    cluster_uid: str
+    target: TargetView
+    pods: tuple[PodView, ...] | None
+    """None when pods may not be read: unknown, not zero."""
+    replicas: int
+    """Count now: as acknowledged by our last write while the watch lags, else as seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledged:
+    before: int
+    replicas: int
+    monotonic: float
+
+
+class World:
+    """Targets of placements over all member clusters."""
+
+    def __init__(self, *, pool: Pool, monotonic: Callable[[], float]) -> None:
+        self._pool = pool
+        self._monotonic = monotonic
+        self._acknowledged: dict[str, _Acknowledged] = {}
+
+    def view(self, member_name: str) -> MemberView | None:
+        """Latest view of a member cluster."""
+        return self._pool.view(member_name)
+
+    def find(self, member_name: str, key: TargetKey) -> Found | None:
+        """The opted-in target of a placement, or None if the cluster does not show it."""
+        view = self._pool.view(member_name)
+        target = view.targets.get(key) if view is not None else None
+        if view is None or target is None:
+            return None
+        return self._found(view, target)
+
+    def find_by_uid(self, cluster_uid: str, target_uid: str) -> Found | None:
+        """A target by identity: what a placement pointed at before its spec changed."""
+        for view in self._pool.views().values():
+            if view.uid != cluster_uid:
+                continue
+            for target in view.targets.values():
+                if target.uid == target_uid:
+                    return self._found(view, target)
+        return None
+
+    def acknowledge(self, target_uid: str, *, before: int, replicas: int) -> None:
+        """Remember an acknowledged write until the watch shows it."""
+        self._acknowledged[target_uid] = _Acknowledged(before, replicas, self._monotonic())
+
+    def _found(self, view: MemberView, target: TargetView) -> Found:
+        return Found(
+            member_name=view.name,
+            cluster_uid=view.uid,
+            target=target,
+            pods=view.pods.get(target.key),
+            replicas=self._replicas(target),
+        )
+
+    def _replicas(self, target: TargetView) -> int:
+        written = self._acknowledged.get(target.uid)
+        if written is None:
+            return target.replicas_spec
+        lagging = target.replicas_spec == written.before
+        recent = self._monotonic() - written.monotonic < SETTLE_SECONDS
+        if lagging and recent:
+            return written.replicas
+        del self._acknowledged[target.uid]
+        return target.replicas_spec
