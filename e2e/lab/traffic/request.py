@@ -75,7 +75,7 @@ async def complete(
                 await _read(reply.content, outcome)
             else:
                 outcome.error = (await reply.text())[:200] or f"status {reply.status}"
-    except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
         outcome.error = outcome.error or f"{type(problem).__name__}: {problem}"[:200]
     outcome.end_time = time.time()
     outcome.ok = (

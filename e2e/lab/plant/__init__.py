@@ -1,0 +1,1 @@
+"""The plant: what a site's electricity really does, which the operator can only measure."""

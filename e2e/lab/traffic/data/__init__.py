@@ -1,0 +1,1 @@
+"""Small synthetic days for the lab; `make_day.py` says which facts they are made from."""
