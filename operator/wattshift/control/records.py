@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wattshift.api.site_status import (
-    ActiveEvent,
     ClusterStatus,
     PowerSiteSummary,
     SignalStatus,
     SitePowerStatus,
     SiteShadowPrices,
 )
+from wattshift.api.workload_status import Effective, FlexibleWorkloadSummary
 from wattshift.core.contract.period import Period
 from wattshift.core.model import MoveIntent, Original
 
@@ -38,7 +38,6 @@ class PlacementRecord:
     observed_replicas: int | None = None
     ready_replicas: int | None = None
     in_service_replicas: int | None = None
-    watts: int | None = None
     message: str = ""
 
 
@@ -59,6 +58,8 @@ class MoveRecord:
     aborting: bool = False
     restarted: bool = False
     """The deadline passed while the operator was down and was given once more."""
+    step: str = "Reserve"
+    """Last step that was begun, for people (`api.workload_status.MoveStep`)."""
 
     def intent(self, now_utc: float) -> MoveIntent:
         """As the snapshot sees it, with the wall seconds left."""
@@ -98,11 +99,10 @@ class MoveRecord:
 class AlternativeRecord:
     """One rejected alternative, in words."""
 
-    targets: tuple[tuple[str, int], ...]
-    score: str
-    """Reporting currency per hour as a decimal string; empty = infeasible."""
+    action: str
     reason: str
     message: str
+    """What it would have done, and what it would have cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +114,9 @@ class DecisionRecord:
     reason: str
     message: str
     plan_id: str = ""
-    result: str = ""
-    """`Done`, `Refused`, `Failed`, `NotActed`."""
+    mode: str = ""
     targets: tuple[tuple[str, int], ...] = ()
-    watts: int | None = None
-    money_per_hour: str = ""
-    grams_per_hour: int | None = None
+    """(placement, replicas)."""
     alternatives: tuple[AlternativeRecord, ...] = ()
     """At most three."""
 
@@ -129,13 +126,12 @@ class TotalsRecord:
     """Sums since `since_time`; they reach status hourly."""
 
     since_time: float
-    energy_watt_hours: int = 0
+    watt_hours: int = 0
+    carbon_grams: int = 0
     cost: str = "0"
     """Reporting currency, decimal."""
-    carbon_grams: int = 0
+    saved_cost: str = "0"
     output_tokens: int = 0
-    avoided_grams: int = 0
-    saved: str = "0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +150,10 @@ class WorkloadRecord:
     release_started_utc: float | None = None
     decision: DecisionRecord | None = None
     totals: TotalsRecord | None = None
-    effective_mode: str = ""
-    summary: str = ""
+    effective: Effective | None = None
+    """Values that hold after presets and modes (`convert.py`)."""
+    power_watts: int | None = None
+    summary: FlexibleWorkloadSummary | None = None
 
     def placement(self, name: str) -> PlacementRecord:
         """Record of one placement; an empty one if it is new."""
@@ -171,11 +169,36 @@ class WorkloadRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """A power event that was received: persisted before anybody acts on it."""
+
+    name: str
+    revision: int
+    state: str
+    """Far | Near | Active | Recovering | Completed | Cancelled | Superseded."""
+    connection_name: str
+    start_time: float
+    end_time: float
+    firmness: str
+    type: str = "Limit"
+    reference: str = "Absolute"
+    upper_watts: int | None = None
+    lower_watts: int | None = None
+    frozen_reference_watts: int | None = None
+    """Power kept before a PreEvent reduction; never measured again."""
+    ramp_seconds: int = 0
+    contract_name: str = ""
+    program_name: str = ""
+    received_time: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteRecord:
     """PowerSite: events and identities that must survive, and what is shown, in API models."""
 
     uid: str = ""
-    active_events: tuple[ActiveEvent, ...] = ()
+    active_events: tuple[EventRecord, ...] = ()
     """Persisted before anybody acts on them, with the power frozen before a PreEvent reduction."""
     clusters: tuple[ClusterStatus, ...] = ()
     """Their UIDs are the identities that later connections are checked against."""
