@@ -1,0 +1,236 @@
+"""Watts of replicas, sites and connections: the estimator of serving.md 4, reconciled with the meter.
+
+A served model draws most of its power while it decodes at all, so watts follow replicas, not
+requests. The meter wins; where model and meter disagree by more than 10 % the model is suspect and
+events use the higher figure. Neighbours: `core/power_profile.py` (terms), `core/limits.py` (bounds).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wattshift.core.freshness import usable, value_of
+from wattshift.core.model import (
+    ConnectionState,
+    PlacementState,
+    SiteState,
+    Snapshot,
+    WorkloadState,
+)
+from wattshift.core.power_profile import PowerProfile
+from wattshift.core.reasons import Reason
+from wattshift.core.watts import (
+    FacilityTerms,
+    commanded_replicas,
+    connection_of,
+    facility_terms,
+    replica_watts,
+    running_replicas,
+)
+
+__all__ = [
+    "FacilityTerms",
+    "FeedKey",
+    "FeedPower",
+    "commanded_replicas",
+    "connection_of",
+    "estimate",
+    "facility_terms",
+    "is_due",
+    "replica_watts",
+    "running_replicas",
+]
+
+SUSPECT_RESIDUAL = 0.10
+"""Share of the metered power by which the model may be off before it is suspect."""
+EFFECT_MARGIN_SECONDS = 60.0
+"""Wall seconds beyond the drain after which a lowered replica must be seen off."""
+FeedKey = tuple[str, str]
+"""(site, connection)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FeedPower:
+    """Power at one connection of a site, in facility watts; fields end up rounded by readers."""
+
+    site_name: str
+    connection_name: str
+    it_watts: float = 0.0
+    """Of replicas that run, at their present load."""
+    commanded_it_watts: float = 0.0
+    """Of the replicas that were asked for, decreases credited until they are due."""
+    upper_it_watts: float = 0.0
+    """Every replica that runs or was asked for, at full load."""
+    unknown_replicas: int = 0
+    """Replicas whose profile has no watts, or whose count is not known."""
+    model_watts: float = 0.0
+    metered_watts: float | None = None
+    now_watts: float | None = None
+    """Best figure for this moment: meter brought forward by the model, else the model."""
+    committed_watts: float | None = None
+    """Best figure once all commands have taken effect; what bounds are compared with."""
+    upper_watts: float = 0.0
+    """Safe figure for events: committed, or the model's upper bound where it is unknown or suspect."""
+    pending_up_watts: float = 0.0
+    """Asked for and not drawn yet."""
+    suspect: bool = False
+    reason: Reason | None = None
+    message: str = ""
+
+    @property
+    def key(self) -> FeedKey:
+        """(site, connection)."""
+        return (self.site_name, self.connection_name)
+
+
+def is_due(workload: WorkloadState, placement: PlacementState, now: float, speed: float) -> bool:
+    """Whether a lowered count should have been seen off by now, so that its credit ends."""
+    if placement.last_write_time is None:
+        return True
+    wall_seconds = (now - placement.last_write_time) / speed
+    return wall_seconds > workload.max_drain_seconds + EFFECT_MARGIN_SECONDS
+
+
+def estimate(snapshot: Snapshot, now: float) -> dict[FeedKey, FeedPower]:
+    """Power of every connection of every site; a site without connections has one named ``.
+
+    `model_watts` is what gather stores as `model_watts_at_meter` when a meter reading arrives.
+    """
+    profiles = {profile.name: profile for profile in snapshot.profiles}
+    feeds: dict[FeedKey, FeedPower] = {}
+    feed_by_cluster: dict[tuple[str, str], FeedPower] = {}
+    for site in snapshot.sites:
+        for name in [row.name for row in site.connections] or [""]:
+            feeds[site.name, name] = FeedPower(site_name=site.name, connection_name=name)
+        for member in site.members:
+            key = (site.name, connection_of(site, member.name))
+            if key in feeds:
+                feed_by_cluster[site.name, member.name] = feeds[key]
+    for workload in snapshot.workloads:
+        for placement in workload.placements:
+            if (
+                placement.observed_replicas == 0
+                and not placement.ready_replicas
+                and not placement.desired_replicas
+            ):
+                continue
+            feed = feed_by_cluster.get((placement.site_name, placement.cluster_name))
+            if feed is not None:
+                profile = profiles.get(placement.profile_name)
+                _add(feed, workload, placement, profile, (snapshot, now))
+    for site in snapshot.sites:
+        _finish_site(site, feeds, now)
+    return feeds
+
+
+def _add(
+    feed: FeedPower,
+    workload: WorkloadState,
+    placement: PlacementState,
+    profile: PowerProfile | None,
+    world: tuple[Snapshot, float],
+) -> None:
+    snapshot, now = world
+    running, commanded = running_replicas(placement), commanded_replicas(placement)
+    if running is None or commanded is None:
+        # a member that cannot be seen still draws power: count what we last knew, at its worst
+        known = [placement.last_written_replicas, placement.desired_replicas, commanded, running]
+        count = max((row for row in known if row is not None), default=placement.max_replicas)
+        running = commanded = count
+        feed.unknown_replicas += count
+    if profile is None or not profile.has_power:
+        feed.unknown_replicas += max(running, commanded)
+        return
+    each = _watts_of_one(placement, running, profile, snapshot)
+    busy, idle = float(profile.busy_watts or 0), float(profile.loaded_idle_watts or 0)
+    if workload.intent and workload.intent.destination_name == placement.name:
+        commanded = max(commanded, workload.intent.destination_replicas)
+    starting = max(0, (placement.observed_replicas or 0) - running)
+    feed.it_watts += running * each + starting * idle
+    if commanded >= running:
+        feed.commanded_it_watts += running * each + (commanded - running) * max(each, idle)
+        feed.pending_up_watts += (commanded - running) * max(each, idle) - starting * idle
+    elif is_due(workload, placement, now, snapshot.speed):
+        feed.commanded_it_watts += running * each
+    else:
+        feed.commanded_it_watts += commanded * each
+    feed.upper_it_watts += max(running, commanded, placement.observed_replicas or 0) * max(
+        busy, each
+    )
+
+
+def _watts_of_one(
+    placement: PlacementState, running: int, profile: PowerProfile, snapshot: Snapshot
+) -> float:
+    engine = placement.engine
+    concurrency: float | None = None
+    output: float | None = None
+    prompt: float | None = None
+    if engine is not None and running > 0:
+        limit = engine.scrape_interval_seconds * snapshot.settings.scrape_stale_intervals
+        if engine.age_seconds <= limit:
+            concurrency = engine.concurrency / running
+            output = engine.output_tokens_per_second / running
+            prompt = engine.prompt_tokens_per_second / running
+    watts = replica_watts(profile, concurrency, output, prompt)
+    assert watts is not None
+    return watts
+
+
+def _finish_site(site: SiteState, feeds: dict[FeedKey, FeedPower], now: float) -> None:
+    terms = facility_terms(site, now)
+    by_name = {row.name: row for row in site.connections}
+    names = list(by_name) or [""]
+    fixed = terms.fixed_watts / len(names)
+    for name in names:
+        _reconcile(feeds[site.name, name], by_name.get(name), fixed, terms.marginal, now)
+
+
+def _reconcile(
+    feed: FeedPower,
+    connection: ConnectionState | None,
+    fixed: float,
+    marginal: float,
+    now: float,
+) -> None:
+    """Let the meter win; bring it forward by what the model says has changed since."""
+    other: float | None = 0.0
+    if connection is not None and connection.uncontrolled is not None:
+        other = value_of(connection.uncontrolled, now)
+    base = fixed + (other or 0.0)
+    feed.model_watts = base + marginal * feed.it_watts
+    change = marginal * (feed.commanded_it_watts - feed.it_watts)
+    feed.pending_up_watts *= marginal
+    ceiling = base + marginal * feed.upper_it_watts
+    blind = feed.unknown_replicas > 0 or other is None
+    if connection is None or not usable(connection.metered, now):
+        declared = connection is not None and connection.metered is not None
+        if blind:
+            feed.reason = Reason.POWER_UNKNOWN
+            feed.message = (
+                "no meter, and the load beside ours is unknown"
+                if other is None
+                else f"no meter, and the watts of {feed.unknown_replicas} replicas are unknown"
+            )
+        else:
+            feed.now_watts, feed.committed_watts = feed.model_watts, feed.model_watts + change
+            feed.message = "by the model"
+        feed.suspect = declared
+        if declared and feed.reason is None:
+            feed.reason, feed.message = Reason.POWER_UNKNOWN, "the meter is silent; by the model"
+        feed.upper_watts = ceiling
+        return
+    assert connection is not None
+    metered = value_of(connection.metered, now)
+    assert metered is not None
+    at_meter = connection.model_watts_at_meter
+    reference = feed.model_watts if at_meter is None else float(at_meter)
+    feed.metered_watts = metered
+    feed.now_watts = metered + feed.model_watts - reference
+    feed.committed_watts = feed.now_watts + change
+    feed.upper_watts = feed.committed_watts
+    residual = metered - reference
+    if not blind and abs(residual) > SUSPECT_RESIDUAL * max(abs(metered), 1.0):
+        feed.suspect, feed.reason = True, Reason.POWER_MODEL_SUSPECT
+        feed.message = f"meter {metered:.0f} W, model {reference:.0f} W: off by {residual:+.0f} W"
+        feed.upper_watts = max(feed.committed_watts, feed.model_watts + change)
