@@ -21,15 +21,13 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-_ACRONYMS = frozenset({"uid", "id", "url"})
+_ACRONYMS = {"uid": "UID", "id": "ID", "url": "URL", "adr3": "ADR3", "adr2b": "ADR2b"}
 
 
 def camel(name: str) -> str:
     """JSON name of a Python attribute: `target_uid` -> `targetUID`, `from_` -> `from`."""
     first, *rest = name.rstrip("_").split("_")
-    return first + "".join(
-        word.upper() if word in _ACRONYMS else word.capitalize() for word in rest
-    )
+    return first + "".join(_ACRONYMS.get(word, word.capitalize()) for word in rest)
 
 
 @dataclass(frozen=True)

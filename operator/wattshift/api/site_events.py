@@ -198,9 +198,9 @@ class EventSource(ApiModel):
     """connectionName is the connection its events are about; absent = the whole site."""
     program: ProgramRef | None = None
     """program is the contract's program of its events; absent = they are Mandatory."""
-    open_adr3: Annotated[EventEndpoint | None, Field(alias="openADR3")] = None
+    open_adr3: EventEndpoint | None = None
     """openADR3 is an OpenADR 3.1 VTN."""
-    open_adr2b: Annotated[EventEndpoint | None, Field(alias="openADR2b")] = None
+    open_adr2b: EventEndpoint | None = None
     """openADR2b is an OpenADR 2.0b VTN."""
     dsx_flex: EventEndpoint | None = None
     """dsxFlex is a DSX Flex service: a load target per feed."""
