@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from wattshift.adapters.reasons import SourceReason
 from wattshift.core.signal import OnStale, SignalKind
@@ -27,7 +27,7 @@ SignalKey = tuple[str, str, str]
 Credentials = Callable[[str, str, str], str]
 """(secret name, key, host) -> value; raises `SourceNeedsHuman` where label or host rule forbids."""
 
-ConfigMaps = Callable[[str], Mapping[str, str] | None | Awaitable[Mapping[str, str] | None]]
+ConfigMaps = Callable[[str], Awaitable[Mapping[str, str] | None] | Mapping[str, str] | None]
 """ConfigMap name -> data of that ConfigMap in the operator's namespace, None if there is none."""
 
 
@@ -55,6 +55,8 @@ class Observation:
     value: float
     source_time: float
     """Epoch seconds on the grid clock."""
+    exact_time: bool = False
+    """The source stamps the value itself, so that equal or falling times mean something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +105,9 @@ class SourceContext:
 
     def live_to_grid(self, epoch_time: float) -> float:
         """Grid time of a real epoch time stamp: the age is kept, times the replay's speed."""
-        grid_now = self.grid_clock()
-        real_now = grid_now if self.epoch_clock is None else self.epoch_clock()
-        return grid_now - (real_now - epoch_time) * self.grid_speed()
+        if self.epoch_clock is None:
+            return epoch_time
+        return self.grid_clock() - (self.epoch_clock() - epoch_time) * self.grid_speed()
 
 
 class SignalSource(Protocol):
@@ -153,9 +155,6 @@ class SignalSource(Protocol):
         ...
 
 
-SourceT = TypeVar("SourceT", bound="SingleSource")
-
-
 class SingleSource:
     """Base of sources that are asked one by one."""
 
@@ -178,7 +177,7 @@ class SingleSource:
 
     @classmethod
     async def fetch_batch(
-        cls: type[SourceT], sources: Sequence[SourceT], now: float
+        cls, sources: Sequence[Self], now: float
     ) -> Sequence[Fetched | SourceError]:
         """Ask each in turn; an error of one leaves the others."""
         results: list[Fetched | SourceError] = []
