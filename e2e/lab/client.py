@@ -270,7 +270,8 @@ def wait_for(
 ) -> T:
     """Call `probe` until it returns something true; that is returned. TimeoutError else.
 
-    Errors of the connection and of the API count as 'not yet', and the last is in the message.
+    Errors of the connection and of the API, and fields that are not there, count as 'not yet'; the
+    last is in the message.
     """
     limit = time.monotonic() + timeout_seconds
     last: object = None
@@ -279,7 +280,7 @@ def wait_for(
             if result := probe():
                 return result
             last = result
-        except (OSError, ApiError, KubectlFailed) as problem:
+        except (OSError, ApiError, KubectlFailed, LookupError) as problem:
             last = problem
         if time.monotonic() > limit:
             raise TimeoutError(f"{what}: not within {timeout_seconds:g} s (last: {last!r})")

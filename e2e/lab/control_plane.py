@@ -169,6 +169,24 @@ class ControlPlane:
         """SIGCONT the API server."""
         self._processes["kube-apiserver"].thaw()
 
+    # -- companions ------------------------------------------------------------------
+
+    def attach(
+        self, name: str, command: list[str | Path], *, python_path: Path | None = None
+    ) -> Process:
+        """Run one more process that lives and dies with this cluster (a process node)."""
+        extra = {"PYTHONPATH": str(python_path)} if python_path else {}
+        process = Process(
+            name, command, workdir=self.workdir, lab=self.lab, environment={**os.environ, **extra}
+        )
+        self._processes[name] = process
+        return process
+
+    def detach(self, name: str, *, grace_seconds: float = 10.0) -> None:
+        """End an attached process; nothing happens when there is none of that name."""
+        if process := self._processes.pop(name, None):
+            process.stop(grace_seconds=grace_seconds)
+
     def log_tails(self, lines: int = 15) -> str:
         """The end of every process's log, for failure messages."""
         return "\n".join(
@@ -237,6 +255,7 @@ class ControlPlane:
             f"--service-account-key-file={self.signing_key}",
             f"--service-account-signing-key-file={self.signing_key}",
             "--service-cluster-ip-range=10.96.0.0/16",
+            "--kubelet-preferred-address-types=InternalIP",
             "--allow-privileged=true",
             "--profiling=false",
         ]

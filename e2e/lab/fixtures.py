@@ -15,6 +15,7 @@ import pytest
 from e2e.lab import binaries
 from e2e.lab.client import Access
 from e2e.lab.control_plane import ControlPlane, Mode, drop_namespace, new_namespace
+from e2e.lab.process_node import ProcessNode
 
 
 def require_binaries(names: tuple[str, ...], request: pytest.FixtureRequest) -> None:
@@ -79,3 +80,10 @@ def namespace(api_server: ControlPlane) -> Iterator[str]:
     name = new_namespace(api_server.access)
     yield name
     drop_namespace(api_server.access, name)
+
+
+@pytest.fixture(scope="session")
+def process_node(control_plane: ControlPlane) -> ProcessNode:
+    """A process node on `control_plane` (8 GPUs): its pods are real processes."""
+    node = ProcessNode(control_plane, resources={"nvidia.com/gpu": "8"})
+    return node.start()
