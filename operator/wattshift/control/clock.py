@@ -45,8 +45,10 @@ class Replay:
 
 
 class SystemClock:
-    """The real clocks. In a replay grid time advances with the monotonic clock: a leap of the
-    system's UTC during the run does not tear the replay.
+    """The real clocks.
+
+    In a replay grid time advances with the monotonic clock: a leap of the system's UTC during the
+    run does not tear the replay.
     """
 
     def __init__(self, replay: Replay | None = None) -> None:

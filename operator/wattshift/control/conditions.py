@@ -1,6 +1,6 @@
 """Conditions with the conventions of Kubernetes: the time of transition moves only when status flips.
 
-Values only; `status.py` keeps the current set of each object and writes it.
+Types are those of `wattshift/api/conditions.py`. Values only; `status.py` keeps the current set of each object and writes it.
 """
 
 from __future__ import annotations
@@ -27,30 +27,6 @@ class Truth(StrEnum):
         if value is None:
             return cls.UNKNOWN
         return cls.TRUE if value else cls.FALSE
-
-
-class ConditionType(StrEnum):
-    """Every condition type of the three kinds (positive polarity, but for `Conflict`)."""
-
-    ACCEPTED = "Accepted"
-    READY = "Ready"
-    # PowerSite
-    SIGNALS_FRESH = "SignalsFresh"
-    CLUSTERS_CONNECTED = "ClustersConnected"
-    COOLING_HEALTHY = "CoolingHealthy"
-    WITHIN_LIMIT = "WithinLimit"
-    # EnergyContract
-    IN_FORCE = "InForce"
-    PRICE_KNOWN = "PriceKnown"
-    GREEN_ON_TRACK = "GreenOnTrack"
-    WITHIN_CAPACITY = "WithinCapacity"
-    # FlexibleWorkload
-    TARGETS_RESOLVED = "TargetsResolved"
-    METRICS_FRESH = "MetricsFresh"
-    WITHIN_OBJECTIVE = "WithinObjective"
-    AT_BASELINE = "AtBaseline"
-    PROGRESSING = "Progressing"
-    CONFLICT = "Conflict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,8 @@ def compose(
     else:
         status |= _contract(record)
     del kind
-    return _pruned(status)
+    pruned: dict[str, Any] = _pruned(status)
+    return pruned
 
 
 def _workload(record: WorkloadRecord) -> dict[str, Any]:

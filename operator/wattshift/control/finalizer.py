@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from typing import Any
 
+from wattshift.control.conditions import format_utc, parse_utc
 from wattshift.control.keys import ObjectKey
 from wattshift.core.model import Original
 from wattshift.errors import NeedsHuman, Transient
@@ -27,8 +27,17 @@ _ATTEMPTS = 3
 
 def originals_annotation(originals: Iterable[Original]) -> str:
     """Compact JSON, ordered by placement, so that equal originals give equal text."""
-    rows = sorted(originals, key=lambda row: row.placement_name)
-    return json.dumps([asdict(row) for row in rows], separators=(",", ":"), sort_keys=True)
+    rows = [
+        {
+            "placementName": row.placement_name,
+            "clusterUID": row.cluster_uid,
+            "targetUID": row.target_uid,
+            "replicas": row.replicas,
+            "capturedTime": format_utc(row.captured_time),
+        }
+        for row in sorted(originals, key=lambda row: row.placement_name)
+    ]
+    return json.dumps(rows, separators=(",", ":"))
 
 
 def parse_originals(text: str) -> tuple[Original, ...]:
@@ -38,15 +47,25 @@ def parse_originals(text: str) -> tuple[Original, ...]:
         NeedsHuman: reason OriginalsUnknown: somebody edited the text.
     """
     try:
-        rows = [Original(**row) for row in json.loads(text)]
-        for row in rows:
-            if not isinstance(row.replicas, int) or isinstance(row.replicas, bool):
-                raise TypeError("replicas must be a whole number")
-    except (TypeError, ValueError) as error:
+        rows = [_original(row) for row in json.loads(text)]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NeedsHuman(
             f"annotation {ORIGINALS} is unreadable: {error}", reason="OriginalsUnknown"
         ) from error
     return tuple(sorted(rows, key=lambda row: row.placement_name))
+
+
+def _original(row: Json) -> Original:
+    replicas = row["replicas"]
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
+        raise ValueError("replicas must be a count")
+    return Original(
+        placement_name=str(row["placementName"]),
+        cluster_uid=str(row["clusterUID"]),
+        target_uid=str(row["targetUID"]),
+        replicas=replicas,
+        captured_time=parse_utc(row["capturedTime"]),
+    )
 
 
 async def protect_workload(

@@ -40,7 +40,7 @@ class Backlog(Generic[KeyT]):
 
     def __init__(self, *, backoff: Backoff | None = None, rng: random.Random | None = None) -> None:
         self._backoff = backoff or Backoff()
-        self._rng = rng or random.Random()
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._due: dict[KeyT, float] = {}
         self._heap: list[tuple[float, int, KeyT]] = []
         self._order = itertools.count()
@@ -76,8 +76,10 @@ class Backlog(Generic[KeyT]):
         self._finish(key, now + again_after_seconds if again_after_seconds is not None else None)
 
     def retry(self, key: KeyT, *, now: float, slowly: bool = False) -> float:
-        """Worked on without success; returns the delay. A new `add` meanwhile does not shorten it
-        below the backoff, so that a failing key that changes often does not spin.
+        """Worked on without success; returns the delay.
+
+        A new `add` meanwhile does not shorten it below the backoff, so that a failing key that
+        changes often does not spin.
         """
         failures = self._failures.get(key, 0) + 1
         self._failures[key] = failures
@@ -164,7 +166,7 @@ class WorkQueue(Generic[KeyT]):
         except asyncio.CancelledError:
             self._backlog.retry(key, now=self._clock())
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one bad key stops no other
             slowly = isinstance(error, NeedsHuman)
             delay = self._backlog.retry(key, now=self._clock(), slowly=slowly)
             self._on_error(key, error, delay)

@@ -16,7 +16,7 @@ from wattshift.control import documents
 from wattshift.control.changes import Urgency, compare
 from wattshift.control.clock import Clock
 from wattshift.control.conditions import Condition, merged
-from wattshift.control.keys import Kind, ObjectKey
+from wattshift.control.keys import ObjectKey
 from wattshift.control.records import ContractRecord, Record, SiteRecord, WorkloadRecord
 from wattshift.errors import NeedsHuman, Transient
 from wattshift.kube.client import ClusterClient
@@ -52,6 +52,8 @@ class _Page:
     acknowledged_version: str = ""
     written_wall: float = float("-inf")
     totals_grid: float = float("-inf")
+    dirty: bool = True
+    """Something was put into the book since the last composition that found nothing due."""
     damaged: bool = False
     """Somebody changed our status: apply it again."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -91,12 +93,16 @@ class StatusBook:
         return self._record(key, ContractRecord)
 
     def update(self, key: ObjectKey, record: Record) -> None:
-        """Put a record in place; `flush` writes it when it is due. Unknown objects are ignored:
-        they were deleted meanwhile.
+        """Put a record in place; `flush` writes it when it is due.
+
+        Unknown objects are ignored: they were deleted meanwhile.
         """
         page = self._pages.get(key)
-        if page is not None:
-            page.record = replace(record, uid=page.uid)
+        if page is None:
+            return
+        kept = replace(record, uid=page.uid)
+        page.dirty = page.dirty or kept != page.record
+        page.record = kept
 
     def set_conditions(self, key: ObjectKey, *conditions: Condition) -> None:
         """Put conditions in place, keeping the transition time where the status is the same."""
@@ -106,6 +112,7 @@ class StatusBook:
         for new in conditions:
             stamped = replace(new, observed_generation=new.observed_generation or page.generation)
             kept, flipped = merged(page.conditions, stamped, now_utc=self._clock.utc())
+            page.dirty = page.dirty or page.conditions.get(new.type) != kept
             page.conditions[new.type] = kept
             if flipped and self._on_flip is not None:
                 self._on_flip(key, kept)
@@ -113,8 +120,8 @@ class StatusBook:
     def clear_condition(self, key: ObjectKey, condition_type: str) -> None:
         """Take a condition away that exists only while true (`Conflict`)."""
         page = self._pages.get(key)
-        if page is not None:
-            page.conditions.pop(condition_type, None)
+        if page is not None and page.conditions.pop(condition_type, None) is not None:
+            page.dirty = True
 
     def condition(self, key: ObjectKey, condition_type: str) -> Condition | None:
         """One condition as it stands."""
@@ -139,7 +146,8 @@ class StatusBook:
                 acknowledged_version=version,
             )
             return
-        page.generation = max(page.generation, generation)
+        if generation > page.generation:
+            page.generation, page.dirty = generation, True
         if not page.acknowledged or page.lock.locked() or not _later(version, page):
             return
         if not documents.contains(status, page.acknowledged):
@@ -155,6 +163,8 @@ class StatusBook:
 
     async def persist_now(self, key: ObjectKey) -> None:
         """Write what is in the book and wait until the server has it; no write if it has.
+
+        Everything that is composed later is included in it; calls for one object queue up.
 
         Raises:
             NeedsHuman: reason ObjectGone: the object is deleted or replaced. Do not act.
@@ -190,6 +200,8 @@ class StatusBook:
         page = self._pages.get(key)
         if page is None:
             raise NeedsHuman(f"{key} is gone", reason="ObjectGone")
+        if at_least is None and not (page.dirty or page.damaged):
+            return False
         async with page.lock:
             status = documents.compose(
                 key.kind,
@@ -199,9 +211,17 @@ class StatusBook:
                 speed=self._clock.speed,
             )
             urgency = compare(page.acknowledged, status, ratio=self._pace.change_ratio)
-            if not page.damaged and not self._due(page, urgency, at_least):
+            if page.damaged:
+                urgency = max(urgency, Urgency.DRIFT)
+            if not self._due(page, urgency, at_least):
+                page.dirty = urgency > Urgency.COSMETIC
                 return False
-            answer = await self._apply(key, page, status)
+            page.dirty = False
+            try:
+                answer = await self._apply(key, page, status)
+            except BaseException:
+                page.dirty = True
+                raise
             page.acknowledged = status
             page.acknowledged_version = answer["metadata"].get("resourceVersion", "")
             page.damaged = False
@@ -236,7 +256,7 @@ class StatusBook:
             answer = await self._client.apply(key.resource, body, subresource="status", force=True)
         except ApiError as error:
             self._count(key, written=False)
-            if error.is_not_found or error.is_conflict:
+            if error.is_not_found or await self._replaced(key, page, error):
                 self.forget(key, uid=page.uid)
                 raise NeedsHuman(f"{key} is gone: {error}", reason="ObjectGone") from error
             raise
@@ -245,6 +265,14 @@ class StatusBook:
             raise
         self._count(key, written=True)
         return answer
+
+    async def _replaced(self, key: ObjectKey, page: _Page, error: ApiError) -> bool:
+        """Whether a 409 says that another object has the name by now."""
+        if not error.is_conflict:
+            return False
+        namespace = key.namespace or None
+        body = await self._client.get(key.resource, key.name, namespace=namespace)
+        return bool(body["metadata"]["uid"] != page.uid)
 
     def _count(self, key: ObjectKey, *, written: bool) -> None:
         if self._on_write is not None:
@@ -264,6 +292,3 @@ def _later(version: str, page: _Page) -> bool:
     if version.isdecimal() and known.isdecimal():
         return int(version) > int(known)
     return version != known
-
-
-__all__ = ["Kind", "StatusBook", "StatusPace"]

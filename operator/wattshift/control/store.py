@@ -172,7 +172,7 @@ class Store:
         stored, found = self._objects.get(key), self._acceptance.get(key)
         if stored is None or found is None or stored.spec is None:
             return False
-        return found.accepted and found.generation == stored.generation
+        return bool(found.accepted and found.generation == stored.generation)
 
     def _parse(self, kind: Kind, document: Mapping[str, Any]) -> tuple[Any, Problem | None]:
         try:
@@ -187,9 +187,7 @@ def api_version_matches(body: Mapping[str, Any]) -> bool:
 
 
 def _newer(metadata: Mapping[str, Any], old: Stored) -> bool:
-    """Compare resource versions; they are decimal since Kubernetes 1.35 promises it, and have been
-    for all of etcd's life; anything else counts as newer.
-    """
+    """Compare resource versions: decimal numbers in practice; anything else counts as newer."""
     new, known = str(metadata.get("resourceVersion", "")), old.resource_version
     if new.isdecimal() and known.isdecimal():
         return int(new) > int(known)
