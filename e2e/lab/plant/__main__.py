@@ -21,7 +21,7 @@ import yaml
 from aiohttp import web
 
 from e2e.lab.plant.site import SitePlant
-from e2e.lab.traffic.pods import Api, PodWatch
+from e2e.lab.traffic.pods import Api, Pod, PodWatch
 
 
 def watches_of(config: Mapping[str, Any]) -> list[PodWatch]:
@@ -37,12 +37,33 @@ def watches_of(config: Mapping[str, Any]) -> list[PodWatch]:
     ]
 
 
-async def follow(plant: SitePlant, watches: list[PodWatch], seconds: float) -> None:
+def fixed_engines(config: Mapping[str, Any]) -> list[Pod]:
+    """Engines outside Kubernetes: `engines: [{name, address, port, labels}]`."""
+    return [
+        Pod(
+            uid=item["name"],
+            name=item["name"],
+            namespace="",
+            address=item["address"],
+            port=int(item.get("port", 8000)),
+            labels=item.get("labels", {}),
+            node="",
+            running=True,
+            ready=True,
+            terminating=False,
+        )
+        for item in config.get("engines", [])
+    ]
+
+
+async def follow(
+    plant: SitePlant, watches: list[PodWatch], fixed: list[Pod], seconds: float
+) -> None:
     """Look at the engines and step, for ever; a lost API server changes nothing physical."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(trust_env=False, connector=connector) as session:
         while True:
-            pods = [pod for watch in watches for pod in watch.pods.values()]
+            pods = fixed + [pod for watch in watches for pod in watch.pods.values()]
             await plant.engines.look(session, pods)
             plant.step()
             await asyncio.sleep(seconds)
@@ -98,7 +119,8 @@ async def serve(config: Mapping[str, Any], base: Path) -> None:
     plant = SitePlant(config, base=base)
     watches = watches_of(config)
     tasks = [asyncio.create_task(watch.run()) for watch in watches]
-    tasks.append(asyncio.create_task(follow(plant, watches, float(config.get("stepSeconds", 1)))))
+    seconds = float(config.get("stepSeconds", 1))
+    tasks.append(asyncio.create_task(follow(plant, watches, fixed_engines(config), seconds)))
     runner = web.AppRunner(application(plant), access_log=None)
     await runner.setup()
     host, _, port = str(config.get("listen", "127.0.0.1:0")).partition(":")
