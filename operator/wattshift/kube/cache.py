@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from wattshift.errors import WattshiftError
 from wattshift.kube.client import ClusterClient
-from wattshift.kube.errors import ApiError
+from wattshift.kube.errors import ApiError, SpokeUnreachable
 from wattshift.kube.resources import Json, Resource
 from wattshift.kube.watch import Alive, Changed, Listed, Watch
 
@@ -56,7 +56,7 @@ class Informer(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         on_change: OnChange[T] | None = None,
-        on_contact: Callable[[], None] | None = None,
+        on_update: Callable[[], None] | None = None,
         backoff: Backoff | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class Informer(Generic[T]):
         )
         self._project = project
         self._on_change = on_change
-        self._on_contact = on_contact
+        self._on_update = on_update
         self._backoff = backoff or Backoff()
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._objects: dict[Key, T] = {}
@@ -98,8 +98,10 @@ class Informer(Generic[T]):
         return self._watch.last_event_age()
 
     def kick(self) -> None:
-        """Try again at once instead of waiting out a backoff."""
+        """Contact is back: try again at once, and open the watch anew, it may be silently dead."""
         self._kicked.set()
+        if self.failure is None and self._watch.reconnect():
+            self.failure = SpokeUnreachable("opening the watch anew", reason="WatchSilent")
 
     async def run(self) -> None:
         """Follow for ever; ends only by cancellation. Failures show in `failure`."""
@@ -128,8 +130,8 @@ class Informer(Generic[T]):
                 self._change(changed, None if event.type == "DELETED" else one.get(changed))
         self._failures = 0
         self.failure = None
-        if self._on_contact:
-            self._on_contact()
+        if self._on_update:
+            self._on_update()
 
     def _into(self, found: dict[Key, T], obj: Json) -> Key | None:
         """Project one object; a strange one is logged and counts as absent."""
@@ -162,8 +164,8 @@ class Informer(Generic[T]):
         wait = self._backoff.wait(self._failures, self._rng)
         if isinstance(error, ApiError) and error.retry_after_seconds is not None:
             wait = max(wait, min(error.retry_after_seconds, self._backoff.maximum))
-        if self._on_contact:
-            self._on_contact()
+        if self._on_update:
+            self._on_update()
         self._kicked.clear()
         try:
             async with asyncio.timeout(wait):

@@ -21,7 +21,7 @@ class MemberState(StrEnum):
     READY = "Ready"
     """Every watch is synced and the last probe was answered."""
     DEGRADED = "Degraded"
-    """A probe or a watch fails, or an optional role is missing; data may be some seconds old."""
+    """A probe or a watch fails, or the role hides a kind of target; data may be some seconds old."""
     LOST = "Lost"
     """No usable contact for the loss time-out, or its credential or identity is refused."""
 

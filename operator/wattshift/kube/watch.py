@@ -60,8 +60,16 @@ class Watch:
         self._fields = field_selector
         self._version = ""
         self._last_event: float | None = None
+        self._reading: asyncio.Timeout | None = None
         self.silent_reconnects = 0
         """How often an established watch went silent and was opened again."""
+
+    def reconnect(self) -> bool:
+        """Open the watch anew from where it is; False if none is open now."""
+        if self._reading is None:
+            return False
+        self._reading.reschedule(asyncio.get_running_loop().time())
+        return True
 
     def last_event_age(self) -> float:
         """Seconds since the server last sent anything here; infinite before the first list."""
@@ -123,11 +131,13 @@ class Watch:
         buffer = bytearray()
         while True:
             try:
-                async with asyncio.timeout(self._client.timings.watch_inactivity):
+                async with asyncio.timeout(self._client.timings.watch_inactivity) as self._reading:
                     chunk = await body.readany()
             except TimeoutError:
                 self.silent_reconnects += 1
                 return
+            finally:
+                self._reading = None
             if not chunk:
                 return
             buffer += chunk
