@@ -91,6 +91,8 @@ class OpeningPeak(ApiModel):
 class OpeningPeriod(ApiModel):
     """What the period already has when wattshift is installed in mid-month."""
 
+    rules = (before("start_time", "until_time"),)
+
     start_time: Time
     """startTime of the period."""
     until_time: Time

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, list_atomic, list_set
+from wattshift.api.base import ApiModel, Rule, list_atomic, list_set, ordered
 from wattshift.api.calendars import DayType
 from wattshift.api.common import (
     Count,
@@ -45,6 +45,8 @@ class BaselineMethod(StrEnum):
 class BaselineParameters(ApiModel):
     """Parameters of the baseline."""
 
+    rules = (ordered("days", "of_days"),)
+
     days: Annotated[int, Field(strict=True, ge=1, le=60, json_schema_extra=_INT32)] | None = None
     """days is X of HighXofY, or N of LastSimilarDays."""
     of_days: Annotated[int, Field(strict=True, ge=1, le=60, json_schema_extra=_INT32)] | None = None
@@ -77,6 +79,21 @@ class OptIn(StrEnum):
 
 class Program(ApiModel):
     """A demand-response product that was sold."""
+
+    rules = (
+        ordered("paid_from_permille", "paid_up_to_permille"),
+        Rule(
+            cel="self.baselineMethod != 'FirmServiceLevel' "
+            "|| (has(self.baseline) && has(self.baseline.firmServiceLevelWatts))",
+            message="baselineMethod FirmServiceLevel needs baseline.firmServiceLevelWatts",
+            check=lambda self: (
+                self.baseline_method is not BaselineMethod.FIRM_SERVICE_LEVEL
+                or (
+                    self.baseline is not None and self.baseline.firm_service_level_watts is not None
+                )
+            ),
+        ),
+    )
 
     name: LocalName
     """name is what events call the program."""

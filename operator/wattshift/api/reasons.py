@@ -71,6 +71,8 @@ class SpecReason(StrEnum):
     """The intervals of an event are longer than the event."""
     EVENT_NOT_SUPPORTED = "EventNotSupported"
     """The event's type cannot have this reference."""
+    STATEFUL_CANNOT_MOVE = "StatefulCannotMove"
+    """Conversations live in a process: Migrate and ShiftTraffic would lose them."""
     PROFILE_HAS_NO_POWER = "ProfileHasNoPower"
     """The power profile has no watts: nothing is planned with it, and nothing is invented."""
     PROFILE_NOT_FOUND = "ProfileNotFound"
