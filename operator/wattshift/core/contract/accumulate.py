@@ -6,8 +6,9 @@ when it is used, closes blocks into peaks, and closes months and years.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from wattshift.core.contract.calendar import (
     month_key,
     months_apart,
     span_bounds,
+    zone,
 )
 from wattshift.core.contract.model import (
     DIRECT_SUPPLY,
@@ -49,7 +51,11 @@ DIRECT_BASIS: dict[PositionType, tuple[Basis, ...]] = {
     PositionType.PAY_AS_AVAILABLE: (Basis.AVAILABLE,),
 }
 """Quantities that a direct supply is paid for; produced = used + exported."""
-_NETTED = (PositionType.FIXED_VOLUME, PositionType.LOAD_FOLLOWING)
+_NETTED = (
+    PositionType.FIXED_VOLUME,
+    PositionType.LOAD_FOLLOWING,
+    PositionType.CONTRACT_FOR_DIFFERENCE,
+)
 
 
 class _Sums:
@@ -174,7 +180,13 @@ class Running:
     # ---- energy -------------------------------------------------------------------------------
 
     def add_energy(
-        self, left: int, right: int, watt_hours: Mapping[str, int], indices: Indices
+        self,
+        left: int,
+        right: int,
+        watt_hours: Mapping[str, int],
+        indices: Indices,
+        *,
+        priced: bool = True,
     ) -> None:
         """Count and price the energy of `[left, right)`, which lies inside one band."""
         contract = self.contract
@@ -191,6 +203,8 @@ class Running:
                 self.month.band_watt_hours[key] = (
                     self.month.band_watt_hours.get(key, 0) + watt_hours[basis.value]
                 )
+        if not priced:
+            return
         for component in contract.components:
             measure = component.measure
             if not isinstance(measure, EnergyMeasure) or not component.in_force(left):
@@ -201,11 +215,11 @@ class Running:
             if component.blocks:
                 before = self.month.component_watt_hours.get(component.name, 0)
                 cost = tier_cost(component, before, value) * shape_factor(
-                    contract, component.name, bands
+                    contract, component.name, bands, left
                 )
                 self._book(component.name, value, cost * measure.loss_factor)
             else:
-                price = unit_price(contract, component, bands, indices)
+                price = unit_price(contract, component, bands, left, indices)
                 if price is not None:
                     price *= measure.loss_factor
                 self._book_at(component.name, value, price)
@@ -221,10 +235,12 @@ class Running:
     ) -> None:
         contract = self.contract
         for position in contract.positions:
-            if position.type not in DIRECT_SUPPLY or not position.in_force(left):
+            if position.type not in DIRECT_SUPPLY:
                 continue
             value = sum(watt_hours[basis.value] for basis in DIRECT_BASIS[position.type])
-            self._book_at(position.name, value, unit_price(contract, position, bands, indices))
+            self._book_at(
+                position.name, value, unit_price(contract, position, bands, left, indices)
+            )
             self._book_surplus(position, watt_hours[Basis.EXPORT.value], indices)
         imported = watt_hours[Basis.IMPORT.value]
         if not self._nets:
@@ -243,9 +259,9 @@ class Running:
         )
         was, served = self._serve(before), self._serve(after)
         for position in contract.positions:
-            if not position.in_force(begin) or position.type in DIRECT_SUPPLY:
+            if position.type in DIRECT_SUPPLY:
                 continue
-            price = unit_price(contract, position, bands, indices)
+            price = unit_price(contract, position, bands, left, indices)
             value, surplus = served[position.name]
             value_before, surplus_before = was[position.name]
             self._book_at(position.name, value - value_before, price)
@@ -259,7 +275,7 @@ class Running:
         """(billed Wh, surplus Wh) by position: shares first, then fixed volumes, then the residual."""
         served: dict[str, tuple[int, int]] = {}
         left = block.watt_hours
-        positions = [part for part in self.contract.positions if part.in_force(block.start_time)]
+        positions = self.contract.positions
         for position in positions:
             if position.type is PositionType.LOAD_FOLLOWING:
                 value = min(left, int(block.watt_hours * position.share))
@@ -274,14 +290,16 @@ class Running:
         for position in positions:
             if position.type is PositionType.RESIDUAL:
                 served[position.name] = (left, 0)
+            elif position.type is PositionType.CONTRACT_FOR_DIFFERENCE:
+                served[position.name] = (position.watts * block.seconds // 3600, 0)
         return served
 
     def _settle_residual(
         self, epoch: int, watt_hours: int, bands: Mapping[str, str], indices: Indices
     ) -> None:
         for position in self.contract.positions:
-            if position.type is PositionType.RESIDUAL and position.in_force(epoch):
-                price = unit_price(self.contract, position, bands, indices)
+            if position.type is PositionType.RESIDUAL:
+                price = unit_price(self.contract, position, bands, epoch, indices)
                 self._book_at(position.name, watt_hours, price)
 
     def _book_surplus(self, position: Position, watt_hours: int, indices: Indices) -> None:
@@ -367,6 +385,27 @@ class Running:
             return
         watts = (block.watt_hours * 3600 * 2 + block.seconds) // (2 * block.seconds)
         self.raise_peak(name, watts, block.start_time)
+
+    def open_peaks(self, peaks: Iterable[tuple[str, str, int]]) -> None:
+        """Peaks of an opening: those of the running month or year, earlier ones for ratchets."""
+        zone_name = self.contract.time_zone
+        now = month_key(zone_name, self.month.start_time)
+        for name, month, watts in peaks:
+            component = self.contract.component(name)
+            if component is None or not isinstance(component.measure, DemandMeasure):
+                continue
+            yearly = component.measure.period is Span.YEAR
+            if month == now or (yearly and month[:4] == now[:4] and month < now):
+                year, number = month.split("-")
+                moment = datetime(int(year), int(number), 1, 12, tzinfo=zone(zone_name))
+                self.raise_peak(name, watts, int(moment.timestamp()))
+            ratchet = component.measure.ratchet
+            if (
+                ratchet is not None
+                and month < now
+                and (not ratchet.from_months or int(month[5:]) in ratchet.from_months)
+            ):
+                self.history = (*self.history, (month, name, watts))
 
     def raise_peak(self, name: str, watts: int, epoch: int) -> None:
         """Record a block average of a demand component, in W."""

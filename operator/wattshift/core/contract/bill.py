@@ -20,6 +20,7 @@ from wattshift.core.contract.model import (
     EnergyMeasure,
     OverrunMeasure,
     Per,
+    RegimeSelector,
     ShareMeasure,
     Side,
     Span,
@@ -152,34 +153,39 @@ def billed_watts(contract: Contract, component: Component, period: Period) -> in
 
 
 def regime_sides(contract: Contract, period: Period) -> dict[str, Side]:
-    """Side of every regime by annual use hours: the year's kWh, scaled to its length, over its peak.
+    """Side of every regime; the year's kWh are scaled from the metered time to the whole year.
 
-    Without a peak yet the low side holds: its energy rate is the one that a new site pays first.
+    Without a reading the low side holds: a new site starts there.
     """
-    if not contract.regimes:
-        return {}
     year = period.year
     start, end = span_bounds(contract.time_zone, Span.YEAR, year.start_time)
-    peak = max(
+    watt_hours = Decimal(0)
+    if year.metered_seconds:
+        watt_hours = Decimal(year.watt_hours.get(Basis.IMPORT.value, 0)) * (end - start)
+        watt_hours /= year.metered_seconds
+    sides: dict[str, Side] = {}
+    for regime in contract.regimes:
+        if regime.select_by is RegimeSelector.CONTRACTED_WATTS:
+            value = Decimal(contract.contracted_watts or 0)
+        elif regime.select_by is RegimeSelector.ANNUAL_KILOWATT_HOURS:
+            value = watt_hours.scaleb(-3)
+        else:
+            peak = _regime_peak(contract, period, regime.name)
+            value = watt_hours / peak if peak else Decimal(0)
+        sides[regime.name] = Side.AT_OR_ABOVE if value >= regime.threshold else Side.BELOW
+    return sides
+
+
+def _regime_peak(contract: Contract, period: Period, regime_name: str) -> int:
+    """Highest yearly peak among the demand components of a regime, in W."""
+    return max(
         (
-            year.peak_watts.get(component.name, 0)
+            period.year.peak_watts.get(component.name, 0)
             for component in contract.components
-            if isinstance(component.measure, DemandMeasure) and component.regime is not None
+            if component.regime is not None and component.regime[0] == regime_name
         ),
         default=0,
     )
-    hours = Decimal(0)
-    if peak and year.metered_seconds:
-        hours = (
-            Decimal(year.watt_hours.get(Basis.IMPORT.value, 0))
-            * (end - start)
-            / year.metered_seconds
-            / peak
-        )
-    return {
-        regime.name: Side.AT_OR_ABOVE if hours >= regime.threshold_hours else Side.BELOW
-        for regime in contract.regimes
-    }
 
 
 def _selected(contract: Contract, name: str, sides: dict[str, Side]) -> bool:
@@ -192,6 +198,16 @@ def _selected(contract: Contract, name: str, sides: dict[str, Side]) -> bool:
 def _energy_names(period: Period) -> list[str]:
     """Names with energy this month; a component that left the contract keeps what it cost."""
     return list(dict.fromkeys((*period.month.costs, *period.month.unpriced_watt_hours)))
+
+
+def rebate_factor(contract: Contract, component: Component, period: Period) -> Decimal:
+    """Rebates that the month is heading for, at the average of its metered time."""
+    month = period.month
+    start, end = span_bounds(contract.time_zone, Span.MONTH, month.start_time)
+    expected = month.watt_hours.get(Basis.IMPORT.value, 0)
+    if month.metered_seconds:
+        expected = expected * (end - start) // month.metered_seconds
+    return _rebate(component, expected)
 
 
 def _part_in_force(contract: Contract, component: Component, start: int, end: int) -> Decimal:

@@ -79,11 +79,14 @@ def complete(watt_hours: Mapping[str, int]) -> dict[str, int]:
 def opening_period(contract: Contract, now: int) -> Period:
     """The period of an installation at `now`, with the sums of `openingPeriod` when it has them.
 
-    Energy of the opening is spread evenly over its time (index-priced parts stay unpriced); without
-    an opening the time since the start of the month counts as missing.
+    Energy of the opening is spread evenly over its time: priced by the bands it falls in, or not at
+    all when the opening gives its cost (index-priced parts stay unpriced). Time that the opening
+    does not cover since the start of the month counts as missing.
     """
     opening = contract.opening
-    begin = opening.start_time if opening is not None and opening.start_time < now else now
+    if opening is not None and not opening.start_time < opening.until_time <= now:
+        opening = None
+    begin = opening.start_time if opening is not None else now
     month_start, _ = span_bounds(contract.time_zone, Span.MONTH, begin)
     year_start, _ = span_bounds(contract.time_zone, Span.YEAR, begin)
     since = contract.valid_from if contract.valid_from is not None else year_start
@@ -94,22 +97,24 @@ def opening_period(contract: Contract, now: int) -> Period:
         ),
         year=Totals(start_time=year_start, missing_seconds=max(0, begin - max(year_start, since))),
     )
-    if opening is None or begin == now:
+    if opening is None:
         return period
     running = Running(contract, period)
     interval = MeterInterval(
         start_time=begin,
-        seconds=now - begin,
+        seconds=opening.until_time - begin,
         watt_hours={basis.value: value for basis, value in opening.watt_hours},
     )
     for left, right, watt_hours in _pieces(contract, interval, begin):
         running.roll_to(left)
-        running.add_energy(left, right, watt_hours, {})
-    running.metered_until = now
-    for name, watts in opening.peak_watts:
-        running.raise_peak(name, watts, max(begin, now - 1))
-    month_start = running.month.start_time
-    return replace(running.freeze(), estimated_seconds=now - max(begin, month_start))
+        running.add_energy(left, right, watt_hours, {}, priced=opening.cost is None)
+    running.metered_until = opening.until_time
+    if opening.cost is not None:
+        running.month.costs["openingPeriod"] = opening.cost
+    running.open_peaks(opening.peak_watts)
+    running.estimated_seconds = opening.until_time - max(begin, running.month.start_time)
+    running.skip_to(now)
+    return running.freeze()
 
 
 def advance(contract: Contract, period: Period, interval: MeterInterval, prices: Indices) -> Period:
@@ -199,5 +204,5 @@ def _next_cut(contract: Contract, epoch: int) -> int:
         cut = min(cut, block_start(contract.time_zone, epoch, length) + length * 60)
     times = [contract.valid_from, contract.valid_until]
     times += [edge for part in contract.components for edge in (part.from_time, part.until_time)]
-    times += [edge for part in contract.positions for edge in (part.from_time, part.until_time)]
+    times += [edge for part in contract.shapes for edge in (part.from_time, part.until_time)]
     return min([cut, *(time for time in times if time is not None and time > epoch)])

@@ -64,6 +64,10 @@ class Span(StrEnum):
     YEAR = "Year"
 
 
+def _within(time: float, start: int | None, end: int | None) -> bool:
+    return (start is None or time >= start) and (end is None or time < end)
+
+
 # ---- calendars --------------------------------------------------------------------------------
 
 
@@ -208,6 +212,15 @@ class Rebate:
     connected_kilovolt_amperes: Decimal
 
 
+class RegimeSelector(StrEnum):
+    """What a regime compares with its threshold."""
+
+    ANNUAL_USE_HOURS = "AnnualUseHours"
+    """kWh of the year over its peak kW."""
+    ANNUAL_KILOWATT_HOURS = "AnnualKilowattHours"
+    CONTRACTED_WATTS = "ContractedWatts"
+
+
 class Side(StrEnum):
     """Side of a regime's threshold."""
 
@@ -217,10 +230,11 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """A switch between sets of components by annual use hours (kWh of the year / peak kW)."""
+    """A switch between two sets of components."""
 
     name: str
-    threshold_hours: Decimal
+    select_by: RegimeSelector
+    threshold: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +262,7 @@ class Component:
 
     def in_force(self, time: float) -> bool:
         """Whether it is valid at a moment."""
-        return (self.from_time is None or time >= self.from_time) and (
-            self.until_time is None or time < self.until_time
-        )
+        return _within(time, self.from_time, self.until_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +272,12 @@ class Shape:
     calendar_name: str
     of_components: tuple[str, ...]
     factors: tuple[tuple[str, Decimal], ...]
+    from_time: int | None = None
+    until_time: int | None = None
+
+    def in_force(self, time: float) -> bool:
+        """Whether it is valid at a moment."""
+        return _within(time, self.from_time, self.until_time)
 
     def factor(self, band: str) -> Decimal:
         """Factor in a band."""
@@ -288,6 +306,7 @@ class PositionType(StrEnum):
     PAY_AS_AVAILABLE = "PayAsAvailable"
     """Direct supply, paid for Available (deemed generation)."""
     CONTRACT_FOR_DIFFERENCE = "ContractForDifference"
+    """A constant power settled at strike - reference index, whatever is used: it is sunk."""
 
 
 class SurplusUse(StrEnum):
@@ -324,18 +343,12 @@ class Position:
     signal_rate: SignalRate | None = None
     supply_name: str = ""
     watts: int = 0
-    """FixedVolume: the constant power."""
+    """FixedVolume and ContractForDifference: the constant power."""
+    reference_signal_name: str = ""
+    """ContractForDifference: the index that the strike `rate` is settled against."""
     share: Decimal = Decimal(1)
     """LoadFollowing: the part of import it covers."""
     surplus: Surplus | None = None
-    from_time: int | None = None
-    until_time: int | None = None
-
-    def in_force(self, time: float) -> bool:
-        """Whether it is valid at a moment."""
-        return (self.from_time is None or time >= self.from_time) and (
-            self.until_time is None or time < self.until_time
-        )
 
 
 DIRECT_SUPPLY = frozenset(
@@ -361,14 +374,12 @@ class Obligation:
     name: str
     period: Span
     terms: tuple[tuple[Basis, Decimal], ...]
-    eligible: tuple[Instrument, ...] = tuple(Instrument)
+    eligible: tuple[Instrument, ...] = ()
+    """What counts as Green."""
     shortfall_rate: Decimal | None = None
-    """Price per kWh of shortfall; None = Hard: no money buys it off."""
-
-    @property
-    def hard(self) -> bool:
-        """Whether it binds without a price."""
-        return self.shortfall_rate is None
+    """Price per kWh of shortfall; None = the contract names none."""
+    hard: bool = False
+    """No money buys it off: plans keep it as a constraint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,8 +424,12 @@ class Opening:
     """What the meter had already counted when the installation began in mid-period."""
 
     start_time: int
+    until_time: int
     watt_hours: tuple[tuple[Basis, int], ...] = ()
-    peak_watts: tuple[tuple[str, int], ...] = ()
+    peak_watts: tuple[tuple[str, str, int], ...] = ()
+    """(component, month as `2026-07`, W); earlier months serve ratchets."""
+    cost: Decimal | None = None
+    """Energy cost so far as billed; then the energy of the opening is not priced again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,9 +458,7 @@ class Contract:
 
     def in_force(self, time: float) -> bool:
         """Whether the contract is valid at a moment."""
-        return (self.valid_from is None or time >= self.valid_from) and (
-            self.valid_until is None or time < self.valid_until
-        )
+        return _within(time, self.valid_from, self.valid_until)
 
     def calendar(self, name: str) -> Calendar:
         """The calendar of that name; parse made sure that it exists."""

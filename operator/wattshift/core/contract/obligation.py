@@ -71,18 +71,18 @@ def shortfall_cost(obligation: Obligation, watt_hours: Mapping[str, int]) -> Dec
 
 
 def share_form(obligation: Obligation) -> tuple[Basis, Basis, Decimal, bool] | None:
-    """(part, base, target, upper) of a form that is a share: `part/base >= target`, or `<=` if upper.
+    """(part, base, target, upper) of a form that is a share; None for any other form.
 
-    `1 x part - tau x base >= 0` is a lower bound, `tau x base - 1 x part >= 0` an upper one.
+    `1 x part - tau x base` is `part/base >= tau`; `tau x base - 1 x part` is `part/base <= tau`.
     """
     if len(obligation.terms) != 2:
         return None
-    (first, a), (second, b) = obligation.terms
-    if a > 0 > b:
-        return first, second, -b / a, False
-    if b > 0 > a:
-        return second, first, -a / b, False
-    return None
+    (first, a), (second, b) = sorted(obligation.terms, key=lambda term: -term[1])
+    if not a > 0 > b:
+        return None
+    if b == -1 and a != 1:
+        return second, first, a, True
+    return first, second, -b / a, False
 
 
 def required_share(
@@ -99,26 +99,36 @@ def states(
     period: Period,
     now: float,
     base_remaining_watt_hours: Mapping[str, int] | None = None,
+    reachable_share: Mapping[str, Decimal] | None = None,
 ) -> tuple[ObligationState, ...]:
     """State of every obligation.
 
     `base_remaining_watt_hours` gives, by obligation, the base still expected in the period; without
-    it the base goes on as it has so far. On track: the slack is not negative, or the rest needs a
-    share that is possible at all (0..1) and was reached so far.
+    it the base goes on as it has so far. `reachable_share` is what a forecast says the rest can have
+    (its p90, the p10 of an upper bound). On track: the slack is not negative, or the share that the
+    rest needs is within reach.
     """
-    expected = base_remaining_watt_hours or {}
+    expected, reachable = base_remaining_watt_hours or {}, reachable_share or {}
     return tuple(
-        _state(contract, obligation, period, now, expected.get(obligation.name))
+        _state(
+            contract,
+            obligation,
+            period,
+            now,
+            expected.get(obligation.name),
+            reachable.get(obligation.name),
+        )
         for obligation in contract.obligations
     )
 
 
-def _state(
+def _state(  # noqa: PLR0917 - one caller, in the order of `states`
     contract: Contract,
     obligation: Obligation,
     period: Period,
     now: float,
     base_remaining: int | None,
+    reachable: Decimal | None,
 ) -> ObligationState:
     sums = watt_hours_of(obligation, period)
     value = slack(obligation, sums)
@@ -129,8 +139,6 @@ def _state(
         part_basis, base_basis, target, upper = form
         part = Decimal(quantity(obligation, part_basis, sums))
         base = Decimal(quantity(obligation, base_basis, sums))
-        if upper:
-            part, base, target = base, part, 1 / target
         share = part / base if base else None
         rest = (
             Decimal(base_remaining)
@@ -138,6 +146,9 @@ def _state(
             else _remaining_base(contract, obligation, period, now, base)
         )
         remaining = required_share(target, part, base, rest)
+    on_track = value >= 0
+    if not on_track and remaining is not None and reachable is not None:
+        on_track = remaining >= reachable if upper else remaining <= reachable
     return ObligationState(
         name=obligation.name,
         period=obligation.period,
@@ -147,7 +158,7 @@ def _state(
         target=target,
         upper=upper,
         remaining_share=remaining,
-        on_track=value >= 0,
+        on_track=on_track,
         shortfall_cost=shortfall_cost(obligation, sums),
     )
 
@@ -177,10 +188,10 @@ def adder(
     `-lambda x sum(coefficient x change)`, with `lambda = min(instrument price, shortfall rate) x
     Pr(short at the end)`; a Hard one uses the planner's dual (0 until the planner has one).
     """
-    if obligation.shortfall_rate is None:
+    if obligation.hard:
         price = dual if dual is not None else Decimal(0)
     else:
-        price = obligation.shortfall_rate
+        price = obligation.shortfall_rate or Decimal(0)
         if instrument_price is not None:
             price = min(price, instrument_price)
         price *= probability_short

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 
 from wattshift.core.contract.calendar import band_at
-from wattshift.core.contract.model import Component, Contract, Position, SignalRate
+from wattshift.core.contract.model import Component, Contract, Position, PositionType, SignalRate
 
 Indices = Mapping[str, Decimal | None]
 CENT = Decimal("0.01")
@@ -37,11 +37,11 @@ def bands_at(contract: Contract, epoch: float) -> dict[str, str]:
     return {calendar.name: band_at(calendar, epoch)[0] for calendar in contract.calendars}
 
 
-def shape_factor(contract: Contract, name: str, bands: Mapping[str, str]) -> Decimal:
-    """Product of the shapes that name a component or position."""
+def shape_factor(contract: Contract, name: str, bands: Mapping[str, str], epoch: float) -> Decimal:
+    """Product of the shapes in force that name a component or position."""
     factor = Decimal(1)
     for shape in contract.shapes:
-        if name in shape.of_components:
+        if name in shape.of_components and shape.in_force(epoch):
             factor *= shape.factor(bands[shape.calendar_name])
     return factor
 
@@ -56,15 +56,19 @@ def unit_price(
     contract: Contract,
     part: Component | Position,
     bands: Mapping[str, str],
+    epoch: float,
     indices: Indices,
 ) -> Decimal | None:
     """Price per kWh of an untiered energy component or a position, shapes in, losses not."""
     price = part.rate
-    if part.signal_rate is not None:
+    if isinstance(part, Position) and part.type is PositionType.CONTRACT_FOR_DIFFERENCE:
+        reference = indices.get(part.reference_signal_name)
+        price = None if price is None or reference is None else price - reference
+    elif part.signal_rate is not None:
         price = signal_price(part.signal_rate, indices)
     elif isinstance(part, Component) and part.band_rates:
         price = dict(part.band_rates)[bands[part.calendar_name]]
-    return None if price is None else price * shape_factor(contract, part.name, bands)
+    return None if price is None else price * shape_factor(contract, part.name, bands, epoch)
 
 
 def tier_cost(component: Component, before_watt_hours: int, watt_hours: int) -> Decimal:
