@@ -121,10 +121,16 @@ def marked_processes(lab: str) -> list[int]:
 def end_marked(
     lab: str, *, spare: frozenset[int] = frozenset(), deadline_seconds: float = 10
 ) -> int:
-    """SIGKILL everything that carries the lab's mark; returns how many were seen."""
+    """SIGKILL everything that carries the lab's mark; returns how many were seen.
+
+    Two empty scans end it: in the middle of an exec a process shows no environment at all.
+    """
     seen: set[int] = set()
+    empty = 0
     limit = time.monotonic() + deadline_seconds
-    while remaining := [pid for pid in marked_processes(lab) if pid not in spare]:
+    while empty < 2:
+        remaining = [pid for pid in marked_processes(lab) if pid not in spare]
+        empty = 0 if remaining else empty + 1
         seen.update(remaining)
         for pid in remaining:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from e2e.lab.workspace import remove_if_dead
+from e2e.lab.workspace import LOCK, remove_if_dead
 
 
 def main(folder: Path) -> None:
@@ -18,7 +18,7 @@ def main(folder: Path) -> None:
     while os.read(0, 1024):
         pass
     for _ in range(50):
-        if not folder.exists() or remove_if_dead(folder):
+        if not (folder / LOCK).exists() or remove_if_dead(folder):  # gone, or kept on purpose
             return
         time.sleep(0.1)
 

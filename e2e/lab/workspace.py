@@ -18,7 +18,7 @@ from pathlib import Path
 from e2e.lab.paths import REPOSITORY, WORK_PREFIX, work_base
 from e2e.lab.process import end_marked
 
-_LOCK = "owner.lock"
+LOCK = "owner.lock"
 
 
 class Workspace:
@@ -58,7 +58,7 @@ class Workspace:
             return
         keep = bool(os.environ.get("WATTSHIFT_LAB_KEEP")) if keep_files is None else keep_files
         if keep:
-            (self.folder / _LOCK).unlink(missing_ok=True)
+            (self.folder / LOCK).unlink(missing_ok=True)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
@@ -71,9 +71,9 @@ class Workspace:
 def _locked_folder(base: Path, name: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{WORK_PREFIX}{name[:20]}-", dir=base))
-        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / _LOCK).exists():  # else another lab's sweep came between the two lines above
+        if (folder / LOCK).exists():  # else another lab's sweep came between the two lines above
             return folder, lock
         os.close(lock)
 
@@ -90,7 +90,7 @@ def sweep() -> list[str]:
 def remove_if_dead(folder: Path) -> bool:
     """End the processes of a lab and remove its folder, if nobody holds its lock any more."""
     try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False  # being made, being removed, kept on purpose, or somebody else's
     try:
@@ -98,7 +98,7 @@ def remove_if_dead(folder: Path) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
-        if not (folder / _LOCK).exists():
+        if not (folder / LOCK).exists():
             return False
         end_marked(folder.name)
         with contextlib.suppress(OSError):
