@@ -46,9 +46,7 @@ class Fleet:
             simulator += ["--time-to-first-token", ttft, "--inter-token-latency", itl]
             command = [sys.executable, "-m", "e2e.lab.engine", "--address", address]
             command += ["--sigterm", sigterm, *extra, "--", *simulator]
-            self.processes.append(
-                await spawn(command, log=self.folder / f"engine-{number}.log")
-            )
+            self.processes.append(await spawn(command, log=self.folder / f"engine-{number}.log"))
             fresh.append(f"http://{address}:8000")
             self.urls.append(fresh[-1])
         await asyncio.gather(*(answers(f"{url}/health") for url in fresh))

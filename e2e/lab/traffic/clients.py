@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import aiohttp
 import yaml
@@ -27,6 +27,16 @@ from e2e.lab.telemetry.clock import GridClock, clock_from
 from e2e.lab.telemetry.curve import DayCurve, constant, read_day_curve
 from e2e.lab.traffic.attainment import Objectives, summarise
 from e2e.lab.traffic.request import Outcome, complete
+
+
+class Send(Protocol):
+    """Sends one request and fills its record."""
+
+    async def __call__(
+        self, session: aiohttp.ClientSession, url: str, outcome: Outcome, *, timeout_seconds: float
+    ) -> Outcome:
+        """Returns `outcome`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,7 @@ async def drive(
     clock: GridClock,
     bounds: Running,
     record: Callable[[Outcome], None],
+    send: Send = complete,
 ) -> None:
     """Send one load until its bounds; returns when the last answer is in.
 
@@ -121,7 +132,7 @@ async def drive(
                 outcome.error = "client limit: too many requests in flight"
                 record(outcome)
                 continue
-            task = asyncio.create_task(_one(session, load, outcome, record))
+            task = asyncio.create_task(_one(session, load, outcome, record, send))
             running.add(task)
             task.add_done_callback(running.discard)
         if running:
@@ -144,9 +155,13 @@ async def _wait_until(moment: float, stopping: asyncio.Event) -> bool:
 
 
 async def _one(
-    session: aiohttp.ClientSession, load: Load, outcome: Outcome, record: Callable[[Outcome], None]
+    session: aiohttp.ClientSession,
+    load: Load,
+    outcome: Outcome,
+    record: Callable[[Outcome], None],
+    send: Send,
 ) -> None:
-    record(await complete(session, load.url, outcome, timeout_seconds=load.timeout_seconds))
+    record(await send(session, load.url, outcome, timeout_seconds=load.timeout_seconds))
 
 
 @dataclass(frozen=True, slots=True)

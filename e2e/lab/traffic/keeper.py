@@ -56,6 +56,7 @@ class RouterKeeper:
                 try:
                     if not self.router.alive:
                         LOG.warning("router of %s died, starting it again", self.router.url)
+                        self.in_router = {}
                         await self.router.start()
                     await self.reconcile()
                 except (aiohttp.ClientError, TimeoutError, OSError) as problem:
