@@ -15,7 +15,7 @@ from wattshift.control.records import EventRecord, SiteRecord
 from wattshift.core.model import EventState, Firmness
 
 NEAR_SECONDS = 3600.0
-"""Grid seconds before the start from which an event is Near and its reference is frozen."""
+"""Grid seconds before the start from which an event is Near."""
 KEPT_SECONDS = 3600.0
 """Grid seconds for which a finished event stays on record."""
 _FINAL = ("Completed", "Cancelled", "Superseded")
@@ -36,6 +36,7 @@ class EventSpec:
     lower_watts: int | None
     ramp_seconds: int
     firmness: Firmness
+    contract_name: str
     program_name: str
 
 
@@ -87,12 +88,19 @@ def _advance_one(
             start_time=spec.start_time,
             end_time=spec.end_time,
             firmness=spec.firmness.value,
+            type=spec.type,
+            reference=spec.reference,
             frozen_reference_watts=frozen,
+            ramp_seconds=spec.ramp_seconds,
+            contract_name=spec.contract_name,
             program_name=spec.program_name,
+            received_time=row.received_time if row is not None else now,
         )
     state = _state(row, now)
     frozen = row.frozen_reference_watts
-    if frozen is None and state in ("Near", "Active") and spec.reference == "PreEvent":
+    if frozen is None and state == "Active":
+        # Every event keeps it: a reduction counts from it, and the way back ends at it. Measured at
+        # the start, not before: shifting load ahead of an event must not lower the reference.
         frozen = measured_watts.get(spec.connection_name)
     upper, lower, message = bounds(spec, frozen)
     return replace(
@@ -116,7 +124,7 @@ def bounds(spec: EventSpec, frozen_watts: int | None) -> tuple[int | None, int |
         return spec.upper_watts, spec.lower_watts, ""
     if spec.reference == "PreEvent":
         if frozen_watts is None:
-            return None, None, "the power before the event is not known"
+            return None, None, "the power at the start of the event is not known"
         change = spec.upper_watts if spec.upper_watts is not None else spec.lower_watts
         if change is None:
             return None, None, "the event names no watts"
@@ -127,10 +135,10 @@ def bounds(spec: EventSpec, frozen_watts: int | None) -> tuple[int | None, int |
 
 
 def states(record: SiteRecord, specs: Mapping[str, EventSpec]) -> tuple[EventState, ...]:
-    """What decisions see: events near or active, and those that just ended."""
+    """What decisions see: events to come, active, and those that just ended (the way back)."""
     found = []
     for row in record.active_events:
-        if row.state in ("Cancelled", "Superseded", "Far", "Completed"):
+        if row.state in ("Cancelled", "Superseded"):
             continue
         spec = specs.get(row.name)
         found.append(
@@ -179,6 +187,7 @@ def parse(document: Mapping[str, Any], firmness_of: Mapping[str, str]) -> dict[s
             lower_watts=event.get("lowerWatts"),
             ramp_seconds=int(event.get("rampSeconds") or 0),
             firmness=Firmness(firmness),
+            contract_name=program.get("contractName", ""),
             program_name=program.get("programName", ""),
         )
     return found

@@ -346,6 +346,8 @@ class WorkloadState:
     deleting: bool = False
     growth_permille: int = 0
     """95th percentile of load growth over the cold-start horizon; 0 until learnt."""
+    orphans: tuple[PlacementState, ...] = ()
+    """Placements that left the spec while their targets deviate: only ever restored."""
     demand: Reading | None = None
     """Requested concurrency from a site signal, where engine metrics are not the source."""
 

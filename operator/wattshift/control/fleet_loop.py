@@ -1,0 +1,149 @@
+"""The slow loop: gather -> plan -> validate -> act -> record. Start reading here.
+
+It wakes on its interval, on the plan's own next wake time, and when somebody rings (a changed spec,
+event, member or signal). The decision is `core/planner.plan`; this file only carries values along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from wattshift.control.act import Acted, Actor
+from wattshift.control.gather import Gatherer
+from wattshift.control.latest import Latest
+from wattshift.control.moves import Mover
+from wattshift.control.recorder import Outcome, Recorder, Step
+from wattshift.control.runtime import Runtime
+from wattshift.control.show import Show
+from wattshift.core.decision import Action, Decision, Plan
+from wattshift.core.model import Snapshot
+from wattshift.core.planner import plan
+from wattshift.errors import WattshiftError
+
+log = logging.getLogger(__name__)
+
+
+class FleetLoop:
+    """One plan for all workloads, carried out."""
+
+    name = "planner"
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        gather: Gatherer,
+        actor: Actor,
+        mover: Mover,
+        show: Show,
+        recorder: Recorder,
+        latest: Latest,
+    ) -> None:
+        self._runtime = runtime
+        self._gather = gather
+        self._actor = actor
+        self._mover = mover
+        self._show = show
+        self._recorder = recorder
+        self._latest = latest
+
+    async def run(self) -> None:
+        """Plan until cancelled."""
+        runtime = self._runtime
+        settings = runtime.config.planner
+        while True:
+            causes = await runtime.planner_wake.wait(self._pause_seconds())
+            for cause in causes or ("tick",):
+                runtime.metrics.loop_wakes.labels(self.name, cause).inc()
+            with runtime.metrics.loop_seconds.labels(self.name).time():
+                try:
+                    await self._iterate()
+                except WattshiftError as error:
+                    log.warning("plan: %s", error.message, extra={"reason": error.reason})
+                except Exception:
+                    runtime.metrics.bugs.labels(self.name).inc()
+                    log.exception("plan failed", extra={"reason": "Bug"})
+            runtime.progress.beat(self.name)
+            await asyncio.sleep(settings.minimum_wall_seconds)
+
+    def _pause_seconds(self) -> float:
+        """Wall seconds until the next plan is due."""
+        clock = self._runtime.clock
+        settings = self._runtime.config.planner
+        last = self._latest.plan
+        if last is None:
+            return 1.0
+        due = last.grid_time + settings.interval_seconds
+        if last.next_wake_time is not None and last.next_wake_time > last.grid_time:
+            due = min(due, last.next_wake_time)
+        # NB: /livez wants a beat even where the interval is an hour.
+        return min(60.0, max(0.0, (due - clock.grid()) / clock.speed))
+
+    async def _iterate(self) -> None:
+        if not self._gather.ready():
+            return
+        stage = self._runtime.metrics.stage_seconds
+        with stage.labels("gather").time():
+            snapshot = self._gather.snapshot()
+        with stage.labels("plan").time():
+            # Pure, so it may leave the event loop: probes and watches go on meanwhile.
+            decided = await asyncio.to_thread(plan, snapshot, snapshot.grid_time)
+        with stage.labels("act").time():
+            acted = await self._act(decided, self._gather.snapshot())
+        with stage.labels("record").time():
+            self._record(snapshot, decided, acted)
+
+    async def _act(self, decided: Plan, fresh: Snapshot) -> tuple[Acted, ...]:
+        moves = [row for row in decided.decisions if row.action is Action.MIGRATE]
+        others = [row for row in decided.decisions if row.action is not Action.MIGRATE]
+        acted = await self._actor.carry_out(others, fresh)
+        begun = [await self._mover.begin(decision, fresh) for decision in moves]
+        return (*acted, *begun)
+
+    def _record(self, snapshot: Snapshot, decided: Plan, acted: tuple[Acted, ...]) -> None:
+        latest = self._latest
+        latest.snapshot = latest.plan_snapshot = snapshot
+        latest.plan, latest.plan_acted = decided, acted
+        metrics = self._runtime.metrics
+        for decision in decided.decisions:
+            metrics.decisions.labels(decision.action, decision.reason, self.name).inc()
+        for row in acted:
+            metrics.actions.labels(row.action, row.result, "").inc()
+            if row.result == "Refused":
+                metrics.validation_failures.labels(row.reason).inc()
+            _log(decided, row)
+        self._show.plan(snapshot, decided, acted)
+        self._recorder.record(Step(snapshot=snapshot, plan=decided, outcomes=outcomes(acted)))
+
+
+def outcomes(acted: tuple[Acted, ...]) -> tuple[Outcome, ...]:
+    """As the recorder keeps them."""
+    return tuple(
+        Outcome(
+            workload_key=row.workload_key,
+            action=str(row.action),
+            reason=row.reason,
+            result=row.result,
+            message=row.message,
+        )
+        for row in acted
+    )
+
+
+def _log(decided: Plan, row: Acted) -> None:
+    decision: Decision = next(
+        item for item in decided.decisions if item.workload_key == row.workload_key
+    )
+    log.info(
+        "%s %s: %s",
+        row.action,
+        row.result,
+        row.message,
+        extra={
+            "reason": str(decision.reason),
+            "object": f"FlexibleWorkload/{row.workload_key}",
+            "plan_id": decided.id,
+            "why": decision.message,
+        },
+    )

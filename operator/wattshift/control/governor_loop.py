@@ -1,0 +1,120 @@
+"""The fast loop: power inside its bounds, capacity back on a veto, open moves and releases advanced.
+
+Every tick: gather -> govern -> validate -> act -> record. It needs no plan and no solver, and uses
+the last plan's prices when there is one. The decision is `core/governor.govern`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from wattshift.control.act import Acted, Actor
+from wattshift.control.books import Books
+from wattshift.control.fleet_loop import outcomes
+from wattshift.control.gather import Gatherer
+from wattshift.control.latest import Latest
+from wattshift.control.moves import Mover
+from wattshift.control.recorder import Recorder, Step
+from wattshift.control.release import Releaser
+from wattshift.control.runtime import Runtime
+from wattshift.control.show import Show
+from wattshift.control.significant import significant_change
+from wattshift.core.decision import Action, Governance
+from wattshift.core.governor import govern
+from wattshift.core.model import Snapshot
+from wattshift.errors import WattshiftError
+
+log = logging.getLogger(__name__)
+
+
+class GovernorLoop:
+    """One tick every `governor.intervalSeconds`, and at once when rung."""
+
+    name = "governor"
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        gather: Gatherer,
+        actor: Actor,
+        mover: Mover,
+        releaser: Releaser,
+        books: Books,
+        show: Show,
+        recorder: Recorder,
+        latest: Latest,
+    ) -> None:
+        self._runtime = runtime
+        self._gather = gather
+        self._actor = actor
+        self._mover = mover
+        self._releaser = releaser
+        self._books = books
+        self._show = show
+        self._recorder = recorder
+        self._latest = latest
+
+    async def run(self) -> None:
+        """Govern until cancelled."""
+        runtime = self._runtime
+        interval = runtime.config.governor.interval_seconds
+        while True:
+            begun = runtime.clock.monotonic()
+            with runtime.metrics.loop_seconds.labels(self.name).time():
+                try:
+                    await self._iterate()
+                except WattshiftError as error:
+                    log.warning("govern: %s", error.message, extra={"reason": error.reason})
+                except Exception:
+                    runtime.metrics.bugs.labels(self.name).inc()
+                    log.exception("govern failed", extra={"reason": "Bug"})
+            runtime.progress.beat(self.name)
+            left = interval - (runtime.clock.monotonic() - begun)
+            await runtime.governor_wake.wait(max(0.05, left))
+
+    async def _iterate(self) -> None:
+        if not self._gather.ready():
+            return
+        await self._gather.persist_events()
+        snapshot = self._gather.snapshot()
+        decided = govern(snapshot, self._latest.plan, snapshot.grid_time)
+        acted = await self._act(decided)
+        released = await self._releaser.advance(snapshot)
+        moved = await self._mover.advance(self._gather.snapshot())
+        self._books.advance(snapshot)
+        self._record(snapshot, decided, acted)
+        self._show.moves(moved)
+        self._show.releases(released)
+        await self._show.flush()
+
+    async def _act(self, decided: Governance) -> tuple[Acted, ...]:
+        if all(decision.action is Action.HOLD for decision in decided.decisions):
+            return ()
+        return await self._actor.carry_out(decided.decisions, self._gather.snapshot())
+
+    def _record(self, snapshot: Snapshot, decided: Governance, acted: tuple[Acted, ...]) -> None:
+        latest = self._latest
+        latest.snapshot, latest.governance = snapshot, decided
+        metrics = self._runtime.metrics
+        for decision in decided.decisions:
+            metrics.decisions.labels(decision.action, decision.reason, self.name).inc()
+        for _, reason, _ in decided.vetoes:
+            metrics.vetoes.labels(reason).inc()
+        for row in acted:
+            metrics.actions.labels(row.action, row.result, "").inc()
+            log.info(
+                "%s %s: %s",
+                row.action,
+                row.result,
+                row.message,
+                extra={"reason": row.reason, "object": f"FlexibleWorkload/{row.workload_key}"},
+            )
+        self._show.governance(snapshot, decided, acted)
+        if acted:
+            self._recorder.record(
+                Step(snapshot=snapshot, governance=decided, outcomes=outcomes(acted))
+            )
+        cause = significant_change(latest.plan_snapshot, snapshot)
+        if cause:
+            self._runtime.planner_wake.ring(cause)

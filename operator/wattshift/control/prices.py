@@ -1,0 +1,188 @@
+"""Contracts at work: parsed once, quoted every tick, their period kept in the status book.
+
+Reads the store, the book and signals; decides nothing. The formulas are `core/contract`'s. A
+contract whose index is unknown is quoted with `known=False`, never with a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from wattshift.adapters.base import SignalKey
+from wattshift.control.gather_site import PriceOfPoint
+from wattshift.control.status import StatusBook
+from wattshift.control.store import Store, Stored
+from wattshift.core.contract.errors import ContractError
+from wattshift.core.contract.marginal import price_curve, quote
+from wattshift.core.contract.meter import opening_period
+from wattshift.core.contract.model import Contract
+from wattshift.core.contract.parse import from_spec
+from wattshift.core.contract.period import Period
+from wattshift.core.contract.quote import PriceQuote, SiteState
+from wattshift.core.contract.rates import index_value
+from wattshift.core.signal import SignalState
+
+AHEAD_REFRESH_SECONDS = 300.0
+"""Grid seconds for which a look-ahead is kept while nothing else changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flows:
+    """Power at one connection now, in watts."""
+
+    load_watts: int
+    import_watts: int
+    supply_watts: int | None
+    """What direct supplies could deliver; None = unknown, or there is none."""
+
+
+@dataclass(slots=True)
+class _Parsed:
+    uid: str
+    generation: int
+    contract: Contract | None
+    problem: str = ""
+    ahead: tuple[tuple[float, PriceQuote], ...] = ()
+    ahead_time: float = float("-inf")
+    ahead_indices: tuple[tuple[str, Decimal | None], ...] = ()
+
+
+class Prices:
+    """Contracts by name, and what a kWh costs at each connection."""
+
+    def __init__(self, *, store: Store, book: StatusBook, horizon_seconds: float) -> None:
+        self._store = store
+        self._book = book
+        self._horizon = horizon_seconds
+        self._parsed: dict[str, _Parsed] = {}
+
+    def contract(self, stored: Stored) -> Contract | None:
+        """The contract of an accepted object; None (and `problem`) where it cannot be read."""
+        entry = self._entry(stored)
+        return entry.contract
+
+    def problem(self, stored: Stored) -> str:
+        """Why a contract cannot be read, for its condition."""
+        return self._entry(stored).problem
+
+    def period(self, stored: Stored, contract: Contract, now: float) -> Period:
+        """Period to date from the book, or the one it opens with."""
+        record = self._book.contract(stored.key)
+        return record.period if record.period is not None else opening_period(contract, int(now))
+
+    def in_force(self, now: float) -> tuple[tuple[Stored, Contract], ...]:
+        """Accepted contracts that are in force, by name."""
+        found = []
+        for stored in self._store.contracts():
+            if stored.deleting or not self._store.accepted(stored.key):
+                continue
+            contract = self.contract(stored)
+            if contract is not None and contract.in_force(now):
+                found.append((stored, contract))
+        return tuple(found)
+
+    def indices(
+        self, contract_name: str, states: Mapping[SignalKey, SignalState]
+    ) -> dict[str, Decimal | None]:
+        """Index values now by signal name; unknown ones are None."""
+        found: dict[str, Decimal | None] = {}
+        for key, state in states.items():
+            if key[:2] != ("EnergyContract", contract_name) or state.reading is None:
+                continue
+            value = state.reading.value
+            found[state.name] = None if value is None else index_value(value)
+        return found
+
+    def of_points(
+        self,
+        states: Mapping[SignalKey, SignalState],
+        flows: Mapping[tuple[str, str], Flows],
+        now: float,
+    ) -> dict[tuple[str, str], PriceOfPoint]:
+        """Price of every (site, connection) that a contract in force covers."""
+        found: dict[tuple[str, str], PriceOfPoint] = {}
+        for stored, contract in self.in_force(now):
+            name = stored.key.name
+            period = self.period(stored, contract, now)
+            indices = self.indices(name, states)
+            site = site_of(contract, flows)
+            price = quote(contract, period, now, indices, site)
+            ahead = self._ahead(self._entry(stored), contract, period, indices, states, now, site)
+            for point in contract.points:
+                found[point.site_name, point.connection_name] = PriceOfPoint(
+                    contract_name=name,
+                    quote=price,
+                    ahead=ahead,
+                    maximum_watts=point.maximum_watts,
+                )
+        return found
+
+    def _entry(self, stored: Stored) -> _Parsed:
+        known = self._parsed.get(stored.key.name)
+        if known is None or (known.uid, known.generation) != (stored.uid, stored.generation):
+            try:
+                contract: Contract | None = from_spec(stored.key.name, stored.document)
+                problem = ""
+            except ContractError as error:
+                contract, problem = None, str(error)
+            known = _Parsed(stored.uid, stored.generation, contract, problem)
+            self._parsed[stored.key.name] = known
+        return known
+
+    def _ahead(  # noqa: PLR0917 - one caller
+        self,
+        entry: _Parsed,
+        contract: Contract,
+        period: Period,
+        indices: Mapping[str, Decimal | None],
+        states: Mapping[SignalKey, SignalState],
+        now: float,
+        site: SiteState,
+    ) -> tuple[tuple[float, PriceQuote], ...]:
+        signature = tuple(sorted(indices.items()))
+        fresh = now - entry.ahead_time < AHEAD_REFRESH_SECONDS and entry.ahead
+        if not fresh or entry.ahead_indices != signature:
+            series = _series(contract.name, indices, states, now)
+            entry.ahead = price_curve(contract, period, now, self._horizon, series, site=site)
+            entry.ahead_time, entry.ahead_indices = now, signature
+        return entry.ahead
+
+
+def site_of(contract: Contract, flows: Mapping[tuple[str, str], Flows]) -> SiteState:
+    """Sum of the flows over a contract's points."""
+    rows = [
+        flows[point.site_name, point.connection_name]
+        for point in contract.points
+        if (point.site_name, point.connection_name) in flows
+    ]
+    supplies = [row.supply_watts for row in rows if row.supply_watts is not None]
+    return SiteState(
+        import_watts=sum(row.import_watts for row in rows),
+        load_watts=sum(row.load_watts for row in rows),
+        direct_supply_watts=sum(supplies) if supplies else None,
+    )
+
+
+def _series(
+    contract_name: str,
+    indices: Mapping[str, Decimal | None],
+    states: Mapping[SignalKey, SignalState],
+    now: float,
+) -> dict[str, list[tuple[float, Decimal | None]]]:
+    """Value now, then the forecast's steps, by index name."""
+    series: dict[str, list[tuple[float, Decimal | None]]] = {
+        name: [(now, value)] for name, value in indices.items()
+    }
+    for key, state in states.items():
+        if key[:2] != ("EnergyContract", contract_name) or state.forecast is None:
+            continue
+        steps = series.setdefault(state.name, [])
+        steps += [
+            (point.start_time, index_value(point.value))
+            for point in state.forecast.points
+            if point.start_time > now
+        ]
+        steps.append((state.forecast.end_time, None))
+    return series
