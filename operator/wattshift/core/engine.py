@@ -89,5 +89,7 @@ class EngineStats:
     """In the slow window."""
     idle_seconds: float
     """Wall seconds since the last arrival, running or waiting request."""
+    duty: float | None = None
+    """Share 0..1 of time in which an engine decodes, per pod; None where it does not say."""
     windows: tuple[LatencyWindow, ...] = ()
     pods: tuple[PodCounters, ...] = ()

@@ -1,0 +1,180 @@
+"""From the windows of a placement to `EngineStats`: rates, concurrency, counts per objective.
+
+Pure. Windows grow to an hour while samples are few; the fast window is a tenth of the slow one.
+Neighbours: `window.py` accumulates, `core/latency.py` judges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from wattshift.adapters.latency.exposition import Histogram
+from wattshift.adapters.latency.window import KEEP_SECONDS, PlacementWindow, Sums, classify
+from wattshift.core.engine import Counts, EngineStats, LatencyWindow, Metric, PodCounters
+from wattshift.core.model import Objective
+
+DEFAULT_WINDOW_SECONDS = 600
+FAST_SHARE = 0.1
+FAST_MINIMUM_SECONDS = 10.0
+DOUBT = 0.1
+"""One-sided error of the guard's test: an all-good window needs ln(doubt) / ln(attainment)."""
+MEANING: Mapping[Metric, str] = {
+    Metric.TIME_TO_FIRST_TOKEN: "timeToFirstToken",
+    Metric.INTER_TOKEN_LATENCY: "interTokenLatency",
+    Metric.END_TO_END: "endToEnd",
+}
+
+
+def samples_needed(attainment_permille: int) -> int:
+    """Samples without a bad one that show an attainment: 45 at 950, 230 at 990 permille."""
+    attainment = min(max(attainment_permille, 1), 999) / 1000
+    return math.ceil(math.log(DOUBT) / math.log(attainment))
+
+
+def engine_stats(
+    window: PlacementWindow,
+    objectives: Iterable[Objective],
+    *,
+    now: float,
+    pods_expected: int,
+    scrape_interval_seconds: float,
+) -> EngineStats | None:
+    """Statistics at wall time `now`; None before the first good scrape."""
+    newest = window.newest
+    if newest is None:
+        return None
+    wanted = tuple(objectives)
+    windows = tuple(_latency_window(window, objective, now) for objective in wanted)
+    slowest = max((row.slow_seconds for row in windows), default=float(DEFAULT_WINDOW_SECONDS))
+    fastest = min(
+        (row.fast_seconds for row in windows), default=DEFAULT_WINDOW_SECONDS * FAST_SHARE
+    )
+    # two scrapes at least, else a rate is an accident
+    rates = window.sums(now, max(fastest, 2.5 * scrape_interval_seconds))
+    slow = window.sums(now, slowest)
+    fresh = [
+        scrape
+        for scrape in window.pods.values()
+        if now - scrape.wall_time <= 3 * scrape_interval_seconds
+    ]
+    active = window.active_at
+    usage = [s.kv_cache_usage for s in window.pods.values() if s.kv_cache_usage is not None]
+    running = round(sum(scrape.running for scrape in window.pods.values()))
+    return EngineStats(
+        age_seconds=max(0.0, now - newest),
+        scrape_interval_seconds=scrape_interval_seconds,
+        pods_scraped=len(fresh),
+        pods_expected=pods_expected,
+        running=running,
+        waiting=round(sum(scrape.waiting for scrape in window.pods.values())),
+        waiting_longest_seconds=window.waiting_longest(now),
+        first_tokens_per_second=_rate(rates, _count(rates, "timeToFirstToken")),
+        output_tokens_per_second=_rate(rates, rates.counters.get("generationTokens", 0.0)),
+        prompt_tokens_per_second=_rate(rates, _uncached_prompt_tokens(rates)),
+        requests_per_second=_rate(rates, _arrivals(rates)),
+        concurrency=_concurrency(rates, running),
+        kv_cache_usage=max(usage) if usage else None,
+        preemptions=round(slow.counters.get("preemptions", 0.0)),
+        idle_seconds=0.0 if active is None else max(0.0, now - active),
+        duty=_duty(rates, len(fresh)),
+        windows=windows,
+        pods=pod_counters(window),
+    )
+
+
+def pod_counters(window: PlacementWindow) -> tuple[PodCounters, ...]:
+    """Evidence per pod; a pod that served and lacks counters is left out: absent is not zero."""
+    rows: list[PodCounters] = []
+    for scrape in window.pods.values():
+        prompt = scrape.total("promptTokens")
+        if (scrape.served and prompt is None) or window.lacks_counters(scrape.pod_uid):
+            continue
+        rows.append(
+            PodCounters(
+                pod_uid=scrape.pod_uid,
+                pod_name=scrape.pod_name,
+                scrape_wall_time=scrape.wall_time,
+                running=round(scrape.running),
+                waiting=round(scrape.waiting),
+                success_total=round(scrape.total("finished") or 0.0),
+                aborted_total=round(scrape.total("aborted") or 0.0),
+                prompt_tokens_total=round(prompt or 0.0),
+                generation_tokens_total=round(scrape.total("generationTokens") or 0.0),
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: row.pod_name))
+
+
+def _rate(sums: Sums, amount: float) -> float:
+    return max(0.0, amount) / sums.seconds if sums.seconds > 0 else 0.0
+
+
+def _count(sums: Sums, meaning: str) -> float:
+    histogram = sums.histograms.get(meaning)
+    return 0.0 if histogram is None else histogram.count
+
+
+def _arrivals(sums: Sums) -> float:
+    """Finished, however they ended, plus what more is in flight than at the window's start."""
+    finished = sums.counters.get("finished", 0.0) + sums.counters.get("aborted", 0.0)
+    return finished + sums.in_flight_change
+
+
+def _uncached_prompt_tokens(sums: Sums) -> float:
+    """Prompt tokens less prefix-cache hits, where the engine counts both."""
+    return sums.counters.get("promptTokens", 0.0) - sums.counters.get("cachedPromptTokens", 0.0)
+
+
+def _concurrency(sums: Sums, running: int) -> float:
+    """delta(inter-token latency sum) / delta t; the gauge where there is no such histogram."""
+    histogram = sums.histograms.get("interTokenLatency")
+    if histogram is None or sums.seconds <= 0:
+        return float(running)
+    return histogram.sum_seconds / sums.seconds
+
+
+def _duty(sums: Sums, pods: int) -> float | None:
+    """Share of time in decode: iterations x mean inter-token latency / time, per pod."""
+    iterations = sums.counters.get("iterations")
+    histogram = sums.histograms.get("interTokenLatency")
+    if iterations is None or histogram is None or histogram.count <= 0 or not pods:
+        return None
+    if sums.seconds <= 0:
+        return None
+    mean = histogram.sum_seconds / histogram.count
+    return min(1.0, iterations * mean / sums.seconds / pods)
+
+
+def _latency_window(window: PlacementWindow, objective: Objective, now: float) -> LatencyWindow:
+    meaning = MEANING[objective.metric]
+    needed = samples_needed(objective.attainment_permille)
+    slow_seconds = float(objective.window_seconds or DEFAULT_WINDOW_SECONDS)
+    slow = window.sums(now, slow_seconds)
+    while _count(slow, meaning) < needed and slow_seconds < KEEP_SECONDS:
+        slow_seconds = min(KEEP_SECONDS, 2 * slow_seconds)
+        slow = window.sums(now, slow_seconds)
+    fast_seconds = max(FAST_MINIMUM_SECONDS, FAST_SHARE * slow_seconds)
+    fast = window.sums(now, fast_seconds)
+    threshold = objective.threshold_milliseconds / 1000
+    return LatencyWindow(
+        metric=objective.metric,
+        threshold_milliseconds=objective.threshold_milliseconds,
+        slow=_counts(slow.histograms.get(meaning), threshold),
+        fast=_counts(fast.histograms.get(meaning), threshold),
+        slow_seconds=slow_seconds,
+        fast_seconds=fast_seconds,
+        requests_slow=_requests(slow),
+        requests_fast=_requests(fast),
+        incomplete=slow.incomplete,
+    )
+
+
+def _counts(histogram: Histogram | None, threshold: float) -> Counts:
+    return Counts() if histogram is None else classify(histogram, threshold)
+
+
+def _requests(sums: Sums) -> int:
+    """Requests behind the samples: those that began or ended in the window."""
+    finished = sums.counters.get("finished", 0.0) + sums.counters.get("aborted", 0.0)
+    return round(max(finished, _count(sums, "timeToFirstToken")))

@@ -1,0 +1,259 @@
+"""Accumulates scrapes of one placement into windows: deltas, resets, vanished pods, merged buckets.
+
+No I/O and no clock: wall time comes in. A falling counter is a reset, its delta the current value.
+A pod that vanishes keeps its deltas up to its last scrape, and the window is marked incomplete.
+Histograms of different engines are merged on the bounds they have in common. Cells of a few
+seconds keep a fine ring, older ones are merged into minutes, so that an hour stays small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from wattshift.adapters.latency.exposition import Histogram, PodScrape
+from wattshift.core.engine import Counts
+
+CELL_SECONDS = 5.0
+COARSE_SECONDS = 60.0
+FINE_FOR_SECONDS = 900.0
+KEEP_SECONDS = 3600.0
+EDGE_TOLERANCE = 1e-9
+
+
+def counter_delta(before: float | None, after: float) -> float:
+    """Increase of a counter; after a reset, or on its first appearance, the current value."""
+    return after if before is None or after < before else after - before
+
+
+def histogram_delta(before: Histogram | None, after: Histogram) -> Histogram:
+    """Increase of a histogram; a change of bounds or any falling count is a reset."""
+    if before is None or before.bounds != after.bounds:
+        return after
+    counts = tuple(a - b for a, b in zip(after.cumulative, before.cumulative, strict=True))
+    if any(count < 0 for count in counts):
+        return after
+    return Histogram(after.bounds, counts, max(0.0, after.sum_seconds - before.sum_seconds))
+
+
+def merge(one: Histogram | None, two: Histogram) -> Histogram:
+    """Sum of two histograms on their common bounds; infinity is always common."""
+    if one is None:
+        return two
+    if one.bounds == two.bounds:
+        counts = tuple(a + b for a, b in zip(one.cumulative, two.cumulative, strict=True))
+        return Histogram(one.bounds, counts, one.sum_seconds + two.sum_seconds)
+    left = dict(zip(one.bounds, one.cumulative, strict=True))
+    right = dict(zip(two.bounds, two.cumulative, strict=True))
+    common = tuple(bound for bound in one.bounds if bound in right)
+    return Histogram(
+        common,
+        tuple(left[bound] + right[bound] for bound in common),
+        one.sum_seconds + two.sum_seconds,
+    )
+
+
+def classify(histogram: Histogram, threshold_seconds: float) -> Counts:
+    """Samples against a threshold.
+
+    Good: in buckets that end at or below it; bad: in those that begin there or above; ambiguous:
+    in the bucket that it cuts.
+    """
+    good = 0.0
+    reached = 0.0
+    """Samples up to and including the bucket that holds the threshold."""
+    for bound, count in zip(histogram.bounds, histogram.cumulative, strict=True):
+        if bound <= threshold_seconds + EDGE_TOLERANCE:
+            good = reached = count
+        else:
+            exact = _is_edge(histogram.bounds, threshold_seconds)
+            reached = good if exact else count
+            break
+    bad = histogram.count - reached
+    return Counts(good=round(good), bad=round(bad), ambiguous=round(histogram.count - good - bad))
+
+
+def _is_edge(bounds: Iterable[float], threshold: float) -> bool:
+    return any(abs(bound - threshold) <= EDGE_TOLERANCE for bound in bounds)
+
+
+@dataclass(slots=True)
+class Cell:
+    """Deltas of all pods that ended within one stretch of wall time."""
+
+    start: float
+    """Earliest beginning of an interval in it."""
+    end: float
+    counters: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    in_flight: float = 0.0
+    """Running and waiting over all pods, after the last scrape in the cell."""
+    incomplete: bool = False
+
+    def absorb(self, other: Cell) -> None:
+        """Add a later cell."""
+        self.start = min(self.start, other.start)
+        self.end = max(self.end, other.end)
+        for name, value in other.counters.items():
+            self.counters[name] = self.counters.get(name, 0.0) + value
+        for name, histogram in other.histograms.items():
+            self.histograms[name] = merge(self.histograms.get(name), histogram)
+        self.in_flight = other.in_flight
+        self.incomplete = self.incomplete or other.incomplete
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Everything in one window."""
+
+    seconds: float
+    """Wall time that the deltas cover."""
+    counters: Mapping[str, float]
+    histograms: Mapping[str, Histogram]
+    incomplete: bool
+    in_flight_change: float
+
+
+class PlacementWindow:
+    """Ring of cells of one placement."""
+
+    def __init__(self) -> None:
+        self._cells: deque[Cell] = deque()
+        self._last: dict[str, PodScrape] = {}
+        self._waiting_since: dict[str, float] = {}
+        self._active_at: float | None = None
+        self._first_at: float | None = None
+        self._was_busy: set[str] = set()
+
+    @property
+    def pods(self) -> Mapping[str, PodScrape]:
+        """Last scrape of every pod that has not vanished, by UID."""
+        return self._last
+
+    @property
+    def newest(self) -> float | None:
+        """Wall time of the newest scrape."""
+        return max((scrape.wall_time for scrape in self._last.values()), default=None)
+
+    @property
+    def active_at(self) -> float | None:
+        """Wall time of the last sign of a request; of the first scrape if there was none."""
+        return self._active_at if self._active_at is not None else self._first_at
+
+    def lacks_counters(self, pod_uid: str) -> bool:
+        """Whether a pod was seen at work and is idle again, yet never showed a counter.
+
+        Its metric names are not those of the profile: its silence proves nothing.
+        """
+        scrape = self._last[pod_uid]
+        idle = scrape.running + scrape.waiting <= 0
+        return idle and not scrape.served and pod_uid in self._was_busy
+
+    def waiting_longest(self, now: float) -> float:
+        """Seconds for which requests of some pod wait while no first token comes."""
+        return max((now - since for since in self._waiting_since.values()), default=0.0)
+
+    def add(self, scrape: PodScrape) -> None:
+        """Take one scrape; one that is not newer than the last of its pod says nothing new."""
+        before = self._last.get(scrape.pod_uid)
+        if before is not None and scrape.wall_time <= before.wall_time:
+            return
+        self._first_at = scrape.wall_time if self._first_at is None else self._first_at
+        self._last[scrape.pod_uid] = scrape
+        if scrape.running + scrape.waiting > 0:
+            self._was_busy.add(scrape.pod_uid)
+        if before is None:
+            self._baseline(scrape)
+            return
+        cell = Cell(start=before.wall_time, end=scrape.wall_time)
+        for (meaning, series), value in scrape.counters.items():
+            delta = counter_delta(before.counters.get((meaning, series)), value)
+            cell.counters[meaning] = cell.counters.get(meaning, 0.0) + delta
+        for (meaning, series), histogram in scrape.histograms.items():
+            delta_histogram = histogram_delta(before.histograms.get((meaning, series)), histogram)
+            cell.histograms[meaning] = merge(cell.histograms.get(meaning), delta_histogram)
+        cell.in_flight = self._in_flight()
+        self._note(scrape, cell, before)
+        self._push(cell)
+
+    def _baseline(self, scrape: PodScrape) -> None:
+        """A pod seen for the first time has no deltas; its past is not of this window."""
+        if scrape.running + scrape.waiting > 0:
+            self._active_at = scrape.wall_time
+        if scrape.waiting > 0:
+            self._waiting_since[scrape.pod_uid] = scrape.wall_time
+
+    def _note(self, scrape: PodScrape, cell: Cell, before: PodScrape) -> None:
+        """Signs of life, and since when requests wait in vain."""
+        first = cell.histograms.get("timeToFirstToken")
+        first_tokens = 0.0 if first is None else first.count
+        finished = cell.counters.get("finished", 0.0) + cell.counters.get("aborted", 0.0)
+        busy = scrape.running + scrape.waiting > 0 or before.running + before.waiting > 0
+        if busy or first_tokens > 0 or finished > 0 or cell.counters.get("promptTokens", 0) > 0:
+            self._active_at = scrape.wall_time
+        if scrape.waiting <= 0:
+            self._waiting_since.pop(scrape.pod_uid, None)
+        elif first_tokens > 0:
+            self._waiting_since[scrape.pod_uid] = scrape.wall_time
+        else:
+            self._waiting_since.setdefault(scrape.pod_uid, scrape.wall_time)
+
+    def vanish(self, pod_uid: str, now: float) -> None:
+        """A pod is gone: its deltas stay, what it did since its last scrape is not known."""
+        gone = self._last.pop(pod_uid, None)
+        self._waiting_since.pop(pod_uid, None)
+        self._was_busy.discard(pod_uid)
+        if gone is None:
+            return
+        cell = Cell(start=now, end=now, in_flight=self._in_flight(), incomplete=True)
+        self._push(cell)
+
+    def keep_only(self, pod_uids: Iterable[str], now: float) -> None:
+        """Let every pod vanish that is not among these."""
+        for pod_uid in self._last.keys() - set(pod_uids):
+            self.vanish(pod_uid, now)
+
+    def _in_flight(self) -> float:
+        return sum(scrape.running + scrape.waiting for scrape in self._last.values())
+
+    def _push(self, cell: Cell) -> None:
+        if (self._cells and cell.end - self._cells[-1].start <= CELL_SECONDS) or (
+            self._cells and cell.end <= self._cells[-1].end
+        ):
+            self._cells[-1].absorb(cell)
+        else:
+            self._cells.append(cell)
+        self._age(self._cells[-1].end)
+
+    def _age(self, now: float) -> None:
+        while self._cells and self._cells[0].end < now - KEEP_SECONDS:
+            self._cells.popleft()
+        old = 0
+        while old + 1 < len(self._cells) and self._cells[old + 1].end < now - FINE_FOR_SECONDS:
+            old += 1
+        if old == 0:
+            return
+        one, two = self._cells[old - 1], self._cells[old]
+        if math.floor(one.end / COARSE_SECONDS) == math.floor(two.end / COARSE_SECONDS):
+            one.absorb(two)
+            del self._cells[old]
+
+    def sums(self, now: float, window_seconds: float) -> Sums:
+        """Deltas that ended within the last `window_seconds`."""
+        total = Cell(start=math.inf, end=-math.inf)
+        before: float | None = None
+        for cell in self._cells:
+            if cell.end <= now - window_seconds:
+                before = cell.in_flight
+                continue
+            total.absorb(cell)
+        empty = not math.isfinite(total.start)
+        return Sums(
+            seconds=0.0 if empty else total.end - total.start,
+            counters=total.counters,
+            histograms=total.histograms,
+            incomplete=total.incomplete,
+            in_flight_change=0.0 if empty or before is None else total.in_flight - before,
+        )
