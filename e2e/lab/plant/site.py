@@ -62,7 +62,7 @@ class SitePlant:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.name = str(config["site"])
-        self.clock: GridClock = clock_from(config.get("clock"))
+        self.clock: GridClock = clock_from(config.get("clock"), wall)
         self.engines = Engines()
         self.books = Books()
         self.moment: Moment | None = None

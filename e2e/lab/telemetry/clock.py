@@ -33,13 +33,16 @@ def parse_time(text: str | float) -> float:
     return moment.timestamp()
 
 
-def clock_from(config: Mapping[str, Any] | None) -> GridClock:
+def clock_from(
+    config: Mapping[str, Any] | None, wall: Callable[[], float] = time.time
+) -> GridClock:
     """Clock of `{startTime, speed, wallStartTime}`; nothing given = the wall clock itself."""
     if not config:
-        return GridClock(0.0, 1.0, 0.0)
+        return GridClock(0.0, 1.0, 0.0, wall)
     wall_start = config.get("wallStartTime")
     return GridClock(
         parse_time(config["startTime"]),
         float(config.get("speed", 1)),
-        time.time() if wall_start is None else parse_time(wall_start),
+        wall() if wall_start is None else parse_time(wall_start),
+        wall,
     )
