@@ -231,7 +231,9 @@ async def test_a_kind_that_is_not_served_is_not_found(admin, group, kind):
     assert caught.value.is_not_found
 
 
-async def test_asking_for_permission_leaves_no_denied_line(api_server, connect, namespace, tmp_path):
+async def test_asking_for_permission_leaves_no_denied_line(
+    api_server, connect, namespace, tmp_path
+):
     api_server.access.create(
         f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "nobody"}}
     )

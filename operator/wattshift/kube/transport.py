@@ -242,7 +242,7 @@ class Transport:
                 raise _garbled(where, f"body larger than {self.timings.body_limit_bytes} bytes")
         try:
             body = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         status = response.status
         if status >= HTTPStatus.BAD_REQUEST:

@@ -157,7 +157,7 @@ class Watch:
             if kind == "ERROR":
                 raise api_error(int(obj.get("code") or 500), obj, where=f"WATCH {path}")
             version = obj["metadata"]["resourceVersion"]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise SpokeUnreachable(
                 f"WATCH {path}: an event is not JSON of a Kubernetes object",
                 reason="GarbledResponse",
