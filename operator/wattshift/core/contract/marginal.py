@@ -245,6 +245,11 @@ def quote(
     moment = _Moment(contract, period, now, indices, site)
     margins = moment.demand()
 
+    known_parts = (probability_short or {}, instrument_prices or {}, duals or {})
+
+    def obliged(change: Change) -> Decimal:
+        return _obligation_adder(contract, moment.period, change, *known_parts)
+
     def adders(*, up: bool) -> Adders:
         origin = moment.origin(up=up)
         direct = origin is Origin.DIRECT_SUPPLY
@@ -258,14 +263,7 @@ def quote(
                 ),
                 Decimal(0),
             ),
-            obligation_adder=_obligation_adder(
-                contract,
-                moment.period,
-                change,
-                probability_short or {},
-                instrument_prices or {},
-                duals or {},
-            ),
+            obligation_adder=obliged(change),
             origin=origin,
         )
 
@@ -287,6 +285,8 @@ def quote(
         next_grid_energy=_grid_then(contract, period, change_time, site),
         valid_until=change_time,
         demand_terms=tuple(margin.term for margin in margins),
+        grid_obligation=obliged(GRID_CHANGE),
+        direct_obligation=(obliged(moment.direct_change()) if moment.direct is not None else None),
     )
 
 

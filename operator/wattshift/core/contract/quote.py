@@ -95,6 +95,10 @@ class PriceQuote:
     """Grid energy price after the change; None when an index decides it."""
     valid_until: float | None
     demand_terms: tuple[DemandTerm, ...] = ()
+    grid_obligation: Decimal = Decimal(0)
+    """Obligation adder of a kWh that is imported."""
+    direct_obligation: Decimal | None = None
+    """Obligation adder of a kWh of direct supply; None = no supply."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON with decimal strings; `quote_from_json` is the inverse."""
@@ -113,6 +117,8 @@ def quote_to_json(quote: PriceQuote) -> dict[str, Any]:
         "down": _adders_to_json(quote.down),
         "gridEnergy": _text(quote.grid_energy),
         "directEnergy": _text(quote.direct_energy),
+        "gridObligation": str(quote.grid_obligation),
+        "directObligation": _text(quote.direct_obligation),
         "nextChangeTime": quote.next_change_time,
         "nextBand": quote.next_band,
         "nextGridEnergy": _text(quote.next_grid_energy),
@@ -146,6 +152,8 @@ def quote_from_json(document: Mapping[str, Any]) -> PriceQuote:
         down=_adders_from_json(document["down"]),
         grid_energy=_decimal(document["gridEnergy"]),
         direct_energy=_decimal(document["directEnergy"]),
+        grid_obligation=Decimal(document["gridObligation"]),
+        direct_obligation=_decimal(document["directObligation"]),
         next_change_time=document["nextChangeTime"],
         next_band=document["nextBand"],
         next_grid_energy=_decimal(document["nextGridEnergy"]),
