@@ -87,25 +87,29 @@ class GuardedSession(requests.Session):
         started = time.monotonic()
         response = super().request(*args, **kwargs)
         try:
-            body = bytearray()
-            while chunk := response.raw.read1(64 * 1024, decode_content=True):
-                body += chunk
-                if len(body) > BODY_LIMIT_BYTES:
-                    raise SourceNeedsHuman(
-                        SourceReason.ANSWER_TOO_LARGE,
-                        f"{self._endpoint_name}: more than {BODY_LIMIT_BYTES} bytes",
-                    )
-                if time.monotonic() - started > self._deadline:
-                    raise SourceTransient(
-                        SourceReason.SOURCE_TIMED_OUT, f"{self._endpoint_name}: answer too slow"
-                    )
+            body = self._read(response, started)
         except BaseException:
             response.close()
             raise
-        response._content = bytes(body)  # noqa: SLF001 - the only way to hand over a read body
+        response._content = body  # noqa: SLF001 - the only way to hand over a read body
         response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
         check_status(response.status_code, self._endpoint_name, _error_text(response.content))
         return response
+
+    def _read(self, response: requests.Response, started: float) -> bytes:
+        body = bytearray()
+        while chunk := response.raw.read1(64 * 1024, decode_content=True):
+            body += chunk
+            if len(body) > BODY_LIMIT_BYTES:
+                raise SourceNeedsHuman(
+                    SourceReason.ANSWER_TOO_LARGE,
+                    f"{self._endpoint_name}: more than {BODY_LIMIT_BYTES} bytes",
+                )
+            if time.monotonic() - started > self._deadline:
+                raise SourceTransient(
+                    SourceReason.SOURCE_TIMED_OUT, f"{self._endpoint_name}: answer too slow"
+                )
+        return bytes(body)
 
 
 def _error_text(body: bytes) -> str:

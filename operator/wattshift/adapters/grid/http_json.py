@@ -45,18 +45,21 @@ def follow(document: Any, path: tuple[str, ...], where: str) -> Any:
     found = document
     for position, token in enumerate(path):
         try:
-            if isinstance(found, list):
-                found = found[int(token)]
-            elif isinstance(found, Mapping):
-                found = found[token]
-            else:
-                raise KeyError(token)
+            found = _child(found, token)
         except (KeyError, IndexError, ValueError):
             trail = "/" + "/".join(path[: position + 1])
             raise SourceNeedsHuman(
                 SourceReason.SOURCE_NOT_FOUND, f"{where}: the answer has nothing at {trail}"
             ) from None
     return found
+
+
+def _child(found: Any, token: str) -> Any:
+    if isinstance(found, list):
+        return found[int(token)]
+    if isinstance(found, Mapping):
+        return found[token]
+    raise KeyError(token)
 
 
 def to_number(value: Any, where: str) -> float:

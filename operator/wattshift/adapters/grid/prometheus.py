@@ -155,7 +155,8 @@ class PrometheusSource(SingleSource):
         first = sources[0]
         try:
             answer = await first._context.prometheus.query(  # noqa: SLF001
-                first._server(), batch(_parts(sources))
+                first._server(),  # noqa: SLF001
+                batch(_parts(sources)),
             )
         except SourceNeedsHuman as error:
             if error.reason is SourceReason.QUERY_REFUSED:
