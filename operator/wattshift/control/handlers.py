@@ -13,7 +13,7 @@ from typing import Any
 from wattshift.control.keys import Kind, ObjectKey
 from wattshift.control.queue import WorkQueue
 from wattshift.control.status import StatusBook
-from wattshift.control.store import Change, Store
+from wattshift.control.store import Change, Store, plain
 from wattshift.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -33,14 +33,13 @@ class Intake:
     def seen(self, kind: Kind, body: Mapping[str, Any]) -> Change:
         """Take an object as it is; the queue is asked only where something of interest changed."""
         metadata = body["metadata"]
-        # NB: kopf hands out read-only views of its body; only what is kept is copied.
         stored, change = self._store.put(kind, body)
         self._book.observe(
             stored.key,
             uid=stored.uid,
             generation=stored.generation,
             version=str(metadata.get("resourceVersion", "")),
-            status=dict(body.get("status") or {}),
+            status=plain(body.get("status") or {}),
         )
         self._metrics.watch_events.labels(kind.value, change.value).inc()
         if change is not Change.NONE:

@@ -1,6 +1,6 @@
 """What the parts of the controller share, and what a part looks like to `app.py`.
 
-Built once by `app.py`; loops and reconcilers take it whole and read what they need. No logic here.
+Built once by `assembly.py`; loops and reconcilers take it whole and read what they need. No logic.
 """
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import aiohttp
+
 from wattshift.adapters.poller import Poller
+from wattshift.adapters.prometheus import PrometheusPool
 from wattshift.control.clock import Clock
 from wattshift.control.config import Config
+from wattshift.control.contracts import Contracts
 from wattshift.control.events import EventRecorder
 from wattshift.control.health import Progress
 from wattshift.control.keys import ObjectKey
@@ -19,6 +23,7 @@ from wattshift.control.queue import WorkQueue
 from wattshift.control.status import StatusBook
 from wattshift.control.store import Store
 from wattshift.control.wake import Wake
+from wattshift.control.watches import OwnConfigMaps
 from wattshift.kube.client import ClusterClient
 from wattshift.kube.pool import Pool
 from wattshift.kube.secrets import CredentialStore
@@ -40,17 +45,22 @@ class Runtime:
     """Ask for a visit of the reconcilers: `queue.add(key)`."""
     pool: Pool
     poller: Poller
+    session: aiohttp.ClientSession
+    """For engines and adapters: no proxy variables, no cookies; give each request a time-out."""
+    prometheus: PrometheusPool
     credentials: CredentialStore
+    config_maps: OwnConfigMaps
+    contracts: Contracts
     events: EventRecorder
     metrics: Metrics
     progress: Progress
-    """`progress.beat("planner")` at the end of each iteration, else `/livez` fails."""
+    """`progress.expect(name, stall_seconds=...)` at the start of `run`, then `beat` per iteration."""
     planner_wake: Wake
     governor_wake: Wake
 
 
 class Component(Protocol):
-    """A part that runs while this process leads: planner loop, governor loop, pollers.
+    """A part that runs while this process leads: planner loop, governor loop, scrapers.
 
     `run` returns only when cancelled. An exception that leaves it ends the process: a loop catches
     Bug, Transient and NeedsHuman per iteration itself. Cancellation must end it within a second,

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from wattshift.api.base import Resource
+from wattshift.api.findings import Finding
 from wattshift.control.conditions import parse_utc
 from wattshift.control.keys import Kind, ObjectKey
-from wattshift.errors import NeedsHuman
 from wattshift.kube.resources import WATTSHIFT
 
 ANNOTATION_PREFIX = "wattshift.io/"
-Parser = Callable[[Mapping[str, Any]], Any]
-"""Spec document -> model of `wattshift.api`; raises `NeedsHuman` with a reason constant."""
+Parser = Callable[[dict[str, Any]], tuple[Resource | None, list[Finding]]]
+"""`wattshift.api.validate.read`: document -> object and its faults; None if the schema is broken."""
 
 
 class Change(Enum):
@@ -33,16 +34,8 @@ class Change(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Why an object is not acted on: reason constant, and what to change."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One object. `spec` is its api model, or None with a `problem`."""
+    """One object: parsed, or with the findings why it could not be."""
 
     key: ObjectKey
     uid: str
@@ -53,10 +46,17 @@ class Stored:
     finalizers: tuple[str, ...]
     annotations: Mapping[str, str]
     """Only those under `wattshift.io/`."""
-    spec: Any
-    problem: Problem | None
+    resource: Resource | None = field(repr=False)
+    """The object in the API's models, without status; None where it does not fit the schema."""
+    findings: tuple[Finding, ...]
+    """Faults of this object by itself; references are checked by the reconcilers."""
     document: Mapping[str, Any] = field(repr=False)
-    """The spec as it came, for those who read JSON (adapters)."""
+    """The spec as it came, for those who read JSON (adapters, contract)."""
+
+    @property
+    def spec(self) -> Any:
+        """`PowerSiteSpec`, `EnergyContractSpec` or `FlexibleWorkloadSpec`; None if unreadable."""
+        return None if self.resource is None else self.resource.spec  # type: ignore[attr-defined]
 
     @property
     def deleting(self) -> bool:
@@ -77,8 +77,10 @@ class Acceptance:
 class Store:
     """All our objects. Single-threaded: the event loop's thread only."""
 
-    def __init__(self, *, parsers: Mapping[Kind, Parser]) -> None:
-        self._parsers = parsers
+    def __init__(self, *, read: Parser) -> None:
+        self._read = read
+        self.revision = 0
+        """Grows with every change that a reference may notice."""
         self._objects: dict[ObjectKey, Stored] = {}
         self._acceptance: dict[ObjectKey, Acceptance] = {}
 
@@ -93,10 +95,10 @@ class Store:
         generation = int(metadata.get("generation", 0))
         same_spec = old is not None and old.uid == uid and old.generation == generation
         if old is not None and same_spec:
-            spec, problem, document = old.spec, old.problem, old.document
+            resource, findings, document = old.resource, old.findings, old.document
         else:
-            document = dict(body.get("spec") or {})
-            spec, problem = self._parse(kind, document)
+            document = plain(body.get("spec") or {})
+            resource, findings = self._parse(kind, metadata, document)
         deleting = metadata.get("deletionTimestamp")
         stored = Stored(
             key=key,
@@ -111,16 +113,19 @@ class Store:
                 for name, value in (metadata.get("annotations") or {}).items()
                 if name.startswith(ANNOTATION_PREFIX)
             },
-            spec=spec,
-            problem=problem,
+            resource=resource,
+            findings=findings,
             document=document,
         )
         self._objects[key] = stored
         if old is None or old.uid != uid:
             self._acceptance.pop(key, None)
+            self.revision += 1
             return stored, Change.SEEN
-        relevant = replace(stored, resource_version=old.resource_version)
-        return stored, Change.NONE if relevant == old else Change.SPEC
+        if replace(stored, resource_version=old.resource_version) == old:
+            return stored, Change.NONE
+        self.revision += 1
+        return stored, Change.SPEC
 
     def remove(self, key: ObjectKey, *, uid: str = "") -> bool:
         """Forget an object; with `uid` only if it is still that one."""
@@ -129,6 +134,7 @@ class Store:
             return False
         del self._objects[key]
         self._acceptance.pop(key, None)
+        self.revision += 1
         return True
 
     def get(self, key: ObjectKey) -> Stored | None:
@@ -170,20 +176,33 @@ class Store:
     def accepted(self, key: ObjectKey) -> bool:
         """Whether this object may be acted on: parsed, checked, for its present generation."""
         stored, found = self._objects.get(key), self._acceptance.get(key)
-        if stored is None or found is None or stored.spec is None:
+        if stored is None or found is None or stored.resource is None:
             return False
-        return bool(found.accepted and found.generation == stored.generation)
+        return found.accepted and found.generation == stored.generation
 
-    def _parse(self, kind: Kind, document: Mapping[str, Any]) -> tuple[Any, Problem | None]:
-        try:
-            return self._parsers[kind](document), None
-        except NeedsHuman as error:
-            return None, Problem(reason=error.reason, message=error.message)
+    def _parse(
+        self, kind: Kind, metadata: Mapping[str, Any], document: Mapping[str, Any]
+    ) -> tuple[Resource | None, tuple[Finding, ...]]:
+        body = {
+            "apiVersion": WATTSHIFT,
+            "kind": kind.value,
+            "metadata": {name: metadata[name] for name in _METADATA if name in metadata},
+            "spec": document,
+        }
+        resource, findings = self._read(body)
+        return resource, tuple(findings)
 
 
-def api_version_matches(body: Mapping[str, Any]) -> bool:
-    """Whether a body is of the version this operator reads."""
-    return body.get("apiVersion", WATTSHIFT) == WATTSHIFT
+_METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp")
+
+
+def plain(value: Any) -> Any:
+    """Copy of a JSON value out of kopf's read-only views."""
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
 
 
 def _newer(metadata: Mapping[str, Any], old: Stored) -> bool:
