@@ -68,6 +68,8 @@ BINARIES: dict[str, Binary] = {
 }
 API_MODE = ("etcd", "kube-apiserver")
 FULL_MODE = (*API_MODE, "kube-controller-manager", "kube-scheduler", "kwok")
+ENGINE = "llm-d-inference-sim"
+LAB_MODE = (*FULL_MODE, ENGINE)
 
 
 def find(name: str) -> Path | None:

@@ -9,22 +9,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 import pytest
 
 from e2e.lab import binaries
 from e2e.lab.client import Access
 from e2e.lab.control_plane import ControlPlane, Mode, drop_namespace, new_namespace
+from e2e.lab.lab import Lab
 from e2e.lab.process_node import ProcessNode
+from e2e.lab.providers.choose import choose_provider
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip with one clear line; a failure when CI=true."""
+    text = f"lab not available: {reason}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
 
 
 def require_binaries(names: tuple[str, ...], request: pytest.FixtureRequest) -> None:
     """Build what is absent, visibly; skip (fail when CI=true) where that is impossible."""
     if reason := binaries.unavailable_reason(names):
-        text = f"lab not available: {reason}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(text, pytrace=False)
-        pytest.skip(text)
+        unavailable(reason)
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         binaries.ensure(names)
@@ -87,3 +95,20 @@ def process_node(control_plane: ControlPlane) -> ProcessNode:
     """A process node on `control_plane` (8 GPUs): its pods are real processes."""
     node = ProcessNode(control_plane, resources={"nvidia.com/gpu": "8"})
     return node.start()
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """Three sites (hub, west, north) with process nodes, without the chart; see e2e/lab/lab.py.
+
+    The provider is `LAB` or the first that works here. Shared by the run: leave it as found.
+    """
+    try:
+        provider = choose_provider()
+    except binaries.LabUnavailable as problem:
+        unavailable(str(problem))
+    if provider.name == "local":
+        require_binaries(binaries.LAB_MODE, request)
+    running = Lab(provider=provider)
+    request.addfinalizer(running.stop)
+    return running.start()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helm_python import Config
+from helm_python import Config, HelmNotFoundError
 
 from e2e.lab.client import Access, Document
 from e2e.lab.paths import REPOSITORY
@@ -69,17 +69,22 @@ def install(
     wait: bool = True,
     timeout_seconds: int = 180,
 ) -> Installed:
-    """`helm install --create-namespace --wait`. Raises helm_python.HelmError with Helm's message."""
+    """`helm upgrade --install --create-namespace --wait`.
+
+    Raises helm_python.HelmError with Helm's message.
+    """
+    options: dict[str, Any] = {
+        "namespace": namespace,
+        "timeout": timeout_seconds,
+        "wait": "legacy" if wait else "hookOnly",
+    }
     with Config(kubeconfig_path=access.kubeconfig, namespace=namespace) as helm:
-        release = helm.install(
-            chart,
-            name,
-            values or {},
-            namespace=namespace,
-            create_namespace=True,
-            timeout=timeout_seconds,
-            wait="legacy" if wait else "hookOnly",
-        )
+        try:
+            helm.status(name)
+        except HelmNotFoundError:
+            release = helm.install(chart, name, values or {}, create_namespace=True, **options)
+        else:
+            release = helm.upgrade(chart, name, values or {}, **options)
     return Installed(access, name, namespace, str(release.get("manifest", "")))
 
 

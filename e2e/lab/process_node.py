@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from e2e.lab import binaries
 from e2e.lab.client import Document
 from e2e.lab.control_plane import ControlPlane
 from e2e.lab.leases import AddressBlock
@@ -35,7 +36,7 @@ class ProcessNode:
         self.name = name
         self._resources = dict(resources or {})
         self._labels = dict(labels or {})
-        self._images = (*images, *standard_images(REPOSITORY))
+        self._images = (*images, *standard_images(REPOSITORY, binaries.find(binaries.ENGINE)))
         self._block: AddressBlock | None = None
         self.folder: Path = plane.workdir / f"{name}-pods"
 

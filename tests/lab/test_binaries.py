@@ -97,3 +97,13 @@ def test_kubernetes_binaries_know_their_version():
     flags = binaries.BINARIES["kube-apiserver"].ldflags
     assert f"gitVersion={binaries.KUBERNETES_VERSION}" in flags
     assert "gitMajor=1 " in flags
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_machine_without_go_skips_and_fails_in_ci(empty_cache, monkeypatch, request, ci, outcome):
+    from e2e.lab.fixtures import require_binaries
+
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(binaries, "go_command", lambda: None)
+    with pytest.raises(outcome, match="lab not available: no binary for etcd"):
+        require_binaries(("etcd",), request)

@@ -82,8 +82,8 @@ class NodeConfig:
         return cls(**values)
 
 
-def standard_images(repository: Path) -> tuple[ImageCommand, ...]:
-    """The product's image, the inference engine and a Python for small test pods."""
+def standard_images(repository: Path, simulator: Path | None) -> tuple[ImageCommand, ...]:
+    """The product's image, the inference engine (`simulator`) and a Python for small test pods."""
     python: tuple[str, ...] = (sys.executable,)
     scripts = Path(sys.prefix) / "bin"
     programs: dict[str, tuple[str, ...]] = {
@@ -94,10 +94,11 @@ def standard_images(repository: Path) -> tuple[ImageCommand, ...]:
     }
     here = {"PYTHONPATH": str(repository), "PYTHONUNBUFFERED": "1"}
     engine = (*python, "-m", "e2e.lab.engine")
+    serving = here | ({"WATTSHIFT_ENGINE_BINARY": str(simulator)} if simulator else {})
     return (
-        ImageCommand("*wattshift/engine*", engine, programs, here),
-        ImageCommand("*llm-d-inference-sim*", engine, programs, here),
-        ImageCommand("*vllm*", engine, programs, here),
+        ImageCommand("*wattshift/engine*", engine, programs, serving),
+        ImageCommand("*llm-d-inference-sim*", engine, programs, serving),
+        ImageCommand("*vllm*", engine, programs, serving),
         ImageCommand(
             "*wattshift*",
             (str(scripts / "wattshift"),),
