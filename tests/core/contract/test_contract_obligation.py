@@ -50,7 +50,7 @@ def test_the_rest_must_make_up_for_the_first_half():
     result = state(agreement, period, "hub80")
     assert result.share == D("0.7")
     assert result.target == D("0.8")
-    assert result.remaining_share == D("0.9")
+    assert result.required_share == D("0.9")
     assert not result.on_track
     assert result.slack_watt_hours == -1_000_000_000
 
@@ -63,7 +63,7 @@ def test_a_forecast_says_whether_the_needed_share_is_within_reach():
     more = state(
         agreement, period, "hub80", base_remaining_watt_hours={"hub80": 30_000_000_000}
     )
-    assert more.remaining_share == (D("0.8") * 40 - 7) / 30
+    assert more.required_share == (D("0.8") * 40 - 7) / 30
 
 
 def test_an_upper_bound_says_how_much_the_rest_may_export():
@@ -73,7 +73,7 @@ def test_an_upper_bound_says_how_much_the_rest_may_export():
     )
     result = state(agreement, period, "exportOfAvailable")
     assert (result.upper, result.target, result.share) == (True, D("0.20"), D("0.1"))
-    assert result.remaining_share == D("0.3")
+    assert result.required_share == D("0.3")
     assert result.on_track
 
 
@@ -94,7 +94,7 @@ def test_instruments_of_documents_count_only_where_they_are_eligible():
 def test_before_the_first_reading_no_share_is_known_and_nothing_is_behind():
     agreement = contract(tariffs.T2)
     result = state(agreement, opening_period(agreement, NEW_YEAR), "hub80")
-    assert (result.share, result.remaining_share, result.on_track) == (None, None, True)
+    assert (result.share, result.required_share, result.on_track) == (None, None, True)
 
 
 @given(

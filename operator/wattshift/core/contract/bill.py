@@ -261,10 +261,9 @@ def _fixed_line(
 
 
 def _overrun(period: Period, measure: OverrunMeasure) -> Decimal:
-    peak = period.peak_watts.get(measure.of_component, 0)
-    if Decimal(peak) <= measure.above_watts * (1 + measure.tolerance):
-        return Decimal(0)
-    return Decimal(peak - measure.above_watts).scaleb(-3)
+    """kW of the peak beyond the limit and its free tolerance."""
+    free = measure.above_watts * (1 + measure.tolerance)
+    return max(Decimal(0), period.peak_watts.get(measure.of_component, 0) - free).scaleb(-3)
 
 
 def _times(contract: Contract, per: Per | None, start: int, end: int, part: Decimal) -> Decimal:

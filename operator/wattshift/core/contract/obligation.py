@@ -35,8 +35,8 @@ class ObligationState:
     target: Decimal | None
     """The share it must reach (or stay under, when `upper`); None for other forms than a share."""
     upper: bool
-    remaining_share: Decimal | None
-    """Share that the rest of the period must have, at the base use so far; see `required_share`."""
+    required_share: Decimal | None
+    """Share that the rest of the period must have (may have at most, when `upper`)."""
     on_track: bool
     shortfall_cost: Decimal
     """What the shortfall to date would cost, rounded to 0.01; 0 for a Hard one."""
@@ -157,7 +157,7 @@ def _state(  # noqa: PLR0917 - one caller, in the order of `states`
         share=share,
         target=target,
         upper=upper,
-        remaining_share=remaining,
+        required_share=remaining,
         on_track=on_track,
         shortfall_cost=shortfall_cost(obligation, sums),
     )

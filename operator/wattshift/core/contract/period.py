@@ -101,19 +101,23 @@ class Period:
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Period:
-        """The period that `to_json` wrote."""
+        """The period that `to_json` wrote; parts that an older version did not write are empty."""
         return Period(
             metered_until=int(document["meteredUntil"]),
             month=_totals_from_json(document["month"]),
             year=_totals_from_json(document["year"]),
-            closed={name: Decimal(amount) for name, amount in document["closed"].items()},
+            closed={k: Decimal(v) for k, v in document.get("closed", {}).items()},
             blocks={
                 name: OpenBlock(start_time=row[0], watt_hours=row[1], seconds=row[2])
-                for name, row in document["blocks"].items()
+                for name, row in document.get("blocks", {}).items()
             },
-            previous_sub_peaks={k: tuple(v) for k, v in document["previousSubPeaks"].items()},
-            peak_history=tuple((row[0], row[1], int(row[2])) for row in document["peakHistory"]),
-            estimated_seconds=int(document["estimatedSeconds"]),
+            previous_sub_peaks={
+                k: tuple(v) for k, v in document.get("previousSubPeaks", {}).items()
+            },
+            peak_history=tuple(
+                (row[0], row[1], int(row[2])) for row in document.get("peakHistory", ())
+            ),
+            estimated_seconds=int(document.get("estimatedSeconds", 0)),
         )
 
 
@@ -135,13 +139,13 @@ def _totals_to_json(totals: Totals) -> dict[str, Any]:
 def _totals_from_json(document: Mapping[str, Any]) -> Totals:
     return Totals(
         start_time=int(document["startTime"]),
-        watt_hours=dict(document["wattHours"]),
-        band_watt_hours=dict(document["bandWattHours"]),
-        component_watt_hours=dict(document["componentWattHours"]),
-        costs={name: Decimal(cost) for name, cost in document["costs"].items()},
-        unpriced_watt_hours=dict(document["unpricedWattHours"]),
-        peak_watts=dict(document["peakWatts"]),
-        sub_peaks={name: tuple(peaks) for name, peaks in document["subPeaks"].items()},
-        metered_seconds=int(document["meteredSeconds"]),
-        missing_seconds=int(document["missingSeconds"]),
+        watt_hours=dict(document.get("wattHours", {})),
+        band_watt_hours=dict(document.get("bandWattHours", {})),
+        component_watt_hours=dict(document.get("componentWattHours", {})),
+        costs={name: Decimal(cost) for name, cost in document.get("costs", {}).items()},
+        unpriced_watt_hours=dict(document.get("unpricedWattHours", {})),
+        peak_watts=dict(document.get("peakWatts", {})),
+        sub_peaks={name: tuple(peaks) for name, peaks in document.get("subPeaks", {}).items()},
+        metered_seconds=int(document.get("meteredSeconds", 0)),
+        missing_seconds=int(document.get("missingSeconds", 0)),
     )
