@@ -1,17 +1,412 @@
-"""The slow loop's decision: one Decision per workload, coupled through what sites can bear."""
+"""The slow loop's decision: one Decision per workload, coupled through what sites can bear.
+
+Order: what people said, capacity owed to users, feeds that are or will be over a bound, then savings
+by value. Greedy over integer target vectors; `bound_per_hour` is left to a solver. Pure: the same
+snapshot gives the same plan. Neighbours: `core/candidates.py`, `core/score.py`, `core/governor.py`.
+"""
 
 from __future__ import annotations
 
-from wattshift.core.decision import Plan
-from wattshift.core.model import Snapshot
+import hashlib
+from dataclasses import dataclass, field
+
+from wattshift.core.batch import Wish, level_of, wish
+from wattshift.core.candidates import Candidate, savings
+from wattshift.core.cover import Owed, cover, owed_to
+from wattshift.core.decision import (
+    Action,
+    Alternative,
+    Decision,
+    Effect,
+    Plan,
+    Target,
+)
+from wattshift.core.limits import Hardness
+from wattshift.core.model import Allowed, Mode, Snapshot, Tier
+from wattshift.core.outlook import outlook
+from wattshift.core.power import FeedKey
+from wattshift.core.reasons import Reason
+from wattshift.core.room import Room
+from wattshift.core.score import Pricer, Score
+from wattshift.core.stability import Budgets, horizon_seconds, pays, waits
+from wattshift.core.standing import standing_order
+from wattshift.core.survey import Job, Survey, survey
+from wattshift.core.wake import next_wake_time
+
+ALTERNATIVES = 3
+TIERS = tuple(Tier)
+"""Firm first."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What is being decided for one job."""
+
+    job: Job
+    pricer: Pricer
+    candidates: list[Candidate] = field(default_factory=list)
+    chosen: Candidate | None = None
+    hold: tuple[Reason, str] | None = None
+    note: str = ""
+    wish: Wish | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be decided."""
+        return self.chosen is not None or self.hold is not None
 
 
 def plan(snapshot: Snapshot, now: float) -> Plan:
-    """Decide for every workload; pure and deterministic. `now` is grid time."""
+    """Decide for every workload; pure and deterministic.
+
+    Args:
+        snapshot: the world; events that start within one planning interval count already.
+        now: grid seconds, normally the snapshot's own.
+
+    Returns:
+        A plan with exactly one decision per workload, in the order of their keys, Hold included, also
+        for modes that do not act (`core/validate.py` refuses those).
+    """
+    interval = snapshot.settings.plan_interval_seconds
+    world = survey(snapshot, now, lead_seconds=interval)
+    room, budgets = Room(world), Budgets(world)
+    drafts = [_draft(job, world) for job in world.jobs]
+    for draft in drafts:
+        order = standing_order(draft.job, room)
+        if order is None:
+            continue
+        if order.action is Action.HOLD and order.vector == draft.job.vector:
+            draft.hold = (order.reason, order.message)
+        else:
+            draft.chosen = Candidate(
+                action=order.action,
+                vector=order.vector,
+                reason=order.reason,
+                message=order.message,
+            )
+    for draft in sorted(drafts, key=_first_served):
+        if not draft.settled:
+            _cover_owed(draft, world, room)
+    for draft in drafts:
+        if not draft.settled:
+            _collect(draft, room)
+    notes = _relieve(drafts, world, room, now)
+    _choose_savings(drafts, world, room, budgets)
+    return _assemble(drafts, world, notes, interval)
+
+
+def _draft(job: Job, world: Survey) -> Draft:
+    seconds = horizon_seconds(job.state, world.snapshot.settings)
+    return Draft(job=job, pricer=Pricer(world, job, seconds))
+
+
+def _first_served(draft: Draft) -> tuple[int, int, int, str]:
+    """Who gets room first: those that act, firm tiers, high priority."""
+    state = draft.job.state
+    acting = 0 if state.mode is Mode.ENFORCE else 1
+    return (acting, TIERS.index(state.tier), -state.priority, draft.job.key)
+
+
+def _cover_owed(draft: Draft, world: Survey, room: Room) -> None:
+    """Capacity that load, guard, floor or deadline ask for; prices only say where."""
+    job = draft.job
+    owed, hardness = owed_to(job), Hardness.COMMITTED
+    if owed is None and job.outside:
+        owed, hardness = _owed_batch(draft, world), Hardness.VOLUNTARY
+    if owed is None:
+        return
+    if Allowed.SCALE not in job.state.actions and not (job.outside and job.standing == 0):
+        draft.hold = (Reason.ACTION_NOT_ALLOWED, f"{owed.message}; Scale is not allowed")
+        return
+    vector, why = cover(job, room, draft.pricer, owed, hardness=hardness)
+    if vector == job.vector:
+        draft.hold = (Reason.CAPACITY_SHORT, f"{owed.message}; {why}")
+        return
+    for spot in job.spots:
+        room.take(spot, vector[spot.index] - spot.replicas)
+    score = draft.pricer.score(vector)
+    draft.chosen = Candidate(
+        action=Action.RESUME if job.standing == 0 else Action.SCALE_TO,
+        vector=vector,
+        reason=owed.reason,
+        message=f"{owed.message}; still short: {why}" if why else owed.message,
+        score=score if isinstance(score, Score) else None,
+    )
+
+
+def _owed_batch(draft: Draft, world: Survey) -> Owed | None:
+    """Replicas that work with outside dispatch should have now; None = it runs, or it waits."""
+    job = draft.job
+    draft.wish = wish(job, world)
+    level = level_of(job)
+    if not draft.wish.run or job.standing >= level:
+        return None
+    return Owed(
+        concurrency=0.0, replicas=level, reason=draft.wish.reason, message=draft.wish.message
+    )
+
+
+def _collect(draft: Draft, room: Room) -> None:
+    """Price what could be saved."""
+    job = draft.job
+    if job.outside and draft.wish is not None and not draft.wish.run and job.standing > 0:
+        pause = _pause(draft)
+        if pause is not None:
+            draft.candidates.append(pause)
+            return
+    draft.candidates = savings(job, room, draft.pricer)
+    draft.candidates.sort(key=_by_score)
+
+
+def _pause(draft: Draft) -> Candidate | None:
+    """Pausing until cheaper power: what each kWh saves later against what the stop costs."""
+    job, waiting = draft.job, draft.wish
+    assert waiting is not None
+    if Allowed.PAUSE not in job.state.actions:
+        return None
+    vector = tuple(
+        spot.replicas if spot.frozen else min(spot.replicas, spot.state.min_replicas)
+        for spot in job.spots
+    )
+    if vector == job.vector:
+        return None
+    pause = Candidate(
+        action=Action.PAUSE, vector=vector, reason=waiting.reason, message=waiting.message
+    )
+    score = draft.pricer.score(vector)
+    if not isinstance(score, Score):
+        pause.refused = (score, "a price on the way is unknown")
+        return pause
+    if waiting.reason is Reason.EXPENSIVE_POWER:
+        # the work is done later: what counts is the difference of the hours, not the whole bill
+        kilowatts = -sum(score.watts.values()) / 1000
+        score.parts = dict.fromkeys(score.parts, 0.0) | {
+            "energy": -kilowatts * waiting.saves_per_kilowatt_hour,
+            "move": score.parts["move"] * min(1.0, 1 / max(waiting.cheap_hours, 1e-9)),
+        }
+        score.total = sum(score.parts.values())
+    pause.score = score
+    return pause
+
+
+def _by_score(candidate: Candidate) -> tuple[bool, float, tuple[int, ...]]:
+    total = candidate.score.total if candidate.score is not None else float("inf")
+    return (candidate.refused is not None, total, candidate.vector)
+
+
+def _relieve(drafts: list[Draft], world: Survey, room: Room, now: float) -> list[str]:
+    """Feeds over a bound, now or within the interval: whatever harms nobody goes first.
+
+    What harms users is the governor's, and only when the bound is in force. Returns shortfalls.
+    """
+    notes = []
+    for key in sorted(world.feeds):
+        feed = world.feeds[key]
+        bound, excess = feed.limits.upper, feed.excess_watts()
+        if bound is None or excess <= 0:
+            continue
+        for draft in drafts:
+            if draft.chosen is not None and draft.chosen.score is not None:
+                excess += min(0.0, draft.chosen.score.watts.get(key, 0.0))
+        ahead = any(
+            event.start_time > now and bound.name == f"event {event.name}"
+            for event in feed.site.events
+        )
+        reason = Reason.PREPARE_CHANGE if ahead else bound.reason
+        for draft, candidate in _relieving(drafts, key):
+            if excess <= 0:
+                break
+            if draft.settled or not _fits(draft.job, candidate, room):
+                continue
+            assert candidate.score is not None
+            candidate.message = (
+                f"{feed.site.name}: {excess:.0f} W over {bound.name}; {candidate.message}"
+            )
+            candidate.reason = reason
+            _take(draft, candidate, room)
+            excess += candidate.score.watts.get(key, 0.0)
+        if excess > 0:
+            notes.append(f"{feed.site.name}: {excess:.0f} W over {bound.name} need the governor")
+    return notes
+
+
+def _relieving(drafts: list[Draft], key: FeedKey) -> list[tuple[Draft, Candidate]]:
+    """Candidates that free watts at a feed, cheapest per watt first; acting workloads first."""
+    rows = []
+    for draft in drafts:
+        if draft.settled:
+            continue
+        for candidate in draft.candidates:
+            score = candidate.score
+            if candidate.refused is not None or score is None:
+                continue
+            freed = -score.watts.get(key, 0.0)
+            if freed > 1:
+                acting = 0 if draft.job.state.mode is Mode.ENFORCE else 1
+                rank = (acting, score.total / freed, draft.job.key, candidate.vector)
+                rows.append((rank, draft, candidate))
+    rows.sort(key=lambda row: row[0])
+    return [(draft, candidate) for _, draft, candidate in rows]
+
+
+def _fits(job: Job, candidate: Candidate, room: Room) -> bool:
+    if candidate.score is not None and not room.may_free(candidate.score.watts):
+        return False
+    return all(
+        count <= spot.replicas or count - spot.replicas <= room.most(spot)
+        for spot, count in zip(job.spots, candidate.vector, strict=True)
+    )
+
+
+def _take(draft: Draft, candidate: Candidate, room: Room) -> None:
+    for spot in draft.job.spots:
+        room.take(spot, candidate.vector[spot.index] - spot.replicas)
+    if candidate.score is not None:
+        room.free(candidate.score.watts)
+    draft.chosen = candidate
+
+
+def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Budgets) -> None:
+    """Best saving of each job, the most valuable job first, while room and budgets last."""
+    settings, now = world.snapshot.settings, world.now
+    queue = []
+    for draft in drafts:
+        if draft.settled:
+            continue
+        best = draft.candidates[0].score if draft.candidates else None
+        acting = 0 if draft.job.state.mode is Mode.ENFORCE else 1
+        queue.append((acting, best.total if best is not None else 0.0, draft.job.key, draft))
+    queue.sort(key=lambda row: row[:3])
+    for *_, draft in queue:
+        seconds = horizon_seconds(draft.job.state, settings)
+        for candidate in draft.candidates:
+            refused = (
+                candidate.refused
+                or pays(candidate, settings, seconds)
+                or waits(draft.job, candidate, now)
+                or budgets.refuses(draft.job, candidate)
+            )
+            if refused is None and not _fits(draft.job, candidate, room):
+                refused = (Reason.CAPACITY_SHORT, "others took the room at the destination")
+            if refused is None:
+                budgets.take(draft.job, candidate)
+                _take(draft, candidate, room)
+                break
+            candidate.refused = refused
+        if draft.chosen is None:
+            draft.hold = _why_hold(draft)
+
+
+def _why_hold(draft: Draft) -> tuple[Reason, str]:
+    """The reason of a Hold: the guard's word first, else why the best saving was refused."""
+    job = draft.job
+    if job.verdict.veto:
+        return job.verdict.reason or Reason.LATENCY_GUARD, job.verdict.message
+    if draft.wish is not None and draft.wish.run:
+        return Reason.NOTHING_TO_GAIN, draft.wish.message
+    if draft.wish is not None and job.standing == 0:
+        return draft.wish.reason, draft.wish.message
+    if draft.candidates:
+        best = min(
+            draft.candidates,
+            key=lambda row: (row.score is None, row.score.total if row.score else 0),
+        )
+        if best.refused is not None and best.refused[0] is not Reason.NOTHING_TO_GAIN:
+            return best.refused[0], f"{best.message}: {best.refused[1]}"
+    elif not job.outside and (job.need is None or not job.verdict.removal_allowed):
+        reason = job.verdict.reason or Reason.METRICS_STALE
+        return reason, job.load.source if job.need is None else job.verdict.message
+    unknown = [spot.frozen for spot in job.spots if spot.frozen is not None and spot.replicas > 0]
+    if unknown:
+        return unknown[0]
+    return Reason.NOTHING_TO_GAIN, "no other placement or count saves"
+
+
+def _assemble(drafts: list[Draft], world: Survey, notes: list[str], interval: int) -> Plan:
+    now = world.now
+    decisions = tuple(_decision(draft, now + interval) for draft in drafts)
+    digest = hashlib.sha256(repr((now, world.snapshot.wall_time)).encode())
+    for row in decisions:
+        digest.update(repr((row.workload_key, row.action, row.targets, row.reason)).encode())
+    horizon = float(interval)
+    total = sum(row.score for row in decisions if row.score is not None and row.action != "Hold")
     return Plan(
-        id="0" * 12,
+        id=digest.hexdigest()[:12],
         grid_time=now,
-        valid_until=now + snapshot.settings.plan_interval_seconds,
-        decisions=(),
-        sites=(),
+        valid_until=now + 2 * interval,
+        decisions=decisions,
+        sites=tuple(outlook(feed, world, horizon) for feed in world.feeds.values()),
+        objective_per_hour=total,
+        next_wake_time=next_wake_time(world, [row.wish for row in drafts]),
+        notes=tuple(notes),
+    )
+
+
+def _decision(draft: Draft, valid_until: float) -> Decision:
+    job, chosen = draft.job, draft.chosen
+    basis = tuple(
+        Target(placement_name=spot.state.name, replicas=spot.replicas) for spot in job.spots
+    )
+    alternatives = tuple(_alternative(job, row) for row in draft.candidates if row is not chosen)[
+        :ALTERNATIVES
+    ]
+    if chosen is None:
+        reason, message = draft.hold or (Reason.NOTHING_TO_GAIN, "")
+        return Decision(
+            workload_key=job.key,
+            workload_uid=job.state.uid,
+            action=Action.HOLD,
+            targets=basis,
+            basis=basis,
+            reason=reason,
+            message=message,
+            alternatives=alternatives,
+            valid_until=valid_until,
+        )
+    targets = tuple(
+        Target(placement_name=spot.state.name, replicas=count)
+        for spot, count in zip(job.spots, chosen.vector, strict=True)
+    )
+    score = chosen.score
+    moving = chosen.action is Action.MIGRATE
+    return Decision(
+        workload_key=job.key,
+        workload_uid=job.state.uid,
+        action=chosen.action,
+        targets=targets,
+        basis=basis,
+        reason=chosen.reason,
+        message=chosen.message,
+        source_name=job.spots[chosen.source].state.name if moving else "",
+        destination_name=job.spots[chosen.destination].state.name if moving else "",
+        effect=Effect()
+        if score is None
+        else Effect(
+            facility_watts=round(sum(score.watts.values())),
+            money_per_hour=score.total,
+            grams_per_hour=score.grams_per_hour,
+            latency_note=job.verdict.message,
+        ),
+        alternatives=alternatives,
+        valid_until=valid_until,
+        score=None if score is None else score.total,
+        parts=() if score is None else tuple(score.parts.items()),
+    )
+
+
+def _alternative(job: Job, row: Candidate) -> Alternative:
+    """What was not done; targets name only the placements that would change."""
+    reason, why = row.refused or (Reason.NOTHING_TO_GAIN, "another choice saves more")
+    changed = tuple(
+        Target(placement_name=spot.state.name, replicas=count)
+        for spot, count in zip(job.spots, row.vector, strict=True)
+        if count != spot.replicas
+    )
+    score = row.score
+    return Alternative(
+        targets=changed,
+        score=None if score is None else score.total,
+        reason=reason,
+        message=f"{row.message}: {why}",
+        parts=() if score is None else tuple(score.parts.items()),
     )

@@ -70,7 +70,10 @@ class FeedPower:
     committed_watts: float | None = None
     """Best figure once all commands have taken effect; what bounds are compared with."""
     upper_watts: float = 0.0
-    """Safe figure for events: committed, or the model's upper bound where it is unknown or suspect."""
+    """Safe figure for events: committed where metered; 10 % above the model where no meter is
+    declared; the higher of both while the model is suspect; every replica busy while unknown."""
+    ceiling: bool = False
+    """`upper_watts` counts every replica as busy."""
     pending_up_watts: float = 0.0
     """Asked for and not drawn yet."""
     suspect: bool = False
@@ -218,7 +221,10 @@ def _reconcile(
         feed.suspect = declared
         if declared and feed.reason is None:
             feed.reason, feed.message = Reason.POWER_UNKNOWN, "the meter is silent; by the model"
+        feed.ceiling = declared or feed.committed_watts is None
         feed.upper_watts = ceiling
+        if not feed.ceiling and feed.committed_watts is not None:
+            feed.upper_watts = min(ceiling, feed.committed_watts * (1 + SUSPECT_RESIDUAL))
         return
     assert connection is not None
     metered = value_of(connection.metered, now)

@@ -1,12 +1,27 @@
-"""The last look before an act: one named cause per refusal, judged on a fresher snapshot."""
+"""The last look before an act: one named cause per refusal, judged on a fresher snapshot.
+
+Mode and people first, then the world, then latency and limits. It never repairs a decision: the next
+plan does. Neighbours: `core/planner.py`, `control/act.py`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wattshift.core.decision import Decision
-from wattshift.core.model import Snapshot
+from wattshift.core.decision import Action, Decision
+from wattshift.core.limits import Hardness
+from wattshift.core.model import Mode, OverrideMode, Snapshot
 from wattshift.core.reasons import Reason
+from wattshift.core.room import Room
+from wattshift.core.survey import Job, Spot, survey_one
+
+_BOUND_REASONS = (
+    Reason.SITE_LIMIT,
+    Reason.EVENT_LIMIT,
+    Reason.COOLING_LIMIT,
+    Reason.EMERGENCY,
+)
+"""Reasons that outrank latency; a voluntary event is told apart by the decision's own guard check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +33,132 @@ class Refusal:
 
 
 def validate(decision: Decision, fresh: Snapshot, now: float) -> Refusal | None:
-    """None when `decision` may be carried out on the world of `fresh`."""
+    """None when `decision` may be carried out on the world of `fresh`; a Hold never may.
+
+    Checked in this order: expiry, the workload and its mode, people's word, an open hand-over, then
+    each placement that would change (found, ready member, no rival, count as decided), the latency
+    guard for what is lowered, and limits for what is raised.
+    """
     if decision.valid_until < now:
-        return Refusal(reason=Reason.STALE_PLAN, message="the decision has expired")
+        late = now - decision.valid_until
+        return _no(Reason.STALE_PLAN, f"the decision expired {late:.0f} s ago")
+    world = survey_one(fresh, now, decision.workload_key)
+    if world is None:
+        return _no(Reason.STALE_PLAN, f"workload {decision.workload_key} is gone")
+    job = world.jobs[0]
+    return (
+        _workload(decision, job, fresh)
+        or _placements(decision, job)
+        or _latency(decision, job)
+        or _limits(decision, job, Room(world))
+    )
+
+
+def _no(reason: Reason, message: str) -> Refusal:
+    return Refusal(reason=reason, message=message)
+
+
+def _workload(decision: Decision, job: Job, fresh: Snapshot) -> Refusal | None:
+    state = job.state
+    if decision.workload_uid and decision.workload_uid != state.uid:
+        return _no(Reason.STALE_PLAN, f"{job.key} was deleted and made anew")
+    if decision.action is Action.HOLD:
+        return _no(decision.reason, f"a Hold changes nothing: {decision.message}")
+    restoring = decision.action is Action.RESTORE
+    if not restoring and Mode.OBSERVE in (fresh.mode, state.mode):
+        return _no(Reason.MODE_OBSERVE, "the mode is Observe: nothing is written")
+    if not restoring and Mode.RECOMMEND in (fresh.mode, state.mode):
+        return _no(Reason.MODE_RECOMMEND, "the mode is Recommend: nothing is written")
+    if not state.accepted and not restoring:
+        return _no(Reason.NOT_ACCEPTED, f"{job.key} is not accepted")
+    if not state.originals_known:
+        return _no(Reason.ORIGINALS_UNKNOWN, "what was found is in doubt")
+    if state.deleting and not restoring:
+        return _no(Reason.RELEASED, f"{job.key} is being deleted")
+    override = state.override
+    if override is not None and not restoring:
+        words = f"{override.requested_by}: {override.reason}"
+        hard = decision.urgent and decision.reason in _BOUND_REASONS
+        if override.mode is OverrideMode.RELEASE:
+            return _no(Reason.OVERRIDE_RELEASE, words)
+        if override.mode is OverrideMode.HOLD and not hard:
+            return _no(Reason.OVERRIDE_HOLD, words)
+        if (
+            override.mode is OverrideMode.PIN
+            and decision.reason is not Reason.OVERRIDE_PIN
+            and not hard
+        ):
+            return _no(Reason.OVERRIDE_PIN, words)
+    if state.intent is not None and not decision.urgent and not restoring:
+        return _no(Reason.MOVE_IN_PROGRESS, f"hand-over {state.intent.id} is open")
+    return None
+
+
+def _changes(decision: Decision, job: Job) -> list[tuple[Spot, int]]:
+    return [
+        (spot, wanted)
+        for spot in job.spots
+        if (wanted := decision.replicas_of(spot.state.name)) is not None and wanted != spot.replicas
+    ]
+
+
+def _placements(decision: Decision, job: Job) -> Refusal | None:
+    names = {spot.state.name for spot in job.spots}
+    for target in decision.targets:
+        if target.placement_name not in names:
+            return _no(Reason.STALE_PLAN, f"placement {target.placement_name} is gone")
+    decided_on = {row.placement_name: row.replicas for row in decision.basis}
+    for spot, _ in _changes(decision, job):
+        if decision.action is Action.RESTORE:
+            continue  # `core/restore.py` judges each write itself
+        if spot.frozen is not None:
+            return _no(*spot.frozen)
+        basis = decided_on.get(spot.state.name)
+        if basis is not None and basis != spot.replicas:
+            return _no(
+                Reason.STALE_PLAN,
+                f"{spot.state.name} has {spot.replicas} replicas, decided on {basis}",
+            )
+    return None
+
+
+def _latency(decision: Decision, job: Job) -> Refusal | None:
+    """A veto since the decision stops what lowers, unless a bound outranks latency."""
+    lowered = [spot for spot, wanted in _changes(decision, job) if wanted < spot.replicas]
+    people = decision.reason is Reason.OVERRIDE_PIN or decision.action is Action.RESTORE
+    if not lowered or people or (decision.urgent and decision.reason in _BOUND_REASONS):
+        return None
+    if job.verdict.veto:
+        return _no(job.verdict.reason or Reason.LATENCY_GUARD, job.verdict.message)
+    for spot in lowered:
+        if not spot.verdict.removal_allowed and not job.outside:
+            reason = spot.verdict.reason or Reason.OBJECTIVE_UNKNOWN
+            return _no(reason, f"{spot.state.name}: {spot.verdict.message}")
+    return None
+
+
+def _limits(decision: Decision, job: Job, room: Room) -> Refusal | None:
+    """What is raised must still fit, under the bounds that outrank its reason."""
+    if decision.action is Action.RESTORE:
+        return None
+    hardness = Hardness.VOLUNTARY
+    if decision.reason is Reason.OVERRIDE_PIN:
+        hardness = Hardness.MANDATORY
+    elif decision.urgent or decision.reason in (
+        Reason.DEMAND_GROWTH,
+        Reason.LATENCY_GUARD,
+        Reason.QUEUE_GROWING,
+    ):
+        hardness = Hardness.COMMITTED
+    for spot, wanted in _changes(decision, job):
+        if wanted <= spot.replicas:
+            continue
+        if wanted - spot.replicas > room.most(spot, hardness):
+            why = room.why_not(spot, hardness) or (
+                f"{spot.state.name} has room for {room.most(spot, hardness)} more replicas"
+            )
+            emergency = spot.feed is not None and bool(spot.feed.site.emergency)
+            reason = Reason.EMERGENCY if emergency else Reason.SITE_LIMIT
+            return _no(reason, why)
+        room.take(spot, wanted - spot.replicas)
     return None

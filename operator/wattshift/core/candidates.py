@@ -1,0 +1,215 @@
+"""Target vectors that a workload could take: stay, cover the load, consolidate, migrate, pause.
+
+Each is feasible in itself (bounds, guard, survivors, round trip, room); `core/score.py` prices it and
+`core/planner.py` chooses under what all workloads share. A vector that raises one placement and
+lowers another is a Migrate with one source and one destination: make before break.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from wattshift.core.cover import EPSILON, capacity
+from wattshift.core.decision import Action
+from wattshift.core.demand import KEY_VALUE_LIMIT, round_trip_milliseconds
+from wattshift.core.latency import not_shown
+from wattshift.core.model import Allowed
+from wattshift.core.reasons import Reason
+from wattshift.core.room import Room
+from wattshift.core.score import Pricer, Score
+from wattshift.core.survey import Job, Spot
+
+SOURCES, DESTINATIONS = 3, 4
+"""Most expensive sources and cheapest destinations that are combined."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Candidate:
+    """One target vector with what it would be done for."""
+
+    action: Action
+    vector: tuple[int, ...]
+    reason: Reason
+    message: str
+    source: int = -1
+    destination: int = -1
+    score: Score | None = None
+    refused: tuple[Reason, str] | None = None
+    """Why it may not be chosen, whatever it saves."""
+
+    @property
+    def disruptive(self) -> bool:
+        """Whether capacity leaves a placement."""
+        return self.action in (Action.MIGRATE, Action.PAUSE) or self.reason is Reason.CONSOLIDATION
+
+
+def savings(job: Job, room: Room, pricer: Pricer) -> list[Candidate]:
+    """Candidates that lower or move; empty where the load is unknown or the guard vetoes."""
+    if job.outside:
+        need, floor = capacity(job, job.vector), 0
+    elif job.need is None or job.verdict.veto:
+        return []
+    else:
+        need, floor = job.need, job.floor
+    found: list[Candidate] = []
+    slack = capacity(job, job.vector) - need
+    givers = [spot for spot in job.spots if _may_give(job, spot)]
+    costs = {spot.index: pricer.unit_cost(spot) for spot in job.spots}
+    givers.sort(key=lambda spot: (-(costs[spot.index] or 0.0), spot.state.name))
+    if Allowed.SCALE in job.state.actions and not job.outside:
+        found += _lowered(job, givers, slack, floor)
+    if Allowed.MIGRATE in job.state.actions:
+        takers = [spot for spot in job.spots if _may_take(spot)]
+        takers = [spot for spot in takers if costs[spot.index] is not None]
+        takers.sort(key=lambda spot: (costs[spot.index] or 0.0, spot.state.name))
+        for source in givers[:SOURCES]:
+            source_cost = costs[source.index]
+            chosen = 0
+            for destination in takers:
+                cost = costs[destination.index]
+                if destination.index == source.index or source_cost is None or cost is None:
+                    continue
+                if cost >= source_cost or chosen >= DESTINATIONS:
+                    break
+                chosen += 1
+                found += _moves(job, (source, destination), room, (need, floor))
+    for candidate in found:
+        score = pricer.score(candidate.vector)
+        if isinstance(score, Score):
+            candidate.score = score
+            candidate.reason = _reason(candidate, score, pricer)
+        else:
+            candidate.refused = (score, "a price on the way is unknown")
+    return found
+
+
+def _may_give(job: Job, spot: Spot) -> bool:
+    if spot.replicas <= spot.state.min_replicas or spot.frozen is not None:
+        return False
+    return job.outside or spot.verdict.removal_allowed
+
+
+def _may_take(spot: Spot) -> bool:
+    """Feasible in principle; whether there is room is told apart, so that it can be explained."""
+    if spot.frozen is not None or spot.no_raise is not None or spot.capacity <= 0:
+        return False
+    return spot.replicas < spot.state.max_replicas and not spot.verdict.veto
+
+
+def _lowered(job: Job, givers: list[Spot], slack: float, floor: int) -> list[Candidate]:
+    """Consolidation: at each placement alone, and over all from the most expensive on."""
+    found = []
+    left, spare, together = slack, job.standing - floor, list(job.vector)
+    for spot in givers:
+        alone = _removable(spot, slack, job.standing - floor)
+        if alone > 0:
+            vector = _with(job.vector, spot.index, -alone)
+            found.append(_consolidation(job, vector, f"lower {spot.state.name} by {alone}"))
+        count = _removable(spot, left, spare)
+        together[spot.index] -= count
+        left -= count * spot.capacity
+        spare -= count
+    vector = tuple(together)
+    if vector != job.vector and all(vector != row.vector for row in found):
+        found.append(_consolidation(job, vector, "lower several placements"))
+    return found
+
+
+def _removable(spot: Spot, slack: float, spare: int) -> int:
+    """Replicas that may leave a placement: capacity, floors, and the KV cache of the survivors."""
+    count = min(spot.replicas - spot.state.min_replicas, spare)
+    if spot.capacity > 0:
+        count = min(count, int(slack / spot.capacity + EPSILON))
+    engine = spot.state.engine
+    if count > 0 and engine is not None and engine.kv_cache_usage:
+        least = math.ceil(engine.kv_cache_usage * spot.replicas / KEY_VALUE_LIMIT - EPSILON)
+        count = min(count, spot.replicas - least)
+    return max(0, count)
+
+
+def _consolidation(job: Job, vector: tuple[int, ...], message: str) -> Candidate:
+    return Candidate(
+        action=Action.SCALE_TO,
+        vector=vector,
+        reason=Reason.CONSOLIDATION,
+        message=f"{message}: {sum(vector)} replicas carry {_amount(job)}",
+    )
+
+
+def _moves(
+    job: Job, pair: tuple[Spot, Spot], room: Room, bounds: tuple[float, int]
+) -> list[Candidate]:
+    """Whole, half and single moves from one placement to another that keep the need covered."""
+    source, destination = pair
+    need, floor = bounds
+    whole = source.replicas - source.state.min_replicas
+    has = capacity(job, job.vector)
+    fits = min(room.most(destination), job.state.max_replicas - job.standing + whole)
+    found: list[Candidate] = []
+    for count in dict.fromkeys((whole, whole // 2 if whole >= 4 else whole, 1)):
+        missing = max(0.0, need - (has - count * source.capacity))
+        replicas = math.ceil(missing / destination.capacity - EPSILON)
+        replicas = max(replicas, floor - (job.standing - count))
+        if replicas <= 0:
+            continue  # that is a consolidation
+        vector = _with(job.vector, source.index, -count)
+        vector = _with(vector, destination.index, replicas)
+        if any(row.vector == vector for row in found):
+            continue
+        candidate = Candidate(
+            action=Action.MIGRATE,
+            vector=vector,
+            reason=Reason.CHEAPER_POWER,
+            message=(
+                f"move {count} of {source.replicas} replicas from {source.state.name} to "
+                f"{replicas} at {destination.state.name}"
+            ),
+            source=source.index,
+            destination=destination.index,
+        )
+        if replicas > fits:
+            why = room.why_not(destination) or (
+                f"{destination.state.name} has room for {fits} of {replicas} replicas"
+            )
+            candidate.refused = (Reason.CAPACITY_SHORT, why)
+        elif not job.outside:
+            candidate.refused = _too_slow(job, source, destination)
+        found.append(candidate)
+    return found
+
+
+def _too_slow(job: Job, source: Spot, destination: Spot) -> tuple[Reason, str] | None:
+    """Whether the samples of the source would still hold at the round trip of the destination."""
+    if destination.feed is None or source.state.engine is None or not source.state.engine.windows:
+        return None
+    distance = round_trip_milliseconds(destination.feed.site, job.state.origins)
+    reason, message = not_shown(source.state.engine, job.state.objectives, distance)
+    return None if reason is None else (reason, f"at {destination.state.name}: {message}")
+
+
+def _with(vector: tuple[int, ...], index: int, change: int) -> tuple[int, ...]:
+    return (*vector[:index], vector[index] + change, *vector[index + 1 :])
+
+
+def _reason(candidate: Candidate, score: Score, pricer: Pricer) -> Reason:
+    """The reason is the part that saves most; known ahead is told apart from cheaper now."""
+    if candidate.action is not Action.MIGRATE:
+        return candidate.reason
+    if score.own_supply:
+        return Reason.SUPPLY_SURPLUS
+    if score.total < 0:
+        present = pricer.score(candidate.vector, present=True)
+        if isinstance(present, Score) and present.total - present.parts["move"] >= 0:
+            return Reason.PREPARE_CHANGE
+    green = score.parts["green"] + score.parts["carbon"]
+    best = min(score.parts["energy"], green, score.parts["demand"])
+    if best == score.parts["energy"]:
+        return Reason.CHEAPER_POWER
+    return Reason.GREENER_POWER if best == green else Reason.DEMAND_PEAK
+
+
+def _amount(job: Job) -> str:
+    if job.load.concurrency is None:
+        return "the load"
+    return f"{job.load.concurrency:.1f} concurrent requests with head room"

@@ -1,0 +1,128 @@
+"""What may still be added: watts under the bounds, watts per minute under the ramp, free devices.
+
+One tracker is used up while a plan or a governor tick gives room away, so that decisions of one step
+together never break a bound that each alone would keep. Freed room is not given away in the same
+step: make before break. Neighbours: `core/limits.py`, `core/survey.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wattshift.core.limits import Hardness
+from wattshift.core.power import FeedKey
+from wattshift.core.survey import Feed, Spot, Survey
+
+
+class Room:
+    """Mutable budget of one decision step over all sites."""
+
+    def __init__(self, survey: Survey) -> None:
+        self._survey = survey
+        self._watts: dict[Hardness, dict[FeedKey, float]] = {rank: {} for rank in Hardness}
+        self._down: dict[FeedKey, float] = {}
+        self._ramp: dict[str, float | None] = {}
+        self._stepped: set[str] = set()
+        self._devices = dict(survey.accelerators)
+        pending: dict[str, float] = {}
+        self._by_site: dict[str, list[FeedKey]] = {}
+        for key, feed in survey.feeds.items():
+            self._by_site.setdefault(feed.site.name, []).append(key)
+            for rank, watts in self._watts.items():
+                watts[key] = feed.room_watts(rank)
+            lower = feed.limits.lower_watts
+            if lower is not None:
+                self._down[key] = max(0.0, (feed.power.committed_watts or 0.0) - lower)
+            name = feed.site.name
+            pending[name] = pending.get(name, 0.0) + max(0.0, feed.power.pending_up_watts)
+        for feed in survey.feeds.values():
+            limit = feed.site.ramp_up_watts_per_minute
+            left = None if limit is None else max(0.0, limit - pending[feed.site.name])
+            self._ramp[feed.site.name] = left
+            if pending[feed.site.name] > 0:
+                self._stepped.add(feed.site.name)
+
+    def watts_of(self, key: FeedKey, hardness: Hardness = Hardness.VOLUNTARY) -> float:
+        """Facility watts that may still be added at a connection under bounds that hard."""
+        return self._watts[hardness].get(key, 0.0)
+
+    def most(self, spot: Spot, hardness: Hardness = Hardness.VOLUNTARY) -> int:
+        """Replicas that may be added at a placement, by every limit and its own maximum."""
+        feed = spot.feed
+        if feed is None or spot.frozen is not None or spot.no_raise is not None:
+            return 0
+        count = spot.state.max_replicas - spot.replicas
+        if count <= 0 or spot.profile is None:
+            return 0
+        watts = raise_watts(spot, feed)
+        room = self._watts[hardness][feed.key]
+        if room != float("inf"):
+            count = min(count, int(room / watts + 1e-9))
+        ramp = self._ramp[feed.site.name]
+        if ramp is not None:
+            # a replica is the smallest step there is: one may go where none is under way
+            least = 0 if feed.site.name in self._stepped else 1
+            count = min(count, max(least, int(ramp / watts + 1e-9)))
+        if spot.state.site_name in self._survey.declared:
+            key = (spot.state.site_name, spot.profile.resource_name)
+            each = max(1, spot.profile.devices_per_replica)
+            count = min(count, max(0, self._devices.get(key, 0)) // each)
+        return max(0, count)
+
+    def why_not(self, spot: Spot, hardness: Hardness = Hardness.VOLUNTARY) -> str:
+        """Which limit stops one more replica here, for people; empty = none."""
+        if spot.frozen is not None:
+            return spot.frozen[1]
+        if spot.no_raise is not None:
+            return spot.no_raise[1]
+        if spot.replicas >= spot.state.max_replicas:
+            return f"{spot.state.name} is at its maximum of {spot.state.max_replicas}"
+        if self.most(spot, hardness) > 0 or spot.feed is None or spot.profile is None:
+            return ""
+        feed = spot.feed
+        left = self._watts[hardness][feed.key]
+        if left < raise_watts(spot, feed):
+            bound = feed.limits.upper_at(hardness)
+            words = "unknown power"
+            if bound is not None and bound.upper_watts is not None:
+                words = f"{bound.name} of {bound.upper_watts:.0f} W"
+            return f"{feed.site.name}: {left:.0f} W left under {words}"
+        return f"{feed.site.name}: no {spot.profile.resource_name} is free, or its ramp is used up"
+
+    def may_free(self, change: Mapping[FeedKey, float]) -> bool:
+        """Whether watts that leave keep every connection at or above its lower bound."""
+        return all(
+            -watts <= self._down[key] + 1e-6
+            for key, watts in change.items()
+            if watts < 0 and key in self._down
+        )
+
+    def free(self, change: Mapping[FeedKey, float]) -> None:
+        """Use up what may leave; what is freed is not given to others in the same step."""
+        for key, watts in change.items():
+            if watts < 0 and key in self._down:
+                self._down[key] = max(0.0, self._down[key] + watts)
+
+    def take(self, spot: Spot, count: int) -> None:
+        """Use up the room of `count` more replicas at a placement."""
+        feed = spot.feed
+        if feed is None or count <= 0 or spot.profile is None:
+            return
+        watts = count * raise_watts(spot, feed)
+        for left in self._watts.values():
+            for key in self._by_site[feed.site.name]:
+                # bounds of the site as a whole are shared by its connections
+                left[key] = max(0.0, left[key] - watts)
+        ramp = self._ramp[feed.site.name]
+        if ramp is not None:
+            self._ramp[feed.site.name] = max(0.0, ramp - watts)
+            self._stepped.add(feed.site.name)
+        key2 = (spot.state.site_name, spot.profile.resource_name)
+        if key2 in self._devices:
+            self._devices[key2] -= count * spot.profile.devices_per_replica
+
+
+def raise_watts(spot: Spot, feed: Feed) -> float:
+    """Facility watts to reserve for one more replica: at full load, so that load may come."""
+    assert spot.profile is not None
+    return max(1.0, feed.terms.marginal * (spot.profile.busy_watts or 0))

@@ -1,0 +1,185 @@
+"""Whose replicas go when a feed is over a bound, in the order of harm; stops as soon as it fits.
+
+1 work that somebody outside holds; 2 replicas beyond the need; 3 (committed and harder) down to each
+tier's tolerated loss; 4 (mandatory and physical) below floors. Within a step: acting workloads first,
+flexible tiers first, then what the plan wants lowered, then the least recently touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wattshift.core.cover import EPSILON, capacity
+from wattshift.core.limits import Bound, Hardness
+from wattshift.core.model import Allowed, Mode, OverrideMode, Tier
+from wattshift.core.survey import Feed, Job, Spot
+
+TIERS = tuple(Tier)
+STEPS = {
+    Hardness.PHYSICAL: (1, 2, 3, 4),
+    Hardness.MANDATORY: (1, 2, 3, 4),
+    Hardness.COMMITTED: (1, 2, 3),
+    Hardness.VOLUNTARY: (1, 2),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Shed:
+    """What a feed gives up: vectors by job key change in place."""
+
+    freed_watts: float = 0.0
+    touched: list[str] | None = None
+
+
+def shed(
+    feed: Feed,
+    bound: Bound,
+    excess_watts: float,
+    jobs: tuple[Job, ...],
+    vectors: dict[str, list[int]],
+    *,
+    lowering: frozenset[str] = frozenset(),
+    most_watts: float = float("inf"),
+) -> Shed:
+    """Lower `vectors` until `excess_watts` are freed at `feed`, as far as the bound's hardness lets.
+
+    Args:
+        feed: the connection that is over its bound.
+        bound: the bound; its hardness says how much harm it justifies.
+        excess_watts: facility watts to free.
+        jobs: all workloads.
+        vectors: target replicas by job key, changed in place.
+        lowering: keys of workloads that the plan wants lowered: they go first in their tier.
+        most_watts: what may be freed in this tick (ramp); at least one replica may go.
+    """
+    result = Shed(touched=[])
+    assert result.touched is not None
+    if excess_watts <= 0:
+        return result
+    here = [
+        (job, spot)
+        for job in jobs
+        for spot in job.spots
+        if spot.feed is feed and spot.frozen is None and _may_touch(job, bound)
+    ]
+    here.sort(key=lambda pair: _order(pair[0], pair[1], lowering))
+    for step in STEPS[bound.hardness]:
+        for job, spot, count in _offers(step, here, vectors, bound):
+            each = freed_watts(spot, feed)
+            wanted = min(count, _ceil((excess_watts - result.freed_watts) / each))
+            if most_watts != float("inf"):
+                # a replica is the smallest step there is
+                least = 1 if result.freed_watts <= 0 < most_watts else 0
+                ramp = int((most_watts - result.freed_watts) / each + EPSILON)
+                wanted = min(wanted, max(least, ramp))
+            if wanted <= 0:
+                return result
+            vectors[job.key][spot.index] -= wanted
+            result.freed_watts += wanted * each
+            result.touched.append(job.key)
+            if result.freed_watts + 1e-6 >= excess_watts:
+                return result
+    return result
+
+
+def freed_watts(spot: Spot, feed: Feed) -> float:
+    """Facility watts that surely leave with one replica; its tokens stay with the survivors.
+
+    Counted as the figure that is compared counts it: busy where every replica counts as busy; only
+    the loaded idle watts while the power model is suspect.
+    """
+    profile = spot.profile
+    assert profile is not None
+    idle = float(profile.loaded_idle_watts or 0)
+    floor = float(profile.floor_watts or idle)
+    engine = spot.state.engine
+    if feed.power.ceiling:
+        watts = float(profile.busy_watts or floor)
+    elif feed.power.suspect:
+        watts = idle
+    elif engine is not None and spot.replicas > 0:
+        watts = idle + min(1.0, engine.concurrency / spot.replicas) * (floor - idle)
+    else:
+        metered = feed.power.metered_watts is not None
+        watts = floor if metered else float(profile.busy_watts or floor)
+    return max(1.0, watts * feed.terms.marginal)
+
+
+def _may_touch(job: Job, bound: Bound) -> bool:
+    state = job.state
+    if not state.accepted or not state.originals_known or state.deleting:
+        return False
+    if bound.hardness <= Hardness.MANDATORY:
+        return True
+    wanted = Allowed.PAUSE if job.outside else Allowed.SCALE
+    allowed = wanted in state.actions or Allowed.SCALE in state.actions
+    return allowed and state.intent is None and state.override is None
+
+
+def _order(job: Job, spot: Spot, lowering: frozenset[str]) -> tuple[object, ...]:
+    state = job.state
+    held = state.intent is not None or (
+        state.override is not None and state.override.mode is not OverrideMode.RELEASE
+    )
+    return (
+        0 if state.mode is Mode.ENFORCE else 1,
+        held,
+        -TIERS.index(state.tier),
+        state.priority,
+        job.key not in lowering,
+        state.last_change_time if state.last_change_time is not None else float("-inf"),
+        job.key,
+        spot.index,
+    )
+
+
+def _offers(
+    step: int, here: list[tuple[Job, Spot]], vectors: dict[str, list[int]], bound: Bound
+) -> Iterator[tuple[Job, Spot, int]]:
+    """(job, placement, replicas that may go); the last step takes one replica a round."""
+    if step < 4:
+        for job, spot in here:
+            count = _spare(step, job, spot, vectors[job.key], bound)
+            if count > 0:
+                yield job, spot, count
+        return
+    while True:
+        left = [(job, spot) for job, spot in here if vectors[job.key][spot.index] > 0]
+        if not left:
+            return
+        # firm tiers only when the flexible ones have nothing left
+        tier = max(TIERS.index(job.state.tier) for job, _ in left)
+        for job, spot in left:
+            if TIERS.index(job.state.tier) == tier:
+                yield job, spot, 1
+
+
+def _spare(step: int, job: Job, spot: Spot, vector: list[int], bound: Bound) -> int:
+    """Replicas that step 1, 2 or 3 may take from a placement, floors kept."""
+    here = vector[spot.index] - spot.state.min_replicas
+    if job.outside:
+        return max(0, here) if step == 1 else 0
+    if step == 1:
+        return 0
+    here = min(here, sum(vector) - job.floor)
+    if here <= 0 or spot.capacity <= 0:
+        return 0
+    if step == 2:
+        if job.need is None or job.verdict.veto:
+            return 0
+        if bound.hardness is Hardness.VOLUNTARY and not spot.verdict.removal_allowed:
+            return 0
+        keep = job.need
+    else:
+        whole = capacity(job, job.vector)
+        keep = (whole if job.need is None else min(whole, job.need)) * (
+            1 - job.state.tier.tolerated_loss
+        )
+    slack = capacity(job, tuple(vector)) - keep
+    return max(0, min(here, int(slack / spot.capacity + EPSILON)))
+
+
+def _ceil(value: float) -> int:
+    whole = int(value)
+    return whole if value - whole <= EPSILON else whole + 1

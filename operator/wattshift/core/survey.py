@@ -1,0 +1,400 @@
+"""The snapshot as planner and governor see it: feeds with bounds and prices, placements with verdicts.
+
+Built once per decision, from sorted collections, so that the order of the input never matters. It
+decides nothing: it says what may be touched and why not. Neighbours: `core/planner.py`,
+`core/governor.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from wattshift.core.demand import (
+    Load,
+    capacity_of,
+    floor_of,
+    load_of,
+    needed_concurrency,
+    round_trip_milliseconds,
+    too_far,
+)
+from wattshift.core.freshness import member_of, untouchable
+from wattshift.core.guard import GuardState, GuardVerdict, judge, merge
+from wattshift.core.limits import FeedLimits, Hardness, limits_of
+from wattshift.core.model import (
+    ConnectionState,
+    OverrideMode,
+    PlacementState,
+    SiteState,
+    Snapshot,
+    WorkloadState,
+)
+from wattshift.core.power import FeedKey, FeedPower, estimate
+from wattshift.core.power_profile import PowerProfile
+from wattshift.core.prices import FeedPrice, carbon_intensity, price_of
+from wattshift.core.reasons import Reason
+from wattshift.core.watts import FacilityTerms, commanded_replicas, connection_of, facility_terms
+
+Why = tuple[Reason, str] | None
+_NOTHING = GuardVerdict(
+    state=GuardState.IDLE,
+    veto=False,
+    removal_allowed=True,
+    reason=None,
+    message="no replica",
+    needed_replicas=0,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Feed:
+    """One connection of a site with its power, bounds and prices."""
+
+    site: SiteState
+    connection: ConnectionState | None
+    terms: FacilityTerms
+    power: FeedPower
+    limits: FeedLimits
+    grams: float | None = None
+    prices: dict[float, FeedPrice] = field(default_factory=dict)
+    """By horizon in seconds, filled on demand."""
+
+    @property
+    def key(self) -> FeedKey:
+        """(site, connection)."""
+        return self.power.key
+
+    def room_watts(self, hardness: Hardness = Hardness.VOLUNTARY) -> float:
+        """Facility watts that may be added under all bounds at least as hard; never negative.
+
+        Zero while growth is frozen, or a bound exists and the power under it is unknown.
+        """
+        bound = self.limits.upper_at(hardness)
+        if self.limits.frozen:
+            return 0.0
+        if bound is None or bound.upper_watts is None:
+            return float("inf")
+        if self.power.unknown_replicas and self.power.committed_watts is None:
+            return 0.0
+        return max(0.0, bound.upper_watts - self.power.upper_watts)
+
+    def excess_watts(self) -> float:
+        """Watts above the tightest upper bound; 0 when inside."""
+        upper = self.limits.upper_watts
+        return 0.0 if upper is None else max(0.0, self.power.upper_watts - upper)
+
+
+@dataclass(slots=True, kw_only=True)
+class Spot:
+    """One placement: what it is, what it carries, and what may be done with it."""
+
+    index: int
+    state: PlacementState
+    feed: Feed | None
+    profile: PowerProfile | None
+    replicas: int
+    """Commanded; 0 where unknown (then `frozen` says so)."""
+    capacity: float
+    verdict: GuardVerdict
+    frozen: Why = None
+    """Nothing may be changed here."""
+    no_raise: Why = None
+    """No new load may come here."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One workload with its placements, load and floor."""
+
+    state: WorkloadState
+    spots: tuple[Spot, ...]
+    verdict: GuardVerdict
+    load: Load
+    need: float | None
+    """Concurrency to provide, head room and growth included; None = unknown."""
+    floor: int
+    standing: int
+    """Commanded replicas in all."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return self.state.key
+
+    @property
+    def outside(self) -> bool:
+        """Whether somebody outside holds the work, so that zero replicas are safe."""
+        return self.state.batch is not None and self.state.batch.external_dispatch
+
+    @property
+    def vector(self) -> tuple[int, ...]:
+        """Commanded replicas by placement."""
+        return tuple(spot.replicas for spot in self.spots)
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """All feeds and jobs of one snapshot."""
+
+    snapshot: Snapshot
+    now: float
+    feeds: dict[FeedKey, Feed]
+    jobs: tuple[Job, ...]
+    accelerators: dict[tuple[str, str], int]
+    """Free devices by (site, resource); a site that declares none is not in it."""
+    declared: frozenset[str]
+    """Sites that declare accelerators."""
+
+    def price(self, feed: Feed, horizon_seconds: float) -> FeedPrice:
+        """Price curves of a feed averaged over a horizon; computed once."""
+        known = feed.prices.get(horizon_seconds)
+        if known is None:
+            known = price_of(
+                feed.site,
+                feed.connection,
+                self.snapshot.settings,
+                self.now,
+                load_watts=feed.power.committed_watts,
+                grams=feed.grams,
+                horizon_seconds=horizon_seconds,
+            )
+            feed.prices[horizon_seconds] = known
+        return known
+
+    def free_devices(self, spot: Spot) -> float:
+        """Devices free for a placement; unlimited where the site declares no accelerators."""
+        if spot.profile is None or spot.state.site_name not in self.declared:
+            return float("inf")
+        return self.accelerators.get((spot.state.site_name, spot.profile.resource_name), 0)
+
+
+def survey(snapshot: Snapshot, now: float, *, lead_seconds: float = 0.0) -> Survey:
+    """Judge everything in a snapshot; `lead_seconds` counts events that start within it."""
+    return _survey(snapshot, now, lead_seconds, None)
+
+
+def survey_one(snapshot: Snapshot, now: float, key: str) -> Survey | None:
+    """The survey with one job only, all others counted in power and devices; None = it is gone."""
+    if all(row.key != key for row in snapshot.workloads):
+        return None
+    return _survey(snapshot, now, 0.0, key)
+
+
+def _survey(snapshot: Snapshot, now: float, lead_seconds: float, only: str | None) -> Survey:
+    powers = estimate(snapshot, now)
+    feeds = _feeds(snapshot, powers, now, lead_seconds)
+    profiles = {profile.name: profile for profile in snapshot.profiles}
+    where: dict[tuple[str, str], tuple[SiteState, Feed | None, Why]] = {}
+    for site in snapshot.sites:
+        for member in site.members:
+            feed = feeds.get((site.name, connection_of(site, member.name)))
+            where[site.name, member.name] = (site, feed, _site_why(site, member.name))
+    reach: dict[tuple[str, object], tuple[str, int]] = {}
+    accelerators, declared = _accelerators(snapshot)
+    jobs = []
+    for workload in sorted(snapshot.workloads, key=lambda row: row.key):
+        _reserve(workload, profiles, accelerators)
+        if only is None or workload.key == only:
+            jobs.append(_job(workload, snapshot, (where, profiles, reach), now))
+    return Survey(
+        snapshot=snapshot,
+        now=now,
+        feeds=feeds,
+        jobs=tuple(jobs),
+        accelerators=accelerators,
+        declared=declared,
+    )
+
+
+def _feeds(
+    snapshot: Snapshot, powers: dict[FeedKey, FeedPower], now: float, lead_seconds: float
+) -> dict[FeedKey, Feed]:
+    feeds: dict[FeedKey, Feed] = {}
+    known = [carbon_intensity(site, now) for site in snapshot.sites]
+    dirtiest = max((grams for grams in known if grams is not None), default=None)
+    for site, grams in sorted(zip(snapshot.sites, known, strict=True), key=lambda row: row[0].name):
+        terms = facility_terms(site, now)
+        rows: list[ConnectionState | None] = [*site.connections] or [None]
+        for connection in rows:
+            key = (site.name, connection.name if connection else "")
+            others = sum(
+                power.upper_watts
+                for other, power in powers.items()
+                if other[0] == site.name and other != key
+            )
+            feeds[key] = Feed(
+                site=site,
+                connection=connection,
+                terms=terms,
+                power=powers[key],
+                limits=limits_of(
+                    site,
+                    connection,
+                    terms,
+                    now,
+                    other_watts=others,
+                    lead_seconds=lead_seconds,
+                ),
+                # unknown carbon is not clean: it counts like the dirtiest grid that is known
+                grams=dirtiest if grams is None else grams,
+            )
+    return feeds
+
+
+def _accelerators(snapshot: Snapshot) -> tuple[dict[tuple[str, str], int], frozenset[str]]:
+    free: dict[tuple[str, str], int] = {}
+    for site in snapshot.sites:
+        for row in site.accelerators:
+            key = (site.name, row.resource_name)
+            seen = row.count if row.allocatable is None else min(row.count, row.allocatable)
+            free[key] = free.get(key, 0) + seen
+    return free, frozenset(site.name for site in snapshot.sites if site.accelerators)
+
+
+def _reserve(
+    workload: WorkloadState,
+    profiles: dict[str, PowerProfile],
+    free: dict[tuple[str, str], int],
+) -> None:
+    """Take the devices of what runs, was asked for, or an open hand-over will ask for."""
+    intent = workload.intent
+    for placement in workload.placements:
+        count = max(commanded_replicas(placement) or 0, placement.ready_replicas or 0)
+        if intent is not None and intent.destination_name == placement.name:
+            count = max(count, intent.destination_replicas)
+        profile = profiles.get(placement.profile_name)
+        if not count or profile is None:
+            continue
+        key = (placement.site_name, profile.resource_name)
+        if key in free:
+            free[key] -= count * profile.devices_per_replica
+
+
+def _site_why(site: SiteState, cluster_name: str) -> Why:
+    if not site.accepted:
+        return Reason.NOT_ACCEPTED, f"site {site.name} is not accepted"
+    words = untouchable(member_of(site, cluster_name))
+    if words:
+        return Reason.MEMBER_LOST, words
+    if site.override is not None and site.override.mode is not OverrideMode.PIN:
+        reason = (
+            Reason.OVERRIDE_HOLD
+            if site.override.mode is OverrideMode.HOLD
+            else Reason.OVERRIDE_RELEASE
+        )
+        return reason, f"site {site.name}: {site.override.reason} ({site.override.requested_by})"
+    return None
+
+
+def _frozen(placement: PlacementState) -> Why:
+    if not placement.target_found:
+        return Reason.TARGET_NOT_FOUND, f"{placement.name}: the target does not exist"
+    if placement.target_problem:
+        try:
+            reason = Reason(placement.target_problem)
+        except ValueError:
+            reason = Reason.TARGET_NOT_FOUND
+        return reason, f"{placement.name}: {placement.target_problem}"
+    if placement.rival:
+        return Reason.CONFLICT, f"{placement.name}: somebody else writes its replicas"
+    if placement.observed_replicas is None:
+        return Reason.TARGET_NOT_FOUND, f"{placement.name}: its replicas are unknown"
+    return None
+
+
+_Context = tuple[
+    dict[tuple[str, str], tuple[SiteState, Feed | None, Why]],
+    dict[str, PowerProfile],
+    dict[tuple[str, object], tuple[str, int]],
+]
+
+
+def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: float) -> Job:
+    where, profiles, reach = context
+    stale = snapshot.settings.scrape_stale_intervals
+    spots = []
+    for index, placement in enumerate(workload.placements):
+        site, feed, why = where.get(
+            (placement.site_name, placement.cluster_name),
+            (None, None, (Reason.MEMBER_LOST, f"{placement.name}: its cluster is not a member")),
+        )
+        profile = profiles.get(placement.profile_name)
+        far, distance = "", 0
+        if site is not None and workload.origins:
+            cached = reach.get((site.name, workload.origins))
+            if cached is None:
+                cached = (
+                    too_far(site, workload.origins),
+                    round_trip_milliseconds(site, workload.origins),
+                )
+                reach[site.name, workload.origins] = cached
+            far, distance = cached
+        commanded = commanded_replicas(placement)
+        verdict = _NOTHING
+        if commanded or placement.ready_replicas or placement.observed_replicas is None:
+            verdict = judge(
+                placement,
+                workload.objectives,
+                wall_time=snapshot.wall_time,
+                round_trip_milliseconds=distance,
+                stale_intervals=stale,
+            )
+        spots.append(
+            Spot(
+                index=index,
+                state=placement,
+                feed=feed,
+                profile=profile,
+                replicas=commanded or 0,
+                capacity=capacity_of(placement, profile),
+                verdict=verdict,
+                frozen=why or _frozen(placement) or _no_power(placement, profile),
+                no_raise=_no_raise(placement, feed, far),
+            )
+        )
+    verdicts = tuple(spot.verdict for spot in spots)
+    load = load_of(workload, verdicts, now)
+    standing = sum(spot.replicas for spot in spots)
+    need = None
+    if any(spot.replicas > 0 and spot.capacity <= 0 for spot in spots):
+        load = Load(concurrency=None, source="a replica that serves has no capacity profile")
+    if load.concurrency is not None:
+        need = needed_concurrency(
+            load.concurrency, snapshot.settings.head_room_permille, workload.growth_permille
+        )
+    return Job(
+        state=workload,
+        spots=tuple(spots),
+        verdict=merge(tuple(row.verdict for row in spots if row.replicas > 0)),
+        load=load,
+        need=need,
+        floor=floor_of(workload, standing),
+        standing=standing,
+    )
+
+
+def _no_power(placement: PlacementState, profile: PowerProfile | None) -> Why:
+    if profile is None:
+        name = placement.profile_name
+        return Reason.PROFILE_NOT_FOUND, f"{placement.name}: no power profile {name!r}"
+    if not profile.has_power:
+        return (
+            Reason.PROFILE_HAS_NO_POWER,
+            f"{placement.name}: nobody has published the watts of {profile.name}",
+        )
+    return None
+
+
+def _no_raise(placement: PlacementState, feed: Feed | None, far: str) -> Why:
+    if far:
+        return Reason.CAPACITY_SHORT, far
+    if placement.unschedulable:
+        return (
+            Reason.DESTINATION_UNSCHEDULABLE,
+            f"pods of {placement.name} cannot be scheduled",
+        )
+    if feed is not None and feed.site.emergency:
+        return Reason.EMERGENCY, f"{feed.site.name}: {feed.site.emergency}"
+    if feed is not None and feed.limits.frozen:
+        return Reason.SITE_LIMIT, f"{feed.site.name}: {feed.limits.frozen}"
+    return None
