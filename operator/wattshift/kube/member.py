@@ -63,6 +63,7 @@ class Member:
         self._failure: WattshiftError | None = None
         self._refused = False
         """The failure is about credential or identity: no patience, no writes."""
+        self._credential_refused = False
         self._failures = 0
         self._first_failure: float | None = None
         self._last_current: float | None = None
@@ -150,6 +151,7 @@ class Member:
             if error.reason == "SecretNotFound" and self._access is not None:
                 self._kept = f"Secret {self.source.secret_name} (gone: its last content is in use)"
                 return self._access
+            self._credential_refused = True
             self._failed(error, refused=True)
             return None
         except WattshiftError as error:
@@ -158,6 +160,10 @@ class Member:
             self._failed(error)
             return None
         self._kept = ""
+        if self._credential_refused:  # mended: start afresh; identity is still to be proved
+            self._credential_refused = self._refused = False
+            self._failure, self._first_failure = None, None
+            self._updated()
         return access
 
     async def _connected(self, access: Access) -> None:
@@ -302,7 +308,13 @@ class Member:
                 failure = NeedsHuman("the role hides targets from us", reason="Forbidden")
         if failure is None:
             self._first_failure = None
-            return (MemberState.READY if self._synced_once else MemberState.CONNECTING), None
+            recent = (
+                self._last_current is not None
+                and now - self._last_current < self._timings.lost_after
+            )
+            live = observation is not None and not observation.stopped
+            known = self._synced_once and (live or recent)
+            return (MemberState.READY if known else MemberState.CONNECTING), None
         if self._first_failure is None:
             self._first_failure = now
         if self._refused:

@@ -70,14 +70,15 @@ class Observation:
         self._on_update = on_update
         self._on_replan = on_replan
         self._followers: dict[Wanted, tuple[Follower, asyncio.Task[None]]] = {}
-        self._stopped = False
+        self.stopped = False
+        """Its connection has ended; the views stay readable, their age grows."""
 
     # -- health ------------------------------------------------------------------------
 
     @property
     def failure(self) -> WattshiftError | None:
         """Failure of any watch, the targets' first."""
-        if self._stopped:
+        if self.stopped:
             return None
         found = [f.failure for f in self._all() if f.failure is not None]
         return found[0] if found else None
@@ -90,10 +91,8 @@ class Observation:
 
     @property
     def current(self) -> bool:
-        """Whether everything wanted is followed without failure, or known to be unavailable."""
-        if self._stopped or not self.synced:
-            return False
-        return all(f.settled and f.failure is None for f in self._all())
+        """Whether the targets are settled and no watch fails; pods still to come are just unknown."""
+        return not self.stopped and self.synced and self.failure is None
 
     def kick(self) -> None:
         """Contact is back: every waiting watch tries again at once."""
@@ -118,7 +117,7 @@ class Observation:
 
     def stop(self) -> None:
         """Cancel all watches; the views stay readable."""
-        self._stopped = True
+        self.stopped = True
         for _, task in self._followers.values():
             task.cancel()
 
