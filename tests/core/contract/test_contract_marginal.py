@@ -243,6 +243,15 @@ def test_without_history_and_contracted_power_the_adder_is_zero_and_says_so():
     assert result.demand_terms[0].probability_source == "NoPeakHistory"
 
 
+def test_a_change_that_lasts_sets_the_peak_once_and_not_in_every_block():
+    agreement = demand_only(points=POINT)
+    period, now = fresh(agreement, 2026, 7, 1)
+    up = quote(agreement, period, now, {}, grid_site(800_000)).up
+    assert up.demand_per_kilowatt == 30
+    assert up.demand_over(0) == up.demand_over(900) == up.demand_adder == 120
+    assert up.demand_over(6 * 3600) == 5  # 30 a kW over 6 kWh
+
+
 def test_last_months_daily_peaks_say_how_likely_a_later_peak_is():
     agreement = demand_only()
     spikes = {(2026, 6, 10, 12, 0): 900}

@@ -261,7 +261,7 @@ def _fixed_line(
 
 
 def _overrun(period: Period, measure: OverrunMeasure) -> Decimal:
-    """kW of the peak beyond the limit and its free tolerance."""
+    """Power of the peak, in kW, beyond the limit and its free tolerance."""
     free = measure.above_watts * (1 + measure.tolerance)
     return max(Decimal(0), period.peak_watts.get(measure.of_component, 0) - free).scaleb(-3)
 

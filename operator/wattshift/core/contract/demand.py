@@ -32,11 +32,15 @@ NO_PEAK_HISTORY = "NoPeakHistory"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemandMargin:
-    """A demand term and what it adds to a kWh of its basis now, up and down."""
+    """A demand term and what one kW more or less of its basis costs now, if it lasts the block."""
 
     term: DemandTerm
-    up: Decimal
-    down: Decimal
+    up_per_kilowatt: Decimal
+    down_per_kilowatt: Decimal
+
+    def per_kilowatt_hour(self, per_kilowatt: Decimal) -> Decimal:
+        """As a price of one kWh in one block: it raises that block's average by 1/hours kW."""
+        return per_kilowatt * 60 / self.term.averaging_minutes
 
 
 def basis_watts(site: SiteState, basis: Basis) -> int | None:
@@ -60,8 +64,7 @@ def demand_margin(
 ) -> DemandMargin:
     """Term and adders of one demand component.
 
-    Price per kW at level D: `r x 1[D >= K] x Pr(X <= D)`; per kWh it is divided by the hours of the
-    averaging block, since one kWh raises that block's average by 1/hours kW.
+    Price per kW at level D: `r x 1[D >= K] x Pr(X <= D)`, once, however long D lasts.
     """
     measure = component.measure
     assert isinstance(measure, DemandMeasure)
@@ -75,7 +78,7 @@ def demand_margin(
     if measure.ratchet is not None:
         rate *= _ratchet_now(contract, component, period, now, level)
     over_up, over_down = _overrun_rates(contract, component, level)
-    per_kwh = Decimal(60) / measure.averaging_minutes * share_factor * probability
+    expected = share_factor * probability
     sets_up = in_window and watts is not None and level >= binding
     sets_down = in_window and watts is not None and level > binding
     return DemandMargin(
@@ -90,8 +93,8 @@ def demand_margin(
             in_window=in_window,
             block_allowed_watts=allowed,
         ),
-        up=(rate + over_up) * per_kwh if sets_up else Decimal(0),
-        down=(rate + over_down) * per_kwh if sets_down else Decimal(0),
+        up_per_kilowatt=(rate + over_up) * expected if sets_up else Decimal(0),
+        down_per_kilowatt=(rate + over_down) * expected if sets_down else Decimal(0),
     )
 
 

@@ -254,17 +254,18 @@ def quote(
         origin = moment.origin(up=up)
         direct = origin is Origin.DIRECT_SUPPLY
         change = moment.direct_change() if direct else GRID_CHANGE
+        per_block = per_kilowatt = Decimal(0)
+        for margin in margins:
+            step = change.get(margin.term.basis, 0)
+            cost = step * (margin.up_per_kilowatt if up else margin.down_per_kilowatt)
+            per_kilowatt += cost
+            per_block += margin.per_kilowatt_hour(cost)
         return Adders(
             energy=moment.direct_energy() if direct else moment.grid(up=up),
-            demand_adder=sum(
-                (
-                    change.get(margin.term.basis, 0) * (margin.up if up else margin.down)
-                    for margin in margins
-                ),
-                Decimal(0),
-            ),
+            demand_adder=per_block,
             obligation_adder=obliged(change),
             origin=origin,
+            demand_per_kilowatt=per_kilowatt,
         )
 
     upward, downward = adders(up=True), adders(up=False)

@@ -40,8 +40,12 @@ class Adders:
 
     energy: Decimal | None
     demand_adder: Decimal = Decimal(0)
+    """For a kWh inside one metering block. NB: a change that lasts sets the peak once, not in every
+    block: price it by `demand_per_kilowatt`, or by `demand_over` its length."""
     obligation_adder: Decimal = Decimal(0)
     origin: Origin = Origin.GRID
+    demand_per_kilowatt: Decimal = Decimal(0)
+    """Expected cost of one kW more (or what one less saves) of billed peak, once."""
 
     @property
     def total(self) -> Decimal | None:
@@ -49,6 +53,13 @@ class Adders:
         if self.energy is None:
             return None
         return self.energy + self.demand_adder + self.obligation_adder
+
+    def demand_over(self, seconds: float) -> Decimal:
+        """Demand part per kWh of a change that lasts `seconds`; the block's own price if shorter."""
+        if seconds <= 0 or self.demand_per_kilowatt == 0:
+            return self.demand_adder
+        spread = self.demand_per_kilowatt * 3600 / Decimal(str(seconds))
+        return min(self.demand_adder, spread)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +193,7 @@ def _adders_to_json(adders: Adders) -> dict[str, Any]:
         "obligationAdder": str(adders.obligation_adder),
         "total": _text(adders.total),
         "origin": adders.origin.value,
+        "demandPerKilowatt": str(adders.demand_per_kilowatt),
     }
 
 
@@ -191,6 +203,7 @@ def _adders_from_json(document: Mapping[str, Any]) -> Adders:
         demand_adder=Decimal(document["demandAdder"]),
         obligation_adder=Decimal(document["obligationAdder"]),
         origin=Origin(document["origin"]),
+        demand_per_kilowatt=Decimal(document["demandPerKilowatt"]),
     )
 
 
