@@ -6,6 +6,7 @@ chart's own ServiceAccount and nothing more. Knows nothing of the product's valu
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helm_python import Config, HelmNotFoundError
+import kubernetes_validate
+import yaml
+from helm_python import Chart, Config, HelmNotFoundError
+from helm_python import lint as helm_lint
 
 from e2e.lab.client import Access, Document
 from e2e.lab.paths import REPOSITORY
 
 CHART = REPOSITORY / "charts/wattshift"
+WARNING = 2
+"""Helm's severities: 1 info, 2 warning, 3 error."""
+SCHEMA_VERSION = "1.36"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +103,43 @@ def installed(access: Access, **options: Any) -> Iterator[Installed]:
         yield release
     finally:
         release.uninstall()
+
+
+def lint(chart: Path = CHART, values: Document | None = None) -> list[str]:
+    """Complaints: Helm's lint (warnings too), and the rendering against the API schemas."""
+    report = helm_lint(chart, values)
+    found = [f"{m['path']}: {m['error']}" for m in report["messages"] if m["severity"] >= WARNING]
+    with Chart.load(chart) as loaded:
+        rendered = loaded.render(values, name="wattshift", namespace="wattshift-system")
+    for path, text in rendered.items():
+        if path.endswith((".yaml", ".yml")):
+            for document in yaml.safe_load_all(text):
+                found += _schema_complaints(path, document or {})
+    return found
+
+
+def _schema_complaints(path: str, document: Document) -> list[str]:
+    if "kind" not in document:
+        return []
+    try:
+        kubernetes_validate.validate(document, SCHEMA_VERSION, strict=True)
+    except kubernetes_validate.ValidationError as problem:
+        return [f"{path}: {document['kind']}: {problem.message}"]
+    except kubernetes_validate.SchemaNotFoundError:
+        return []  # other people's kinds, as ServiceMonitor
+    return []
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m e2e.lab.install lint [CHART]`."""
+    if arguments[:1] != ["lint"] or len(arguments) > 2:
+        print(main.__doc__, file=sys.stderr)
+        return 2
+    chart = Path(arguments[1]) if arguments[1:] else CHART
+    complaints = lint(chart)
+    print("\n".join(complaints) or f"{chart}: no complaints")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
