@@ -58,11 +58,20 @@ class Outcome:
 class Actuator(Protocol):
     """One mechanism."""
 
-    name: str
-    reversible: bool
-    """Whether the state found can be restored exactly."""
-    rules: tuple[Rule, ...]
-    """What it needs on member clusters, on top of reading targets."""
+    @property
+    def name(self) -> str:
+        """Short word for logs and metrics."""
+        ...
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the state found can be restored exactly."""
+        ...
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What it needs on member clusters, on top of reading targets."""
+        ...
 
     async def carry_out(self, client: ClusterClient, order: ScaleOrder) -> Outcome:
         """Carry out one order; never raises for a refusal or a lost connection."""

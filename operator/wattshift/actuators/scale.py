@@ -18,8 +18,8 @@ class ScaleActuator:
     name = "scale"
     reversible = True
     rules = (
-        Rule(api_group="apps", resource="deployments/scale", verbs=("get", "patch")),
-        Rule(api_group="apps", resource="statefulsets/scale", verbs=("get", "patch")),
+        Rule(api_group="apps", resource="deployments/scale", verbs=("patch",)),
+        Rule(api_group="apps", resource="statefulsets/scale", verbs=("patch",)),
     )
 
     async def carry_out(self, client: ClusterClient, order: ScaleOrder) -> Outcome:

@@ -9,43 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from functools import partial
 
+from wattshift.adapters.latency.probe import PROBES_NEEDED, ProbeResult, judge_warm
 from wattshift.core.engine import Metric, PodCounters
 from wattshift.core.handover import PodEvidence
 from wattshift.core.model import Objective
 from wattshift.kube.views import PodView
-
-PROBES = 5
-"""Probes that must all succeed before a pod counts as warm."""
-FIRST_TOKEN_SHARE = 0.5
-"""Share of the objective that a probe's time to first token may take on an idle pod."""
-
-
-class ProbeResult(Protocol):
-    """What a probe reports."""
-
-    @property
-    def ok(self) -> bool:
-        """A complete answer with the expected tokens."""
-        ...
-
-    @property
-    def time_to_first_token_seconds(self) -> float | None:
-        """None when it failed before the first token."""
-        ...
-
-    @property
-    def inter_token_latency_seconds(self) -> float | None:
-        """Mean over the answer; None with fewer than two tokens."""
-        ...
-
-    @property
-    def message(self) -> str:
-        """What went wrong, for people."""
-        ...
-
 
 Probe = Callable[[PodView], Awaitable[ProbeResult]]
 """Sends one small completion to the pod itself, with its own time-out; never raises."""
@@ -53,7 +24,7 @@ Probe = Callable[[PodView], Awaitable[ProbeResult]]
 
 @dataclass(slots=True)
 class _Pod:
-    successes: int = 0
+    results: list[ProbeResult] = field(default_factory=list)
     base_line: int | None = None
     """Success counter at the first scrape after the last probe."""
     last: PodCounters | None = None
@@ -96,21 +67,26 @@ class WarmBook:
                 continue
             task = asyncio.get_running_loop().create_task(self._warm(view, known, objectives))
             self._running[view.uid] = task
-            task.add_done_callback(lambda _, uid=view.uid: self._running.pop(uid, None))
+            task.add_done_callback(partial(self._ended, view.uid))
+
+    def _ended(self, pod_uid: str, _: asyncio.Task[None]) -> None:
+        self._running.pop(pod_uid, None)
 
     async def _warm(self, view: PodView, known: _Pod, objectives: tuple[Objective, ...]) -> None:
-        successes = 0
-        for _ in range(PROBES):
-            result = await self._probe(view)
-            problem = _problem(result, objectives)
-            if problem:
-                known.message = problem
-                known.successes = 0
-                return
-            successes += 1
-        known.successes = successes
-        known.message = ""
-        known.warm_wall_time = self._monotonic()
+        limits = {row.metric: float(row.threshold_milliseconds) for row in objectives}
+        for _ in range(PROBES_NEEDED):
+            known.results.append(await self._probe(view))
+            if not known.results[-1].ok:
+                break
+        verdict = judge_warm(
+            known.results,
+            first_token_objective_milliseconds=limits.get(Metric.TIME_TO_FIRST_TOKEN),
+            inter_token_objective_milliseconds=limits.get(Metric.INTER_TOKEN_LATENCY),
+        )
+        known.message = "" if verdict.warm else verdict.message
+        del known.results[:-PROBES_NEEDED]
+        if verdict.warm:
+            known.warm_wall_time = self._monotonic()
 
     def evidence(self, pods: Iterable[PodView]) -> tuple[PodEvidence, ...]:
         """Evidence of the given pods, in their order."""
@@ -150,22 +126,3 @@ class WarmBook:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _problem(result: ProbeResult, objectives: tuple[Objective, ...]) -> str:
-    """Why a probe does not count as warm; empty when it does."""
-    if not result.ok:
-        return result.message or "the probe failed"
-    for objective in objectives:
-        limit = objective.threshold_milliseconds / 1000
-        first, between = result.time_to_first_token_seconds, result.inter_token_latency_seconds
-        if objective.metric is Metric.TIME_TO_FIRST_TOKEN and first is not None:
-            if first > limit * FIRST_TOKEN_SHARE:
-                return f"first token after {first * 1000:.0f} ms, above half the objective"
-        elif (
-            objective.metric is Metric.INTER_TOKEN_LATENCY
-            and between is not None
-            and between > limit
-        ):
-            return f"tokens every {between * 1000:.0f} ms, above the objective"
-    return ""

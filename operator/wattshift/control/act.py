@@ -165,7 +165,7 @@ class Actor:
                 captured_time=self._clock.grid(),
             )
             originals = tuple(sorted((*originals, captured), key=lambda row: row.placement_name))
-            await protect_workload(self._hub, key, uid=workload.uid, originals=originals)
+            await self._protect(key, workload.uid, originals)
             await self._hold_site(placement.site_name)
         row = replace(
             record.placement(placement.name),
@@ -177,6 +177,23 @@ class Actor:
             key, replace(record, originals=originals, placements=record.with_placement(row))
         )
         await self._book.persist_now(key)
+
+    async def _protect(self, key: ObjectKey, uid: str, originals: tuple[Original, ...]) -> None:
+        """Finalizer and annotation; the store learns of it at once, not when the watch does."""
+        body = await protect_workload(self._hub, key, uid=uid, originals=originals)
+        self._store.put(key.kind, body)
+
+    async def rewrite_originals(self, workload_key: str) -> None:
+        """Bring the annotation up to the record after a placement was left to its other writer."""
+        key = ObjectKey.workload(workload_key)
+        record, stored = self._book.workload(key), self._store.get(key)
+        if stored is None or not record.originals:
+            return  # nothing is held any more: the releaser takes finalizer and annotation away
+        try:
+            await self._protect(key, stored.uid, record.originals)
+            await self._book.persist_now(key)
+        except WattshiftError as error:
+            log.warning("originals not rewritten: %s", error.message, extra={"object": str(key)})
 
     async def _hold_site(self, site_name: str) -> None:
         key = ObjectKey.site(site_name)

@@ -215,7 +215,7 @@ class Assembly:
         clock = self._clock
         self._session = make_session()
         self._stack.push_async_callback(self._session.close)
-        self._prometheus = PrometheusPool()
+        self._prometheus = PrometheusPool(wall_clock=clock.monotonic)
         self._stack.callback(self._prometheus.close)
         self._poller = Poller(
             SourceContext(

@@ -81,8 +81,6 @@ class FleetLoop:
         return min(60.0, max(0.0, (due - clock.grid()) / clock.speed))
 
     async def _iterate(self) -> None:
-        if not self._gather.ready():
-            return
         stage = self._runtime.metrics.stage_seconds
         with stage.labels("gather").time():
             snapshot = self._gather.snapshot()

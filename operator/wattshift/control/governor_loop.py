@@ -16,6 +16,7 @@ from wattshift.control.latest import Latest
 from wattshift.control.moves import Mover
 from wattshift.control.recorder import Recorder, Step
 from wattshift.control.release import Releaser
+from wattshift.control.rivals import Rivals
 from wattshift.control.runtime import Runtime
 from wattshift.control.show import Show
 from wattshift.control.significant import significant_change
@@ -40,6 +41,7 @@ class GovernorLoop:
         actor: Actor,
         mover: Mover,
         releaser: Releaser,
+        rivals: Rivals,
         books: Books,
         show: Show,
         recorder: Recorder,
@@ -50,6 +52,7 @@ class GovernorLoop:
         self._actor = actor
         self._mover = mover
         self._releaser = releaser
+        self._rivals = rivals
         self._books = books
         self._show = show
         self._recorder = recorder
@@ -74,19 +77,20 @@ class GovernorLoop:
             await runtime.governor_wake.wait(max(0.05, left))
 
     async def _iterate(self) -> None:
-        if not self._gather.ready():
-            return
         await self._gather.persist_events()
         snapshot = self._gather.snapshot()
         decided = govern(snapshot, self._latest.plan, snapshot.grid_time)
         acted = await self._act(decided)
+        conceded = self._rivals.advance(snapshot)
+        for row in conceded:
+            await self._actor.rewrite_originals(row.workload_key)
         released = await self._releaser.advance(snapshot)
         moved = await self._mover.advance(self._gather.snapshot())
         self._books.advance(snapshot)
         self._record(snapshot, decided, acted)
+        self._show.conceded(conceded)
         self._show.moves(moved)
         self._show.releases(released)
-        await self._show.flush()
 
     async def _act(self, decided: Governance) -> tuple[Acted, ...]:
         if all(decision.action is Action.HOLD for decision in decided.decisions):

@@ -1,4 +1,4 @@
-"""Contracts at work: parsed once, quoted every tick, their period kept in the status book.
+"""Contracts at work: quoted every tick, their period kept in the status book.
 
 Reads the store, the book and signals; decides nothing. The formulas are `core/contract`'s. A
 contract whose index is unknown is quoted with `known=False`, never with a guess.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from wattshift.adapters.base import SignalKey
+from wattshift.control.contracts import Contracts
 from wattshift.control.gather_site import PriceOfPoint
 from wattshift.control.status import StatusBook
 from wattshift.control.store import Store, Stored
@@ -18,7 +19,6 @@ from wattshift.core.contract.errors import ContractError
 from wattshift.core.contract.marginal import price_curve, quote
 from wattshift.core.contract.meter import opening_period
 from wattshift.core.contract.model import Contract
-from wattshift.core.contract.parse import from_spec
 from wattshift.core.contract.period import Period
 from wattshift.core.contract.quote import PriceQuote, SiteState
 from wattshift.core.contract.rates import index_value
@@ -38,34 +38,24 @@ class Flows:
     """What direct supplies could deliver; None = unknown, or there is none."""
 
 
-@dataclass(slots=True)
-class _Parsed:
-    uid: str
-    generation: int
-    contract: Contract | None
-    problem: str = ""
-    ahead: tuple[tuple[float, PriceQuote], ...] = ()
-    ahead_time: float = float("-inf")
-    ahead_indices: tuple[tuple[str, Decimal | None], ...] = ()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ahead:
+    steps: tuple[tuple[float, PriceQuote], ...]
+    signature: tuple[Contract, tuple[tuple[str, Decimal | None], ...]]
+    until_time: float
 
 
 class Prices:
     """Contracts by name, and what a kWh costs at each connection."""
 
-    def __init__(self, *, store: Store, book: StatusBook, horizon_seconds: float) -> None:
+    def __init__(
+        self, *, store: Store, book: StatusBook, contracts: Contracts, horizon_seconds: float
+    ) -> None:
         self._store = store
         self._book = book
+        self._contracts = contracts
         self._horizon = horizon_seconds
-        self._parsed: dict[str, _Parsed] = {}
-
-    def contract(self, stored: Stored) -> Contract | None:
-        """The contract of an accepted object; None (and `problem`) where it cannot be read."""
-        entry = self._entry(stored)
-        return entry.contract
-
-    def problem(self, stored: Stored) -> str:
-        """Why a contract cannot be read, for its condition."""
-        return self._entry(stored).problem
+        self._aheads: dict[str, _Ahead] = {}
 
     def period(self, stored: Stored, contract: Contract, now: float) -> Period:
         """Period to date from the book, or the one it opens with."""
@@ -78,8 +68,11 @@ class Prices:
         for stored in self._store.contracts():
             if stored.deleting or not self._store.accepted(stored.key):
                 continue
-            contract = self.contract(stored)
-            if contract is not None and contract.in_force(now):
+            try:
+                contract = self._contracts.of(stored)
+            except ContractError:  # said in `Accepted` by the reconciler
+                continue
+            if contract.in_force(now):
                 found.append((stored, contract))
         return tuple(found)
 
@@ -109,7 +102,7 @@ class Prices:
             indices = self.indices(name, states)
             site = site_of(contract, flows)
             price = quote(contract, period, now, indices, site)
-            ahead = self._ahead(self._entry(stored), contract, period, indices, states, now, site)
+            ahead = self._ahead(contract, period, indices, states, now, site)
             for point in contract.points:
                 found[point.site_name, point.connection_name] = PriceOfPoint(
                     contract_name=name,
@@ -119,21 +112,8 @@ class Prices:
                 )
         return found
 
-    def _entry(self, stored: Stored) -> _Parsed:
-        known = self._parsed.get(stored.key.name)
-        if known is None or (known.uid, known.generation) != (stored.uid, stored.generation):
-            try:
-                contract: Contract | None = from_spec(stored.key.name, stored.document)
-                problem = ""
-            except ContractError as error:
-                contract, problem = None, str(error)
-            known = _Parsed(stored.uid, stored.generation, contract, problem)
-            self._parsed[stored.key.name] = known
-        return known
-
     def _ahead(  # noqa: PLR0917 - one caller
         self,
-        entry: _Parsed,
         contract: Contract,
         period: Period,
         indices: Mapping[str, Decimal | None],
@@ -141,13 +121,16 @@ class Prices:
         now: float,
         site: SiteState,
     ) -> tuple[tuple[float, PriceQuote], ...]:
-        signature = tuple(sorted(indices.items()))
-        fresh = now - entry.ahead_time < AHEAD_REFRESH_SECONDS and entry.ahead
-        if not fresh or entry.ahead_indices != signature:
+        known = self._aheads.get(contract.name)
+        signature = (contract, tuple(sorted(indices.items())))
+        if known is None or known.signature != signature or known.until_time <= now:
             series = _series(contract.name, indices, states, now)
-            entry.ahead = price_curve(contract, period, now, self._horizon, series, site=site)
-            entry.ahead_time, entry.ahead_indices = now, signature
-        return entry.ahead
+            known = self._aheads[contract.name] = _Ahead(
+                steps=price_curve(contract, period, now, self._horizon, series, site=site),
+                signature=signature,
+                until_time=now + AHEAD_REFRESH_SECONDS,
+            )
+        return known.steps
 
 
 def site_of(contract: Contract, flows: Mapping[tuple[str, str], Flows]) -> SiteState:

@@ -115,9 +115,10 @@ class Releaser:
 
     async def _finish(self, workload: WorkloadState, key: ObjectKey) -> None:
         """Finalizer and annotation in one request, then status: the annotation is the older copy."""
-        await unprotect_workload(self._hub, key, uid=workload.uid)
-        if workload.deleting:
+        body = await unprotect_workload(self._hub, key, uid=workload.uid)
+        if workload.deleting or body is None:
             return
+        self._store.put(key.kind, body)
         record = self._book.workload(key)
         self._book.update(
             key,

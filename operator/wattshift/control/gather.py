@@ -1,0 +1,335 @@
+"""The only builder of a Snapshot: joins store, status book, signals, members, engines and prices.
+
+Reads everything, writes nothing but the record of power events (`persist_events`), which must be in
+status before anybody acts on them. Neighbours: `gather_site.py`, `gather_workload.py`, `prices.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from wattshift.adapters.base import SignalKey
+from wattshift.api.flexibleworkload import FlexibleWorkloadSpec
+from wattshift.api.powersite import PowerSiteSpec
+from wattshift.control import convert, power_events
+from wattshift.control.gather_site import SiteInputs, site_state
+from wattshift.control.gather_workload import (
+    Engines,
+    WorkloadInputs,
+    locate,
+    originals_of,
+    workload_state,
+)
+from wattshift.control.keys import ObjectKey
+from wattshift.control.prices import Flows, Prices
+from wattshift.control.rivals import Rivals
+from wattshift.control.runtime import Runtime
+from wattshift.control.store import Stored
+from wattshift.control.world import Found, World
+from wattshift.core.model import (
+    Mode,
+    PlacementState,
+    SiteState,
+    Snapshot,
+    WorkloadState,
+)
+from wattshift.core.power import estimate
+from wattshift.core.power_profile import PowerProfile
+from wattshift.core.signal import SignalState
+
+MEMORY_TICKS = 120
+"""Ticks for which the model's estimate is kept, to compare it with a meter that lags."""
+
+
+@dataclass(slots=True)
+class _Static:
+    """Converted form of an object, valid while what it was made of is the same."""
+
+    identity: tuple[object, ...]
+    state: WorkloadState
+
+
+class Gatherer:
+    """Builds snapshots."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        world: World,
+        prices: Prices,
+        rivals: Rivals,
+        engines: Engines,
+        profiles: Callable[[], tuple[PowerProfile, ...]],
+    ) -> None:
+        self._runtime = runtime
+        self._world = world
+        self._prices = prices
+        self._rivals = rivals
+        self._engines = engines
+        self._profiles = profiles
+        self._statics: dict[ObjectKey, _Static] = {}
+        self._estimates: deque[tuple[float, Mapping[tuple[str, str], int]]] = deque(
+            maxlen=MEMORY_TICKS
+        )
+        self._last: Snapshot | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The world as of now."""
+        runtime = self._runtime
+        clock, config = runtime.clock, runtime.config
+        now = clock.grid()
+        states = runtime.poller.states(now)
+        flows = self._flows(states)
+        points = self._prices.of_points(states, flows, now)
+        views = runtime.pool.views()
+        sites: list[SiteState] = []
+        for stored in runtime.store.sites():
+            if not isinstance(stored.spec, PowerSiteSpec):
+                continue
+            name = stored.key.name
+            record = runtime.book.site(stored.key)
+            static = convert.site_state(
+                stored,
+                accepted=runtime.store.accepted(stored.key),
+                installation=config.mode,
+                now=now,
+            )
+            given = SiteInputs(
+                states=states,
+                views=views,
+                prices={place: row for (site, place), row in points.items() if site == name},
+                events=power_events.states(record, self._event_specs(stored)),
+                model_watts=self._model_watts(stored.spec, name, states),
+            )
+            sites.append(site_state(static, stored.spec, record, given))
+        workloads = self._workloads(states, now)
+        snapshot = Snapshot(
+            grid_time=now,
+            wall_time=clock.monotonic(),
+            speed=clock.speed,
+            mode=config.mode,
+            settings=config.decision_settings(),
+            sites=tuple(sites),
+            workloads=workloads,
+            profiles=self._profiles(),
+        )
+        self._remember(snapshot)
+        return snapshot
+
+    def locate(self, workload: WorkloadState, placement: PlacementState) -> Found | None:
+        """Target of a placement as of now; of one that left the spec, by its identity."""
+        key = ObjectKey.workload(workload.key)
+        stored = self._runtime.store.get(key)
+        if stored is not None and isinstance(stored.spec, FlexibleWorkloadSpec):
+            for row in stored.spec.placements:
+                if row.name == placement.name:
+                    return locate(stored.key.namespace, stored.spec, row, self._world)
+        for original in workload.originals:
+            if original.placement_name == placement.name:
+                return self._world.find_by_uid(original.cluster_uid, original.target_uid)
+        return None
+
+    async def persist_events(self) -> None:
+        """Bring every site's events up to now; what is near or active is in status first."""
+        runtime = self._runtime
+        now = runtime.clock.grid()
+        for stored in runtime.store.sites():
+            if not isinstance(stored.spec, PowerSiteSpec) or stored.deleting:
+                continue
+            before = runtime.book.site(stored.key)
+            after = power_events.advance(
+                before, self._event_specs(stored), self._measured(stored.key.name), now
+            )
+            if after.active_events == before.active_events:
+                continue
+            runtime.book.update(stored.key, after)
+            await runtime.book.persist_now(stored.key)
+
+    # ---- parts ---------------------------------------------------------------------------------
+
+    def _workloads(
+        self, states: Mapping[SignalKey, SignalState], now: float
+    ) -> tuple[WorkloadState, ...]:
+        runtime = self._runtime
+        given = WorkloadInputs(
+            states=states,
+            world=self._world,
+            engines=self._engines,
+            cooling_off=self._rivals.cooling_off,
+            utc=runtime.clock.utc(),
+            cluster_uid=lambda site, cluster: runtime.book.site(ObjectKey.site(site)).cluster_uid(
+                cluster
+            ),
+        )
+        modes = {
+            stored.key.name: convert.site_mode(stored.spec, runtime.config.mode)
+            for stored in runtime.store.sites()
+            if isinstance(stored.spec, PowerSiteSpec)
+        }
+        found = []
+        for stored in runtime.store.workloads():
+            if not isinstance(stored.spec, FlexibleWorkloadSpec):
+                continue
+            record = runtime.book.workload(stored.key)
+            static = self._static(stored, modes, now)
+            found.append(workload_state(static, stored, stored.spec, record, given))
+        return tuple(found)
+
+    def _static(self, stored: Stored, modes: Mapping[str, Mode], now: float) -> WorkloadState:
+        """Converted once per generation; converting 2,000 objects every tick would take seconds."""
+        runtime = self._runtime
+        spec = stored.spec
+        record = runtime.book.workload(stored.key)
+        accepted = runtime.store.accepted(stored.key)
+        originals, _ = originals_of(stored, record)
+        counts = {row.placement_name: row.replicas for row in originals}
+        for row in spec.placements:
+            if row.name not in counts:
+                target = locate(stored.key.namespace, spec, row, self._world)
+                if target is not None:
+                    counts[row.name] = target.replicas
+        override = convert.override(spec.override, now)
+        identity = (
+            stored.uid,
+            stored.generation,
+            stored.deleting,
+            accepted,
+            tuple(sorted(counts.items())),
+            tuple(sorted((site, str(mode)) for site, mode in modes.items())),
+            override,
+        )
+        known = self._statics.get(stored.key)
+        if known is None or known.identity != identity:
+            state = convert.workload_state(
+                stored,
+                accepted=accepted,
+                installation=runtime.config.mode,
+                site_modes=modes,
+                now=now,
+                found_replicas=counts,
+            )
+            known = self._statics[stored.key] = _Static(identity, state)
+        return known.state
+
+    def _event_specs(self, stored: Stored) -> dict[str, power_events.EventSpec]:
+        firmness = {}
+        for contract in self._runtime.store.contracts():
+            for program in contract.document.get("programs") or ():
+                path = f"{contract.key.name}/{program.get('name', '')}"
+                if program.get("firmness"):
+                    firmness[path] = program["firmness"]
+                else:
+                    firmness[path] = "Committed"
+        return power_events.parse(stored.document, firmness)
+
+    def _flows(self, states: Mapping[SignalKey, SignalState]) -> dict[tuple[str, str], Flows]:
+        """Load, import and direct supply of every connection.
+
+        The meter shows the load behind the connection; own supply feeds that load first.
+        """
+        found: dict[tuple[str, str], Flows] = {}
+        for stored in self._runtime.store.sites():
+            spec, name = stored.spec, stored.key.name
+            if not isinstance(spec, PowerSiteSpec):
+                continue
+            first = spec.connections[0].name if spec.connections else ""
+            for row in spec.connections:
+                load = self._load(name, row.name, row.meter_signal_name, states)
+                supplies = [
+                    value
+                    for supply in spec.supplies
+                    if (supply.connection_name or first) == row.name
+                    for value in [
+                        _value(
+                            states,
+                            name,
+                            supply.available_power_signal_name or supply.power_signal_name,
+                        )
+                    ]
+                    if value is not None
+                ]
+                supply_watts = round(sum(supplies)) if supplies else None
+                found[name, row.name] = Flows(
+                    load_watts=load,
+                    import_watts=max(0, load - (supply_watts or 0)),
+                    supply_watts=supply_watts,
+                )
+        return found
+
+    def flows(self) -> dict[tuple[str, str], Flows]:
+        """Power at every connection now."""
+        return self._flows(self._runtime.poller.states(self._runtime.clock.grid()))
+
+    def _load(
+        self,
+        site_name: str,
+        connection_name: str,
+        meter: str | None,
+        states: Mapping[SignalKey, SignalState],
+    ) -> int:
+        """Metered power, else the model's; 0 only before the first estimate."""
+        value = _value(states, site_name, meter)
+        if value is not None:
+            return max(0, round(value))
+        if self._estimates:
+            return self._estimates[-1][1].get((site_name, connection_name), 0)
+        return 0
+
+    def _measured(self, site_name: str) -> dict[str, int | None]:
+        """Metered watts by connection now, and of the whole site under ""."""
+        if self._last is None:
+            return {}
+        for site in self._last.sites:
+            if site.name != site_name:
+                continue
+            values: dict[str, int | None] = {}
+            for row in site.connections:
+                reading = row.metered
+                known = reading is not None and reading.value is not None
+                assert reading is not None or not known
+                values[row.name] = round(reading.value or 0) if known and reading else None
+            parts = list(values.values())
+            total = None if None in parts or not parts else sum(v for v in parts if v is not None)
+            return {**values, "": total}
+        return {}
+
+    def _model_watts(
+        self, spec: PowerSiteSpec, name: str, states: Mapping[SignalKey, SignalState]
+    ) -> dict[str, int | None]:
+        """The model's estimate at the source time of each meter reading."""
+        found: dict[str, int | None] = {}
+        for row in spec.connections:
+            state = states.get(("PowerSite", name, row.meter_signal_name or ""))
+            reading = state.reading if state is not None else None
+            if reading is None or reading.source_time is None or not self._estimates:
+                found[row.name] = None
+                continue
+            found[row.name] = self._estimate_at(reading.source_time).get((name, row.name))
+        return found
+
+    def _estimate_at(self, time: float) -> Mapping[tuple[str, str], int]:
+        return min(self._estimates, key=lambda item: abs(item[0] - time))[1]
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        self._last = snapshot
+        feeds = estimate(snapshot, snapshot.grid_time)
+        self._estimates.append(
+            (
+                snapshot.grid_time,
+                {key: round(feed.model_watts) for key, feed in feeds.items()},
+            )
+        )
+
+
+def _value(
+    states: Mapping[SignalKey, SignalState], site_name: str, signal_name: str | None
+) -> float | None:
+    if signal_name is None:
+        return None
+    state = states.get(("PowerSite", site_name, signal_name))
+    if state is None or state.reading is None:
+        return None
+    return state.reading.value

@@ -1,0 +1,110 @@
+"""Wiring of the loops: gather, planner, governor, moves, releases, engines, books, `/v1`.
+
+Called once by `assembly.py` with the parts that everybody shares; no logic here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wattshift.actuators.scale import ScaleActuator
+from wattshift.actuators.warm import WarmBook
+from wattshift.control.act import Actor
+from wattshift.control.books import Books
+from wattshift.control.engines import EngineLoop
+from wattshift.control.fleet_loop import FleetLoop
+from wattshift.control.gather import Gatherer
+from wattshift.control.governor_loop import GovernorLoop
+from wattshift.control.latest import Latest
+from wattshift.control.moves import Mover
+from wattshift.control.prices import Prices
+from wattshift.control.profiles import Profiles
+from wattshift.control.recorder import Recorder
+from wattshift.control.release import Releaser
+from wattshift.control.rivals import Rivals
+from wattshift.control.runtime import Component, Runtime
+from wattshift.control.show import Show
+from wattshift.control.world import World
+from wattshift.core.need import needed_total
+
+
+def build(runtime: Runtime) -> Sequence[Component]:
+    """Planner, governor and engine loops of the leading process."""
+    config = runtime.config
+    world = World(pool=runtime.pool, monotonic=runtime.clock.monotonic)
+    engines = EngineLoop(
+        runtime=runtime,
+        world=world,
+        session=runtime.session,
+        prometheus=runtime.prometheus,
+        credentials=runtime.credentials.get,
+    )
+    rivals = Rivals(book=runtime.book)
+    prices = Prices(
+        store=runtime.store,
+        book=runtime.book,
+        contracts=runtime.contracts,
+        horizon_seconds=config.planner.horizon_seconds,
+    )
+    gather = Gatherer(
+        runtime=runtime,
+        world=world,
+        prices=prices,
+        rivals=rivals,
+        engines=engines.stats,
+        profiles=Profiles(config_maps=runtime.config_maps).current,
+    )
+    actor = Actor(
+        store=runtime.store,
+        book=runtime.book,
+        hub=runtime.hub,
+        pool=runtime.pool,
+        world=world,
+        locate=gather.locate,
+        clock=runtime.clock,
+        scale=ScaleActuator(),
+    )
+    mover = Mover(
+        actor=actor,
+        book=runtime.book,
+        warm=WarmBook(probe=engines.probe, monotonic=runtime.clock.monotonic),
+        locate=gather.locate,
+        need=needed_total,
+        clock=runtime.clock,
+    )
+    releaser = Releaser(
+        actor=actor,
+        store=runtime.store,
+        book=runtime.book,
+        hub=runtime.hub,
+        clock=runtime.clock,
+    )
+    show = Show(runtime=runtime, gather=gather, prices=prices)
+    recorder = Recorder(
+        capacity=config.recorder.steps,
+        directory=Path(config.recorder.directory) if config.recorder.directory else None,
+    )
+    latest = Latest()
+    planner = FleetLoop(
+        runtime=runtime,
+        gather=gather,
+        actor=actor,
+        mover=mover,
+        show=show,
+        recorder=recorder,
+        latest=latest,
+    )
+    governor = GovernorLoop(
+        runtime=runtime,
+        gather=gather,
+        actor=actor,
+        mover=mover,
+        releaser=releaser,
+        rivals=rivals,
+        books=Books(runtime=runtime, gather=gather, prices=prices),
+        show=show,
+        recorder=recorder,
+        latest=latest,
+    )
+    return (engines, planner, governor)
