@@ -1,0 +1,1 @@
+"""The command line: `wattshift` and `kubectl wattshift`, one command a file."""
