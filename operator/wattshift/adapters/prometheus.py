@@ -11,7 +11,6 @@ import asyncio
 import json
 import math
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -75,8 +74,11 @@ class Series:
 class GuardedSession(requests.Session):
     """`requests` with a cap on the body, a deadline for reading it, and no redirects."""
 
-    def __init__(self, endpoint_name: str, read_deadline_seconds: float) -> None:
+    def __init__(
+        self, endpoint_name: str, read_deadline_seconds: float, clock: Callable[[], float]
+    ) -> None:
         super().__init__()
+        self._clock = clock
         self.trust_env = False
         self._endpoint_name = endpoint_name
         self._deadline = read_deadline_seconds
@@ -84,7 +86,7 @@ class GuardedSession(requests.Session):
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send, judge the status, read the body within limits; raises our own errors."""
         kwargs.update(allow_redirects=False, stream=True)
-        started = time.monotonic()
+        started = self._clock()
         response = super().request(*args, **kwargs)
         try:
             body = self._read(response, started)
@@ -105,7 +107,7 @@ class GuardedSession(requests.Session):
                     SourceReason.ANSWER_TOO_LARGE,
                     f"{self._endpoint_name}: more than {BODY_LIMIT_BYTES} bytes",
                 )
-            if time.monotonic() - started > self._deadline:
+            if self._clock() - started > self._deadline:
                 raise SourceTransient(
                     SourceReason.SOURCE_TIMED_OUT, f"{self._endpoint_name}: answer too slow"
                 )
@@ -143,6 +145,7 @@ class PrometheusPool:
     def __init__(
         self,
         *,
+        wall_clock: Callable[[], float],
         threads: int = 8,
         threads_per_server: int = 3,
         connect_seconds: float = 3.0,
@@ -153,6 +156,7 @@ class PrometheusPool:
         self._server_slots: dict[str, asyncio.Semaphore] = {}
         self._local = threading.local()
         self._connect_seconds = connect_seconds
+        self._wall_clock = wall_clock
         self._sessions: list[GuardedSession] = []
         self._lock = threading.Lock()
 
@@ -273,7 +277,7 @@ class PrometheusPool:
             clients = self._local.clients = OrderedDict()
         client = clients.get(endpoint)
         if client is None:
-            session = GuardedSession(endpoint.name, endpoint.timeout_seconds)
+            session = GuardedSession(endpoint.name, endpoint.timeout_seconds, self._wall_clock)
             session.params = dict(endpoint.identity.params)
             client = PrometheusConnect(
                 url=endpoint.url,
