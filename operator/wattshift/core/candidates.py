@@ -20,7 +20,7 @@ from wattshift.core.room import Room
 from wattshift.core.score import Pricer, Score
 from wattshift.core.survey import Job, Spot
 
-SOURCES, DESTINATIONS = 3, 4
+SOURCES, DESTINATIONS = 3, 3
 """Most expensive sources and cheapest destinations that are combined."""
 
 
@@ -73,7 +73,10 @@ def savings(job: Job, room: Room, pricer: Pricer) -> list[Candidate]:
                 if cost >= source_cost or chosen >= DESTINATIONS:
                     break
                 chosen += 1
-                found += _moves(job, (source, destination), room, (need, floor))
+                blocks = len(pricer.price(destination.feed).up) if destination.feed else 1
+                found += _moves(
+                    job, (source, destination), room, (need, floor), two_blocks=blocks > 1
+                )
     for candidate in found:
         score = pricer.score(candidate.vector)
         if isinstance(score, Score):
@@ -138,16 +141,28 @@ def _consolidation(job: Job, vector: tuple[int, ...], message: str) -> Candidate
 
 
 def _moves(
-    job: Job, pair: tuple[Spot, Spot], room: Room, bounds: tuple[float, int]
+    job: Job,
+    pair: tuple[Spot, Spot],
+    room: Room,
+    bounds: tuple[float, int],
+    *,
+    two_blocks: bool,
 ) -> list[Candidate]:
-    """Whole, half and single moves from one placement to another that keep the need covered."""
+    """Moves from one placement to another that keep the need covered.
+
+    All of it; half and one only where all may not fit, or where the destination's price has two
+    blocks, so that a part may run on surplus.
+    """
     source, destination = pair
     need, floor = bounds
     whole = source.replicas - source.state.min_replicas
     has = capacity(job, job.vector)
     fits = min(room.most(destination), job.state.max_replicas - job.standing + whole)
+    counts = [whole]
+    if fits * destination.capacity < whole * source.capacity or two_blocks:
+        counts += [whole // 2, 1]
     found: list[Candidate] = []
-    for count in dict.fromkeys((whole, whole // 2 if whole >= 4 else whole, 1)):
+    for count in dict.fromkeys(count for count in counts if count > 0):
         missing = max(0.0, need - (has - count * source.capacity))
         replicas = math.ceil(missing / destination.capacity - EPSILON)
         replicas = max(replicas, floor - (job.standing - count))

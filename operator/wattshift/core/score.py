@@ -44,6 +44,8 @@ class Pricer:
         self._job = job
         self._horizon = horizon_seconds
         self._base = watts_by_feed(job, job.vector)
+        self._unit_costs: dict[int, float | None] = {}
+        self._short_now: float | None = None
 
     def price(self, feed: Feed, *, present: bool = False) -> FeedPrice:
         """Price curves over the horizon, or of this moment."""
@@ -51,6 +53,11 @@ class Pricer:
 
     def unit_cost(self, spot: Spot) -> float | None:
         """All-in cost of one unit of capacity per hour at a placement; None = price unknown."""
+        if spot.index not in self._unit_costs:
+            self._unit_costs[spot.index] = self._unit_cost(spot)
+        return self._unit_costs[spot.index]
+
+    def _unit_cost(self, spot: Spot) -> float | None:
         if spot.feed is None or spot.profile is None or spot.capacity <= 0:
             return None
         price = self.price(spot.feed)
@@ -82,7 +89,9 @@ class Pricer:
         if isinstance(once, Reason):
             return once
         parts["move"] = once / max(self._horizon / 3600, 1e-9)
-        parts["latency"] = self._shortfall(vector) - self._shortfall(self._job.vector)
+        if self._short_now is None:
+            self._short_now = self._shortfall(self._job.vector)
+        parts["latency"] = self._shortfall(vector) - self._short_now
         return Score(
             total=sum(parts.values()),
             parts=parts,
@@ -94,10 +103,14 @@ class Pricer:
     def _once(self, vector: tuple[int, ...], *, present: bool) -> float | Reason:
         """Money that a change costs once: starts (now, or again later), overlap, prefill."""
         money = 0.0
-        moving = any(new > spot.replicas for new, spot in zip(vector, self._job.spots, strict=True))
-        for new, spot in zip(vector, self._job.spots, strict=True):
-            change = new - spot.replicas
-            if change == 0 or spot.feed is None or spot.profile is None:
+        changes = [
+            (new - spot.replicas, spot)
+            for new, spot in zip(vector, self._job.spots, strict=True)
+            if new != spot.replicas
+        ]
+        moving = any(change > 0 for change, _ in changes)
+        for change, spot in changes:
+            if spot.feed is None or spot.profile is None:
                 continue
             price = self.price(spot.feed, present=present)
             if not price.known:
@@ -125,10 +138,10 @@ class Pricer:
         need = self._job.need
         if need is None or self._job.outside:
             return 0.0
-        capacity = sum(
-            new * spot.capacity for new, spot in zip(vector, self._job.spots, strict=True)
-        )
-        missing = need - capacity
+        missing = need
+        for new, spot in zip(vector, self._job.spots, strict=True):
+            if new:
+                missing -= new * spot.capacity
         if missing <= 0:
             return 0.0
         costs = [self.unit_cost(spot) for spot in self._job.spots]

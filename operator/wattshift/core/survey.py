@@ -7,8 +7,6 @@ decides nothing: it says what may be touched and why not. Neighbours: `core/plan
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from wattshift.core.demand import (
     Load,
     capacity_of,
@@ -20,7 +18,7 @@ from wattshift.core.demand import (
 )
 from wattshift.core.freshness import member_of, untouchable
 from wattshift.core.guard import GuardState, GuardVerdict, judge, merge
-from wattshift.core.limits import FeedLimits, Hardness, limits_of
+from wattshift.core.limits import limits_of
 from wattshift.core.model import (
     ConnectionState,
     OverrideMode,
@@ -31,11 +29,14 @@ from wattshift.core.model import (
 )
 from wattshift.core.power import FeedKey, FeedPower, estimate
 from wattshift.core.power_profile import PowerProfile
-from wattshift.core.prices import FeedPrice, carbon_intensity, price_of
+from wattshift.core.prices import carbon_intensity
 from wattshift.core.reasons import Reason
-from wattshift.core.watts import FacilityTerms, commanded_replicas, connection_of, facility_terms
+from wattshift.core.views import Feed, Job, Spot, Survey, Why
+from wattshift.core.watts import commanded_replicas, connection_of, facility_terms
 
-Why = tuple[Reason, str] | None
+__all__ = ["Feed", "Job", "Spot", "Survey", "survey", "survey_one"]
+
+
 _NOTHING = GuardVerdict(
     state=GuardState.IDLE,
     veto=False,
@@ -44,128 +45,6 @@ _NOTHING = GuardVerdict(
     message="no replica",
     needed_replicas=0,
 )
-
-
-@dataclass(slots=True, kw_only=True)
-class Feed:
-    """One connection of a site with its power, bounds and prices."""
-
-    site: SiteState
-    connection: ConnectionState | None
-    terms: FacilityTerms
-    power: FeedPower
-    limits: FeedLimits
-    grams: float | None = None
-    prices: dict[float, FeedPrice] = field(default_factory=dict)
-    """By horizon in seconds, filled on demand."""
-
-    @property
-    def key(self) -> FeedKey:
-        """(site, connection)."""
-        return self.power.key
-
-    def room_watts(self, hardness: Hardness = Hardness.VOLUNTARY) -> float:
-        """Facility watts that may be added under all bounds at least as hard; never negative.
-
-        Zero while growth is frozen, or a bound exists and the power under it is unknown.
-        """
-        bound = self.limits.upper_at(hardness)
-        if self.limits.frozen:
-            return 0.0
-        if bound is None or bound.upper_watts is None:
-            return float("inf")
-        if self.power.unknown_replicas and self.power.committed_watts is None:
-            return 0.0
-        return max(0.0, bound.upper_watts - self.power.upper_watts)
-
-    def excess_watts(self) -> float:
-        """Watts above the tightest upper bound; 0 when inside."""
-        upper = self.limits.upper_watts
-        return 0.0 if upper is None else max(0.0, self.power.upper_watts - upper)
-
-
-@dataclass(slots=True, kw_only=True)
-class Spot:
-    """One placement: what it is, what it carries, and what may be done with it."""
-
-    index: int
-    state: PlacementState
-    feed: Feed | None
-    profile: PowerProfile | None
-    replicas: int
-    """Commanded; 0 where unknown (then `frozen` says so)."""
-    capacity: float
-    verdict: GuardVerdict
-    frozen: Why = None
-    """Nothing may be changed here."""
-    no_raise: Why = None
-    """No new load may come here."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Job:
-    """One workload with its placements, load and floor."""
-
-    state: WorkloadState
-    spots: tuple[Spot, ...]
-    verdict: GuardVerdict
-    load: Load
-    need: float | None
-    """Concurrency to provide, head room and growth included; None = unknown."""
-    floor: int
-    standing: int
-    """Commanded replicas in all."""
-
-    @property
-    def key(self) -> str:
-        """`namespace/name`."""
-        return self.state.key
-
-    @property
-    def outside(self) -> bool:
-        """Whether somebody outside holds the work, so that zero replicas are safe."""
-        return self.state.batch is not None and self.state.batch.external_dispatch
-
-    @property
-    def vector(self) -> tuple[int, ...]:
-        """Commanded replicas by placement."""
-        return tuple(spot.replicas for spot in self.spots)
-
-
-@dataclass(slots=True, kw_only=True)
-class Survey:
-    """All feeds and jobs of one snapshot."""
-
-    snapshot: Snapshot
-    now: float
-    feeds: dict[FeedKey, Feed]
-    jobs: tuple[Job, ...]
-    accelerators: dict[tuple[str, str], int]
-    """Free devices by (site, resource); a site that declares none is not in it."""
-    declared: frozenset[str]
-    """Sites that declare accelerators."""
-
-    def price(self, feed: Feed, horizon_seconds: float) -> FeedPrice:
-        """Price curves of a feed averaged over a horizon; computed once."""
-        known = feed.prices.get(horizon_seconds)
-        if known is None:
-            known = price_of(
-                feed.site,
-                feed.connection,
-                self.snapshot.settings,
-                self.now,
-                load_watts=feed.power.committed_watts,
-                grams=feed.grams,
-                horizon_seconds=horizon_seconds,
-            )
-            feed.prices[horizon_seconds] = known
-        return known
-
-    def free_devices(self, spot: Spot) -> float:
-        """Devices free for a placement; unlimited where the site declares no accelerators."""
-        if spot.profile is None or spot.state.site_name not in self.declared:
-            return float("inf")
-        return self.accelerators.get((spot.state.site_name, spot.profile.resource_name), 0)
 
 
 def survey(snapshot: Snapshot, now: float, *, lead_seconds: float = 0.0) -> Survey:
@@ -370,6 +249,7 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
         need=need,
         floor=floor_of(workload, standing),
         standing=standing,
+        vector=tuple([spot.replicas for spot in spots]),
     )
 
 

@@ -59,6 +59,15 @@ def _no(reason: Reason, message: str) -> Refusal:
 
 
 def _workload(decision: Decision, job: Job, fresh: Snapshot) -> Refusal | None:
+    return (
+        _mode(decision, job, fresh)
+        or _state(decision, job)
+        or _people(decision, job)
+        or _moving(decision, job)
+    )
+
+
+def _mode(decision: Decision, job: Job, fresh: Snapshot) -> Refusal | None:
     state = job.state
     if decision.workload_uid and decision.workload_uid != state.uid:
         return _no(Reason.STALE_PLAN, f"{job.key} was deleted and made anew")
@@ -69,28 +78,41 @@ def _workload(decision: Decision, job: Job, fresh: Snapshot) -> Refusal | None:
         return _no(Reason.MODE_OBSERVE, "the mode is Observe: nothing is written")
     if not restoring and Mode.RECOMMEND in (fresh.mode, state.mode):
         return _no(Reason.MODE_RECOMMEND, "the mode is Recommend: nothing is written")
+    return None
+
+
+def _state(decision: Decision, job: Job) -> Refusal | None:
+    state, restoring = job.state, decision.action is Action.RESTORE
     if not state.accepted and not restoring:
         return _no(Reason.NOT_ACCEPTED, f"{job.key} is not accepted")
     if not state.originals_known:
         return _no(Reason.ORIGINALS_UNKNOWN, "what was found is in doubt")
     if state.deleting and not restoring:
         return _no(Reason.RELEASED, f"{job.key} is being deleted")
-    override = state.override
-    if override is not None and not restoring:
-        words = f"{override.requested_by}: {override.reason}"
-        hard = decision.urgent and decision.reason in _BOUND_REASONS
-        if override.mode is OverrideMode.RELEASE:
-            return _no(Reason.OVERRIDE_RELEASE, words)
-        if override.mode is OverrideMode.HOLD and not hard:
-            return _no(Reason.OVERRIDE_HOLD, words)
-        if (
-            override.mode is OverrideMode.PIN
-            and decision.reason is not Reason.OVERRIDE_PIN
-            and not hard
-        ):
-            return _no(Reason.OVERRIDE_PIN, words)
-    if state.intent is not None and not decision.urgent and not restoring:
-        return _no(Reason.MOVE_IN_PROGRESS, f"hand-over {state.intent.id} is open")
+    return None
+
+
+def _moving(decision: Decision, job: Job) -> Refusal | None:
+    intent = job.state.intent
+    if intent is None or decision.urgent or decision.action is Action.RESTORE:
+        return None
+    return _no(Reason.MOVE_IN_PROGRESS, f"hand-over {intent.id} is open")
+
+
+def _people(decision: Decision, job: Job) -> Refusal | None:
+    """What a person's override leaves of a decision: only bounds that are hard pass a Hold."""
+    override = job.state.override
+    if override is None or decision.action is Action.RESTORE:
+        return None
+    words = f"{override.requested_by}: {override.reason}"
+    if override.mode is OverrideMode.RELEASE:
+        return _no(Reason.OVERRIDE_RELEASE, words)
+    if decision.urgent and decision.reason in _BOUND_REASONS:
+        return None
+    if override.mode is OverrideMode.HOLD:
+        return _no(Reason.OVERRIDE_HOLD, words)
+    if decision.reason is not Reason.OVERRIDE_PIN:
+        return _no(Reason.OVERRIDE_PIN, words)
     return None
 
 

@@ -1,0 +1,129 @@
+"""Turns what the planner chose into decisions that explain themselves, and a plan with an id.
+
+Neighbours: `core/planner.py` (chooses), `core/decision.py` (the values), `core/explain.py` (words).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from wattshift.core.batch import Wish
+from wattshift.core.candidates import Candidate
+from wattshift.core.decision import Action, Alternative, Decision, Effect, Plan, Target
+from wattshift.core.outlook import outlook
+from wattshift.core.reasons import Reason
+from wattshift.core.score import Pricer
+from wattshift.core.survey import Job, Survey
+from wattshift.core.wake import next_wake_time
+
+ALTERNATIVES = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What is being decided for one job."""
+
+    job: Job
+    pricer: Pricer
+    candidates: list[Candidate] = field(default_factory=list)
+    chosen: Candidate | None = None
+    hold: tuple[Reason, str] | None = None
+    note: str = ""
+    wish: Wish | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be decided."""
+        return self.chosen is not None or self.hold is not None
+
+
+def assemble(drafts: list[Draft], world: Survey, notes: list[str], interval: int) -> Plan:
+    """The plan from all drafts, in the order of their keys; `interval` is seconds."""
+    now = world.now
+    decisions = tuple(_decision(draft, now + interval) for draft in drafts)
+    digest = hashlib.sha256(repr((now, world.snapshot.wall_time)).encode())
+    for row in decisions:
+        digest.update(repr((row.workload_key, row.action, row.targets, row.reason)).encode())
+    horizon = float(interval)
+    total = sum(row.score for row in decisions if row.score is not None and row.action != "Hold")
+    return Plan(
+        id=digest.hexdigest()[:12],
+        grid_time=now,
+        valid_until=now + 2 * interval,
+        decisions=decisions,
+        sites=tuple(outlook(feed, world, horizon) for feed in world.feeds.values()),
+        objective_per_hour=total,
+        next_wake_time=next_wake_time(world, [row.wish for row in drafts]),
+        notes=tuple(notes),
+    )
+
+
+def _decision(draft: Draft, valid_until: float) -> Decision:
+    job, chosen = draft.job, draft.chosen
+    basis = tuple(
+        Target(placement_name=spot.state.name, replicas=spot.replicas) for spot in job.spots
+    )
+    alternatives = tuple(_alternative(job, row) for row in draft.candidates if row is not chosen)[
+        :ALTERNATIVES
+    ]
+    if chosen is None:
+        reason, message = draft.hold or (Reason.NOTHING_TO_GAIN, "")
+        return Decision(
+            workload_key=job.key,
+            workload_uid=job.state.uid,
+            action=Action.HOLD,
+            targets=basis,
+            basis=basis,
+            reason=reason,
+            message=message,
+            alternatives=alternatives,
+            valid_until=valid_until,
+        )
+    targets = tuple(
+        Target(placement_name=spot.state.name, replicas=count)
+        for spot, count in zip(job.spots, chosen.vector, strict=True)
+    )
+    score = chosen.score
+    moving = chosen.action is Action.MIGRATE
+    return Decision(
+        workload_key=job.key,
+        workload_uid=job.state.uid,
+        action=chosen.action,
+        targets=targets,
+        basis=basis,
+        reason=chosen.reason,
+        message=chosen.message,
+        source_name=job.spots[chosen.source].state.name if moving else "",
+        destination_name=job.spots[chosen.destination].state.name if moving else "",
+        effect=Effect()
+        if score is None
+        else Effect(
+            facility_watts=round(sum(score.watts.values())),
+            money_per_hour=score.total,
+            grams_per_hour=score.grams_per_hour,
+            latency_note=job.verdict.message,
+        ),
+        alternatives=alternatives,
+        valid_until=valid_until,
+        score=None if score is None else score.total,
+        parts=() if score is None else tuple(score.parts.items()),
+    )
+
+
+def _alternative(job: Job, row: Candidate) -> Alternative:
+    """What was not done; targets name only the placements that would change."""
+    reason, why = row.refused or (Reason.NOTHING_TO_GAIN, "another choice saves more")
+    changed = tuple(
+        Target(placement_name=spot.state.name, replicas=count)
+        for spot, count in zip(job.spots, row.vector, strict=True)
+        if count != spot.replicas
+    )
+    score = row.score
+    return Alternative(
+        targets=changed,
+        score=None if score is None else score.total,
+        reason=reason,
+        message=f"{row.message}: {why}",
+        parts=() if score is None else tuple(score.parts.items()),
+    )
