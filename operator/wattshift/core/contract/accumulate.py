@@ -7,10 +7,8 @@ when it is used, closes blocks into peaks, and closes months and years.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from wattshift.core.contract.bill import month_lines
 from wattshift.core.contract.calendar import (
@@ -43,6 +41,7 @@ from wattshift.core.contract.rates import (
     tier_cost,
     unit_price,
 )
+from wattshift.core.contract.sums import Sums
 
 SETTLEMENT = "@settlement"
 DIRECT_BASIS: dict[PositionType, tuple[Basis, ...]] = {
@@ -58,43 +57,14 @@ _NETTED = (
 )
 
 
-class _Sums:
-    """Mutable `Totals`."""
-
-    __slots__ = tuple(field.name for field in fields(Totals))
-
-    start_time: int
-    watt_hours: dict[str, int]
-    band_watt_hours: dict[str, int]
-    component_watt_hours: dict[str, int]
-    costs: dict[str, Decimal]
-    unpriced_watt_hours: dict[str, int]
-    peak_watts: dict[str, int]
-    sub_peaks: dict[str, tuple[int, ...]]
-    metered_seconds: int
-    missing_seconds: int
-
-    def __init__(self, totals: Totals) -> None:
-        for name in self.__slots__:
-            value = getattr(totals, name)
-            setattr(self, name, dict(value) if isinstance(value, Mapping) else value)
-
-    def freeze(self) -> Totals:
-        values: dict[str, Any] = {}
-        for name in self.__slots__:
-            value = getattr(self, name)
-            values[name] = dict(value) if isinstance(value, dict) else value
-        return Totals(**values)
-
-
 class Running:
     """A period being advanced."""
 
     def __init__(self, contract: Contract, period: Period) -> None:
         self.contract = contract
         self.metered_until = period.metered_until
-        self.month = _Sums(period.month)
-        self.year = _Sums(period.year)
+        self.month = Sums(period.month)
+        self.year = Sums(period.year)
         self.closed = dict(period.closed)
         self.blocks = dict(period.blocks)
         self.previous = dict(period.previous_sub_peaks)
@@ -161,15 +131,15 @@ class Running:
                     if entry[1] != component.name or months_apart(entry[0], key) < ratchet.months
                 )
         self._keep_sub_peaks(self.month, Span.MONTH)
-        self.month = _Sums(Totals(start_time=month_end))
+        self.month = Sums(Totals(start_time=month_end))
         self.estimated_seconds = 0
         _, year_end = span_bounds(contract.time_zone, Span.YEAR, self.year.start_time)
         if month_end >= year_end:
             self._keep_sub_peaks(self.year, Span.YEAR)
-            self.year = _Sums(Totals(start_time=year_end))
+            self.year = Sums(Totals(start_time=year_end))
             self.closed = {}
 
-    def _keep_sub_peaks(self, sums: _Sums, span: Span) -> None:
+    def _keep_sub_peaks(self, sums: Sums, span: Span) -> None:
         for component in self.contract.components:
             measure = component.measure
             if isinstance(measure, DemandMeasure) and measure.period is span:
