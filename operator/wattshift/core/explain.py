@@ -1,0 +1,134 @@
+"""Decisions, plans and governor ticks in plain words with units, for the CLI and status messages.
+
+Pure text from recorded values: it adds nothing that the decision did not know. A decision fits into
+1 kB, so that it may stand in a status message.
+"""
+
+from __future__ import annotations
+
+from wattshift.core.decision import Action, Alternative, Decision, Governance, Plan, SiteOutlook
+
+MOST_BYTES = 1024
+_KILO = 1000
+
+
+def watts(value: float | None) -> str:
+    """Watts as people read them: `840 W`, `12.5 kW`, `3.20 MW`; unknown is said so."""
+    if value is None:
+        return "unknown W"
+    if abs(value) >= _KILO * _KILO:
+        return f"{value / _KILO / _KILO:.2f} MW"
+    if abs(value) >= 10 * _KILO:
+        return f"{value / _KILO:.1f} kW"
+    return f"{value:.0f} W"
+
+
+def money(value: float | None, currency: str) -> str:
+    """Signed amount per hour; unknown is said so."""
+    return "unknown money/h" if value is None else f"{value:+.4f} {currency}/h"
+
+
+def headline(decision: Decision) -> str:
+    """One line: what is done to whom, why."""
+    changed = _changes(decision)
+    what = decision.action.value
+    if decision.action is Action.MIGRATE:
+        what = f"Migrate {decision.source_name} -> {decision.destination_name}"
+    urgent = " (urgent)" if decision.urgent else ""
+    counts = f" [{changed}]" if changed else ""
+    return f"{decision.workload_key}: {what}{counts}{urgent}: {decision.reason}"
+
+
+def decision_lines(decision: Decision, currency: str) -> tuple[str, ...]:
+    """All of one decision: headline, message, effect, parts of the score, what was rejected."""
+    lines = [headline(decision)]
+    if decision.message:
+        lines.append(f"  why: {decision.message}")
+    effect = decision.effect
+    told = []
+    if effect.facility_watts is not None:
+        told.append(f"{effect.facility_watts:+d} W at the facility")
+    if effect.money_per_hour is not None:
+        told.append(money(effect.money_per_hour, currency))
+    if effect.grams_per_hour is not None:
+        told.append(f"{effect.grams_per_hour:+.0f} gCO2e/h")
+    if told:
+        lines.append(f"  expected: {', '.join(told)}")
+    if effect.latency_note:
+        lines.append(f"  latency: {effect.latency_note}")
+    if decision.parts:
+        lines.append(f"  score: {_parts(decision.parts)} = {money(decision.score, currency)}")
+    lines += [f"  rejected: {_alternative(row, currency)}" for row in decision.alternatives]
+    return tuple(lines)
+
+
+def status_message(decision: Decision, currency: str, most_bytes: int = MOST_BYTES) -> str:
+    """The lines of a decision joined, cut at whole lines to `most_bytes` of UTF-8."""
+    kept = ""
+    for line in decision_lines(decision, currency):
+        joined = f"{kept}\n{line}" if kept else line
+        if len(joined.encode()) > most_bytes:
+            break
+        kept = joined
+    if kept:
+        return kept
+    return headline(decision).encode()[:most_bytes].decode(errors="ignore")
+
+
+def site_line(row: SiteOutlook, currency: str) -> str:
+    """Power, bounds and shadow price of one connection."""
+    name = f"{row.site_name}/{row.connection_name}" if row.connection_name else row.site_name
+    words = [f"{name}: metered {watts(row.measured_watts)}, model {watts(row.estimated_watts)}"]
+    if row.upper_watts is not None:
+        words.append(f"at most {watts(row.upper_watts)} ({row.binding})")
+    if row.lower_watts is not None:
+        words.append(f"at least {watts(row.lower_watts)}")
+    shadow = row.shadow_price_per_kilowatt_hour
+    words.append("price unknown" if shadow is None else f"{shadow:.4f} {currency}/kWh")
+    if row.suspect:
+        words.append("power model suspect")
+    return ", ".join(words)
+
+
+def plan_lines(plan: Plan, currency: str, *, holds: bool = True) -> tuple[str, ...]:
+    """A whole plan; `holds=False` leaves out workloads that stay as they are."""
+    lines = [f"plan {plan.id} at {plan.grid_time:.0f}, valid until {plan.valid_until:.0f}"]
+    lines += [site_line(row, currency) for row in plan.sites]
+    lines += [f"note: {row}" for row in plan.notes]
+    for row in plan.decisions:
+        if holds or row.action is not Action.HOLD:
+            lines += decision_lines(row, currency)
+    if plan.objective_per_hour is not None:
+        lines.append(f"all decisions together: {money(plan.objective_per_hour, currency)}")
+    return tuple(lines)
+
+
+def governance_lines(governance: Governance, currency: str) -> tuple[str, ...]:
+    """One governor tick: sites, vetoes, what must change."""
+    lines = [site_line(row, currency) for row in governance.sites]
+    lines += [f"veto {key}: {reason}: {words}" for key, reason, words in governance.vetoes]
+    for row in governance.decisions:
+        lines += decision_lines(row, currency)
+    return tuple(lines)
+
+
+def _changes(decision: Decision) -> str:
+    before = {row.placement_name: row.replicas for row in decision.basis}
+    rows = []
+    for target in decision.targets:
+        was = before.get(target.placement_name)
+        if was is None:
+            rows.append(f"{target.placement_name} {target.replicas}")
+        elif was != target.replicas:
+            rows.append(f"{target.placement_name} {was} -> {target.replicas}")
+    return ", ".join(rows)
+
+
+def _alternative(row: Alternative, currency: str) -> str:
+    targets = ", ".join(f"{target.placement_name} {target.replicas}" for target in row.targets)
+    return f"[{targets}] {money(row.score, currency)}: {row.reason}: {row.message}"
+
+
+def _parts(parts: tuple[tuple[str, float], ...]) -> str:
+    told = [f"{name} {value:+.4f}" for name, value in parts if value]
+    return ", ".join(told) or "nothing changes"
