@@ -14,7 +14,7 @@ from wattshift.adapters.latency.window import KEEP_SECONDS, PlacementWindow, Sum
 from wattshift.core.engine import Counts, EngineStats, LatencyWindow, Metric, PodCounters
 from wattshift.core.model import Objective
 
-DEFAULT_WINDOW_SECONDS = 600
+DEFAULT_WINDOW_SECONDS = 600.0
 FAST_SHARE = 0.1
 FAST_MINIMUM_SECONDS = 10.0
 DOUBT = 0.1
@@ -46,9 +46,11 @@ def engine_stats(
         return None
     wanted = tuple(objectives)
     windows = tuple(_latency_window(window, objective, now) for objective in wanted)
-    slowest = max((row.slow_seconds for row in windows), default=float(DEFAULT_WINDOW_SECONDS))
+    slowest = max((row.slow_seconds for row in windows), default=DEFAULT_WINDOW_SECONDS)
+    # rates do not grow with the windows: they are of now
     fastest = min(
-        (row.fast_seconds for row in windows), default=DEFAULT_WINDOW_SECONDS * FAST_SHARE
+        (_fast(float(row.window_seconds or DEFAULT_WINDOW_SECONDS)) for row in wanted),
+        default=_fast(DEFAULT_WINDOW_SECONDS),
     )
     # two scrapes at least, else a rate is an accident
     rates = window.sums(now, max(fastest, 2.5 * scrape_interval_seconds))
@@ -106,6 +108,10 @@ def pod_counters(window: PlacementWindow) -> tuple[PodCounters, ...]:
     return tuple(sorted(rows, key=lambda row: row.pod_name))
 
 
+def _fast(slow_seconds: float) -> float:
+    return max(FAST_MINIMUM_SECONDS, FAST_SHARE * slow_seconds)
+
+
 def _rate(sums: Sums, amount: float) -> float:
     return max(0.0, amount) / sums.seconds if sums.seconds > 0 else 0.0
 
@@ -154,7 +160,7 @@ def _latency_window(window: PlacementWindow, objective: Objective, now: float) -
     while _count(slow, meaning) < needed and slow_seconds < KEEP_SECONDS:
         slow_seconds = min(KEEP_SECONDS, 2 * slow_seconds)
         slow = window.sums(now, slow_seconds)
-    fast_seconds = max(FAST_MINIMUM_SECONDS, FAST_SHARE * slow_seconds)
+    fast_seconds = _fast(slow_seconds)
     fast = window.sums(now, fast_seconds)
     threshold = objective.threshold_milliseconds / 1000
     return LatencyWindow(
