@@ -77,6 +77,17 @@ def test_address_comes_from_the_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse(["--", "--model", "m"]).simulator == ["--model", "m"]
 
 
+def test_arguments_of_a_real_deployment_need_no_separator() -> None:
+    options = parse(["--model", "m", "--port", "8080", "--max-num-seqs", "8"])
+    assert options.port == 8080
+    assert options.simulator == ["--model", "m", "--max-num-seqs", "8"]
+
+
+@pytest.mark.parametrize(("seconds", "mode"), [("0", "vllm-default"), ("30", "vllm-timeout:30.0")])
+def test_shutdown_timeout_means_what_it_means_to_vllm(seconds: str, mode: str) -> None:
+    assert parse(["--shutdown-timeout", seconds, "--model", "m"]).sigterm == mode
+
+
 def test_absent_binary_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -15,8 +15,10 @@ import pytest
 import yaml
 
 from e2e.lab.fixtures import require_binaries
-from e2e.lab.telemetry.prometheus import Prometheus, ScrapePods, ScrapeUrl
+from e2e.lab.telemetry.prometheus import Prometheus, ScrapeUrl
+from e2e.lab.telemetry.targets import write_targets
 from e2e.lab.traffic.child import die_with_parent, stop
+from e2e.lab.traffic.pods import Pod
 from e2e.lab.traffic.request import Outcome, complete
 
 SITE = {
@@ -190,11 +192,17 @@ async def test_plant_ends_at_sigterm(plant: Plant) -> None:
     assert await asyncio.wait_for(plant.process.wait(), 10) == 0
 
 
-def test_pods_are_found_by_prometheus_itself() -> None:
-    job = ScrapePods(
-        job="engines", kubeconfig="/k", label="lab.example/engine", labels={"cluster": "gs-a"}
-    ).job_config()
-    assert job["kubernetes_sd_configs"] == [{"role": "pod", "kubeconfig_file": "/k"}]
-    keep = job["relabel_configs"][0]
-    assert keep["source_labels"] == ["__meta_kubernetes_pod_labelpresent_lab_example_engine"]
-    assert {"target_label": "cluster", "replacement": "gs-a"} in job["relabel_configs"]
+def pod(name: str, *, running: bool = True) -> Pod:
+    return Pod(f"uid-{name}", name, "team", "127.1.1.1", 8000, {}, "node", running, True, False)
+
+
+def test_targets_are_the_running_pods_with_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "targets.json"
+    write_targets(path, [pod("b"), pod("a"), pod("c", running=False)], {"cluster": "gs-a"})
+    groups = json.loads(path.read_text())
+    assert [group["labels"]["pod"] for group in groups] == ["a", "b"]
+    assert groups[0]["targets"] == ["127.1.1.1:8000"]
+    assert groups[0]["labels"]["cluster"] == "gs-a"
+    before = path.stat().st_mtime_ns
+    write_targets(path, [pod("a"), pod("b")], {"cluster": "gs-a"})
+    assert path.stat().st_mtime_ns == before, "unchanged targets are not written again"

@@ -35,21 +35,30 @@ ENGINE_DEAD = (
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; everything after `--` goes to the simulator unchanged."""
-    parser = argparse.ArgumentParser(prog="python -m e2e.lab.engine", description=__doc__)
+    """Read the command line; what is not the launcher's own goes to the simulator unchanged."""
+    parser = argparse.ArgumentParser(
+        prog="python -m e2e.lab.engine", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--address", default=os.environ.get("POD_IP", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument(
         "--sigterm",
-        default="sim",
+        default=os.environ.get("WATTSHIFT_ENGINE_SIGTERM", "sim"),
         help="sim: drain as the simulator does; vllm-default: requests in flight fail at once; "
         "vllm-timeout[:SECONDS]: drain for SECONDS (30), then cut",
+    )
+    parser.add_argument(
+        "--shutdown-timeout", type=float, help="as vLLM's: 0 = vllm-default, else vllm-timeout"
     )
     parser.add_argument("--start-delay", type=float, default=0.0, help="seconds before listening")
     parser.add_argument("--binary", default="", help=f"path of {BINARY}")
     parser.add_argument("--direct", action="store_true", help="exec the simulator, no launcher")
-    parser.add_argument("simulator", nargs="*", help="arguments of the simulator, after --")
-    return parser.parse_args(argv)
+    options, simulator = parser.parse_known_args(argv)
+    options.simulator = [word for word in simulator if word != "--"]
+    if options.shutdown_timeout is not None:
+        seconds = options.shutdown_timeout
+        options.sigterm = f"vllm-timeout:{seconds}" if seconds > 0 else "vllm-default"
+    return options
 
 
 def find_binary(given: str = "") -> str:

@@ -21,20 +21,32 @@ import yaml
 from aiohttp import web
 
 from e2e.lab.plant.site import SitePlant
+from e2e.lab.telemetry.targets import write_targets
 from e2e.lab.traffic.pods import Api, Pod, PodWatch
 
 
 def watches_of(config: Mapping[str, Any]) -> list[PodWatch]:
-    """Pod watches of `members: [{kubeconfig, selector, namespace, containerPort}]`."""
-    return [
-        PodWatch(
-            Api.from_kubeconfig(member["kubeconfig"]),
-            selector=member["selector"],
-            namespace=member.get("namespace", ""),
-            port=int(member.get("containerPort", 8000)),
-        )
-        for member in config.get("members", [])
-    ]
+    """Pod watches of `members: [{kubeconfig, selector, namespace, containerPort}]`.
+
+    A member's `targetsFile` (with `targetLabels`) keeps its engine pods for Prometheus to scrape.
+    """
+    return [_watch(member) for member in config.get("members", [])]
+
+
+def _watch(member: Mapping[str, Any]) -> PodWatch:
+    def changed() -> None:
+        if "targetsFile" in member:
+            path, labels = Path(member["targetsFile"]), member.get("targetLabels", {})
+            write_targets(path, watch.pods.values(), labels)
+
+    watch = PodWatch(
+        Api.from_kubeconfig(member["kubeconfig"]),
+        selector=member["selector"],
+        namespace=member.get("namespace", ""),
+        port=int(member.get("containerPort", 8000)),
+        changed=changed,
+    )
+    return watch
 
 
 def fixed_engines(config: Mapping[str, Any]) -> list[Pod]:

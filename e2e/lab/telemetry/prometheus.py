@@ -1,4 +1,4 @@
-"""A real Prometheus for the lab: plants, routers and engines (found through Kubernetes) scraped."""
+"""A real Prometheus for the lab: plants, routers, queues and engine pods scraped."""
 
 from __future__ import annotations
 
@@ -37,37 +37,17 @@ class ScrapeUrl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScrapePods:
-    """Engine pods of one cluster, found by Prometheus itself through the Kubernetes API."""
+class ScrapeFile:
+    """Targets that come and go, in a file (`targets.py` writes one of a cluster's engine pods)."""
 
     job: str
-    kubeconfig: str
-    label: str
-    """Pods that carry this label (any value)."""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    path: Path
 
     def job_config(self) -> dict[str, Any]:
-        """Entry of `scrape_configs`: one target a pod, with pod, namespace, pod_uid and node."""
-        meta = "__meta_kubernetes_pod_"
-        present = meta + "labelpresent_" + "".join(c if c.isalnum() else "_" for c in self.label)
-        renamed = {
-            "pod": f"{meta}name",
-            "pod_uid": f"{meta}uid",
-            "node": f"{meta}node_name",
-            "namespace": "__meta_kubernetes_namespace",
-        }
+        """Entry of `scrape_configs`."""
         return {
             "job_name": self.job,
-            "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": self.kubeconfig}],
-            "relabel_configs": [
-                {"source_labels": [present], "regex": "true", "action": "keep"},
-                {"source_labels": [f"{meta}phase"], "regex": "Running", "action": "keep"},
-                *({"source_labels": [old], "target_label": new} for new, old in renamed.items()),
-                *(
-                    {"target_label": name, "replacement": value}
-                    for name, value in self.labels.items()
-                ),
-            ],
+            "file_sd_configs": [{"files": [str(self.path)], "refresh_interval": "2s"}],
         }
 
 
@@ -76,7 +56,7 @@ class Prometheus:
 
     def __init__(
         self,
-        targets: Sequence[ScrapeUrl | ScrapePods],
+        targets: Sequence[ScrapeUrl | ScrapeFile],
         *,
         workdir: Path,
         scrape_seconds: int = 1,
