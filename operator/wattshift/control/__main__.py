@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = configuration.load(options.config)
     except WattshiftError as error:
-        print(f"{error.reason}: {error.message}", file=sys.stderr)
+        sys.stderr.write(f"{error.reason}: {error.message}\n")
         return 2
     logs.configure(level=config.log.level, form=config.log.format)
     clock = SystemClock(config.clock_replay())

@@ -123,13 +123,13 @@ class App:
         ) as assembly:
             self._assembly = assembly
             assembly.start()
-            if await _first(assembly.start_loops(), self._stop.wait(), work.failure()) == 0:
+            ends = (self._stop.wait, work.failure, supervisor.failure)
+            if await _first(assembly.start_loops(), *(end() for end in ends)) == 0:
                 log.info("synced; loops run", extra=fields(reason="Synced"))
-                await _first(self._stop.wait(), work.failure())
+                await _first(*(end() for end in ends))
             status = _STOPPED
             if not self._stop.is_set():
-                failure = await work.failure()
-                log.critical("%s ended: %s", failure.part, failure.error, exc_info=failure.error)
+                await self._report_failure(work, supervisor)
                 status = _FAILED
             await assembly.stop_acting()
             await self._release(elector)

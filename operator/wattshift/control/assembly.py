@@ -82,7 +82,6 @@ class Assembly:
         self._supervisor = supervisor
         self._parts = parts
         self._stack = AsyncExitStack()
-        self._kopf_stop = asyncio.Event()
         self._components: tuple[Component, ...] = ()
         self.planner_wake, self.governor_wake = Wake(), Wake()
 
@@ -110,7 +109,6 @@ class Assembly:
             clock=self._clock,
             intake=self._intake,
             namespaces=self._config.namespaces,
-            stop=self._kopf_stop,
         )
         start("watch", "credentials", self._credentials.run())
         start("watch", self._namespaces.name, self._namespaces.run())
@@ -145,8 +143,7 @@ class Assembly:
 
     async def stop_watching(self) -> None:
         """End kopf and our own watches."""
-        self._kopf_stop.set()
-        await self._supervisor.stop_all(grace_seconds=1.0)
+        await self._supervisor.stop_all(grace_seconds=2.5)
 
     # ---- building --------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ in the queue's workers. Neighbours: `kopf_setup.py` registers them, `relist.py` 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from wattshift.control.keys import Kind, ObjectKey
@@ -17,6 +19,8 @@ from wattshift.control.store import Change, Store, plain
 from wattshift.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
+_KEPT = ("apiVersion", "kind", "metadata", "spec", "status")
+"""Copied out of kopf's read-only views."""
 
 
 class Intake:
@@ -39,7 +43,7 @@ class Intake:
             uid=stored.uid,
             generation=stored.generation,
             version=str(metadata.get("resourceVersion", "")),
-            status=plain(body.get("status") or {}),
+            status=dict(body.get("status") or {}),
         )
         self._metrics.watch_events.labels(kind.value, change.value).inc()
         if change is not Change.NONE:
@@ -57,20 +61,42 @@ class Intake:
             self._queue.add(key)
 
 
+class Bridge:
+    """From kopf's thread to the loop of everything else; order is kept."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, intake: Intake) -> None:
+        self._loop = loop
+        self._intake = intake
+
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call in our loop; nothing happens once it has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def take(self, event_type: str | None, document: Mapping[str, Any]) -> None:
+        """Hand one event over."""
+        self.call(self._take, event_type, document)
+
+    def _take(self, event_type: str | None, document: Mapping[str, Any]) -> None:
+        try:
+            kind = Kind(document["kind"])
+            if event_type == "DELETED":
+                self._intake.gone(kind, document)
+            else:
+                self._intake.seen(kind, document)
+        except (KeyError, TypeError, ValueError):
+            # an object that the schema would have refused must not end the watch
+            log.exception("an event could not be read", extra={"reason": "Bug"})
+
+
 async def on_event(
     type: str | None,  # noqa: A002 - kopf's name
     body: Mapping[str, Any],
     memo: Any,
     **_: Any,
 ) -> None:
-    """Take one event of kopf; `memo` is the `Intake`."""
-    intake: Intake = memo
-    try:
-        kind = Kind(body["kind"])
-        if type == "DELETED":
-            intake.gone(kind, body)
-        else:
-            intake.seen(kind, body)
-    except (KeyError, TypeError, ValueError):
-        # an object that the schema would have refused must not end the watch
-        log.exception("an event could not be read", extra={"reason": "Bug"})
+    """Take one event of kopf; `memo` is the `Bridge` (kopf copies it, shallowly)."""
+    bridge: Bridge = memo
+    document = {name: plain(body[name]) for name in _KEPT if name in body}
+    document["metadata"].pop("managedFields", None)
+    bridge.take(type, document)

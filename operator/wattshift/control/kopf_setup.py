@@ -8,16 +8,19 @@ issues named there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import kopf
 
 from wattshift.control.clock import Clock
-from wattshift.control.handlers import Intake, on_event
+from wattshift.control.handlers import Bridge, Intake, on_event
 from wattshift.control.keys import RESOURCES
 from wattshift.kube.auth import Access
 
+_STOP_SECONDS = 2.0
 _TOKEN_LIFE_SECONDS = 600.0
 """kopf asks our login handler again after this long; kubelet renews tokens in time."""
 
@@ -86,15 +89,84 @@ async def watch(
     clock: Clock,
     intake: Intake,
     namespaces: Sequence[str],
-    stop: asyncio.Event,
 ) -> None:
-    """Run kopf until `stop` is set; an error that leaves it means that the watch is dead."""
-    await kopf.operator(
-        registry=registry_for(access, clock),
-        settings=settings(),
-        memo=intake,
-        standalone=True,
-        clusterwide=not namespaces,
+    """Run kopf in a thread and loop of its own until cancelled; its errors are raised here.
+
+    In our loop it would take SIGTERM over from us, and cancel every task younger than itself.
+    """
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    runner = _Runner(
+        access=access,
+        clock=clock,
+        bridge=Bridge(loop=asyncio.get_running_loop(), intake=intake),
         namespaces=tuple(namespaces),
-        stop_flag=stop,
+        ended=ended,
     )
+    threading.Thread(target=runner.run, name="kopf", daemon=True).start()
+    try:
+        await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        runner.stop()
+        async with asyncio.timeout(_STOP_SECONDS):
+            await asyncio.shield(ended)
+        raise
+
+
+class _Runner:
+    """Body of kopf's thread."""
+
+    def __init__(
+        self,
+        *,
+        access: Access,
+        clock: Clock,
+        bridge: Bridge,
+        namespaces: tuple[str, ...],
+        ended: asyncio.Future[None],
+    ) -> None:
+        self._access = access
+        self._clock = clock
+        self._bridge = bridge
+        self._namespaces = namespaces
+        self._ended = ended
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._stopped_early = threading.Event()
+
+    def stop(self) -> None:
+        """Ask kopf to end; from our loop's thread."""
+        self._stopped_early.set()
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # its loop has ended meanwhile
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    def run(self) -> None:
+        """Run kopf to its end and tell our loop how it ended."""
+        error: BaseException | None = None
+        try:
+            asyncio.run(self._operate())
+        except BaseException as caught:  # noqa: BLE001 - carried over to our loop
+            error = caught
+        self._bridge.call(self._tell, error)
+
+    async def _operate(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        if self._stopped_early.is_set():
+            return
+        await kopf.operator(
+            registry=registry_for(self._access, self._clock),
+            settings=settings(),
+            memo=self._bridge,
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=self._stop,
+        )
+
+    def _tell(self, error: BaseException | None) -> None:
+        if self._ended.done():
+            return
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)

@@ -97,7 +97,7 @@ class Store:
         if old is not None and same_spec:
             resource, findings, document = old.resource, old.findings, old.document
         else:
-            document = plain(body.get("spec") or {})
+            document = dict(body.get("spec") or {})
             resource, findings = self._parse(kind, metadata, document)
         deleting = metadata.get("deletionTimestamp")
         stored = Stored(

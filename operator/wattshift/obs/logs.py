@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-_FIELDS = "wattshift_fields"
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _SECRETS = (
     re.compile(r"(?i)(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"(?i)(basic\s+)[A-Za-z0-9+/=]{8,}"),
@@ -31,9 +31,13 @@ _NOISY = ("kopf", "aiohttp", "asyncio", "urllib3")
 
 
 def fields(**values: Any) -> dict[str, Any]:
-    """Structured fields of one line; None and empty strings are left out."""
-    kept = {name: value for name, value in values.items() if value not in (None, "")}
-    return {_FIELDS: kept}
+    """Structured fields of one line, for `extra=`; None and empty strings are left out."""
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given as `extra`."""
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 def redacted(text: str) -> str:
@@ -54,7 +58,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redacted(record.getMessage()),
         }
-        for name, value in getattr(record, _FIELDS, {}).items():
+        for name, value in _extra(record).items():
             line[name] = redacted(value) if isinstance(value, str) else value
         if record.exc_info:
             line["exception"] = redacted(self.formatException(record.exc_info))
@@ -67,7 +71,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Render."""
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        extra = " ".join(f"{k}={v}" for k, v in getattr(record, _FIELDS, {}).items())
+        extra = " ".join(f"{k}={v}" for k, v in _extra(record).items())
         line = f"{moment} {record.levelname[0]} {record.name}: {record.getMessage()}"
         if extra:
             line += f" [{extra}]"
