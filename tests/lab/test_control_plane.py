@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from e2e.lab.client import ApiError, wait_for
 from e2e.lab.control_plane import ControlPlane
-from e2e.lab.keys import signed_token
+from e2e.lab.keys import signed_token, write_signing_key
 
 pytestmark = pytest.mark.lab
 
@@ -30,23 +31,33 @@ def test_service_account_without_a_role_is_denied(api_server, namespace, tmp_pat
     assert f"system:serviceaccount:{namespace}:nobody" in nobody.kubectl("auth", "whoami")
 
 
-def test_expired_and_foreign_tokens_are_refused(api_server, namespace):
-    claims = {
-        "iss": "https://lab.wattshift.io",
-        "aud": ["https://lab.wattshift.io"],
-        "sub": f"system:serviceaccount:{namespace}:default",
-        "exp": int(time.time()) - 60,
-        "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": "default", "uid": "x"}},
-    }
-    expired = api_server.access.__class__(
-        api_server.url,
-        api_server.ca_file,
-        signed_token(api_server.signing_key, claims),
-        api_server.kubeconfig,
-    )
-    with pytest.raises(ApiError) as refused:
-        expired.get("/api/v1/namespaces")
-    assert refused.value.code == 401
+def test_own_tokens_are_accepted_and_expired_or_foreign_ones_refused(
+    api_server, namespace, tmp_path
+):
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    made = api_server.access.create(accounts, {"metadata": {"name": "a"}})
+
+    def status(seconds, key):
+        now = int(time.time())
+        account = {"name": "a", "uid": made["metadata"]["uid"]}
+        claims = {
+            "iss": "https://lab.wattshift.io",
+            "aud": ["https://lab.wattshift.io"],
+            "sub": f"system:serviceaccount:{namespace}:a",
+            "iat": now - 300,
+            "nbf": now - 300,
+            "exp": now + seconds,
+            "kubernetes.io": {"namespace": namespace, "serviceaccount": account},
+        }
+        with pytest.raises(ApiError) as refused:
+            replace(api_server.access, token=signed_token(key, claims)).get("/api/v1/nodes")
+        return refused.value.code
+
+    foreign = tmp_path / "foreign.key"
+    write_signing_key(foreign)
+    assert status(600, api_server.signing_key) == 403  # known, but may not list nodes
+    assert status(-60, api_server.signing_key) == 401
+    assert status(600, foreign) == 401
 
 
 def test_api_server_comes_back_on_the_same_port_with_its_objects(two_api_servers, make_namespace):
@@ -104,6 +115,7 @@ def test_deployment_scales_on_pretended_nodes(control_plane: ControlPlane, make_
                     "template": {
                         "metadata": {"labels": label},
                         "spec": {
+                            "nodeSelector": {"wattshift.io/lab-node": "kwok"},
                             "containers": [
                                 {
                                     "name": "engine",

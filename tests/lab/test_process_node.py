@@ -9,6 +9,8 @@ import urllib.request
 import pytest
 
 from e2e.lab.client import wait_for
+from e2e.lab.node.api import Api
+from e2e.lab.node.volumes import Volumes
 
 pytestmark = pytest.mark.lab
 
@@ -343,3 +345,121 @@ def test_pods_survive_an_outage_of_the_api_server(run_pod, control_plane, proces
         ),
     )
     assert get
+
+
+def test_changed_config_map_reaches_the_running_pod(run_pod, control_plane, process_node, space):
+    path = f"/api/v1/namespaces/{space}/configmaps"
+    control_plane.access.create(path, {"metadata": {"name": "cm"}, "data": {"f": "one"}})
+    code = (
+        "import pathlib, sys, time\n"
+        "last = None\n"
+        "while True:\n"
+        "    text = pathlib.Path(sys.argv[1]).read_text()\n"
+        "    if text != last: print(text, flush=True); last = text\n"
+        "    time.sleep(0.2)\n"
+    )
+    main = script(code, volumeMounts=[{"name": "c", "mountPath": "/etc/c"}])
+    main["args"].append("/etc/c/f")
+    get = run_pod("follow", main, volumes=[{"name": "c", "configMap": {"name": "cm"}}])
+    pod = phase(get, "Running")
+    wait_for("first", lambda: process_node.log(pod) == "one\n")
+    control_plane.access.merge(f"{path}/cm", {"data": {"f": "two"}})
+    wait_for("second", lambda: process_node.log(pod) == "one\ntwo\n")
+
+
+async def test_projected_token_is_renewed_before_it_expires(
+    control_plane, process_node, space, run_pod, tmp_path
+):
+    pod = phase(run_pod("held", script("import time; time.sleep(99)")), "Running")
+    access = control_plane.access
+    async with Api(access.url, str(access.ca_file), access.token) as api:
+        volumes = Volumes(api, pod, tmp_path)
+        await volumes.materialise()
+        (token,) = tmp_path.glob("*/token")
+        first = token.read_text()
+        await volumes.materialise()
+        assert token.read_text() == first
+        volumes._renew_at[token] = 0.0
+        await volumes.materialise()
+        assert token.read_text() != first
+        assert token.stat().st_mode & 0o077 == 0
+
+
+def test_readiness_gate_holds_the_pod_back(run_pod, control_plane, space):
+    get = run_pod("gated", script(SERVER), readinessGates=[{"conditionType": "wattshift.io/x"}])
+    phase(get, "Running")
+    wait_for(
+        "containers ready",
+        lambda: any(
+            c["type"] == "ContainersReady" and c["status"] == "True"
+            for c in get()["status"]["conditions"]
+        ),
+    )
+    assert not ready(get)
+    control_plane.access.request(
+        "PATCH",
+        f"/api/v1/namespaces/{space}/pods/gated/status",
+        {"status": {"conditions": [{"type": "wattshift.io/x", "status": "True"}]}},
+        content_type="application/strategic-merge-patch+json",
+    )
+    wait_for("ready", lambda: ready(get))
+
+
+def test_forced_deletion_ends_the_process_at_once(run_pod, control_plane, process_node, space):
+    get = run_pod(
+        "forced", script("import os, time; print(os.getpid(), flush=True); time.sleep(999)")
+    )
+    pod = phase(get, "Running")
+    wait_for("up", lambda: process_node.log(pod).strip())
+    process = int(process_node.log(pod))
+    control_plane.kubectl("delete", "pod", "forced", "-n", space, "--force", "--grace-period=0")
+    wait_for("process gone", lambda: not os.path.exists(f"/proc/{process}"))
+
+
+def test_what_a_container_leaves_behind_ends_with_it(run_pod, control_plane, process_node, space):
+    code = (
+        "import subprocess, time\n"
+        "print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)\n"
+    )
+    pod = phase(run_pod("parent", script(code)), "Running")
+    wait_for("up", lambda: process_node.log(pod).strip())
+    child = int(process_node.log(pod))
+    control_plane.access.delete(f"/api/v1/namespaces/{space}/pods/parent")
+    wait_for("child gone", lambda: not os.path.exists(f"/proc/{child}"))
+
+
+def test_sidecar_runs_beside_and_ends_after_the_main_container(run_pod):
+    sidecar = script("import time; time.sleep(600)", "side", restartPolicy="Always")
+    get = run_pod("sc", script("print(1)"), initContainers=[sidecar], restartPolicy="Never")
+    phase(get, "Succeeded")
+
+
+def test_missing_secret_of_a_variable_is_named_and_waited_for(run_pod, control_plane, space):
+    reference = {"secretKeyRef": {"name": "later", "key": "k"}}
+    main = script("print(1)", env=[{"name": "K", "valueFrom": reference}])
+    get = run_pod("needs", main, restartPolicy="Never")
+    state = wait_for(
+        "waiting",
+        lambda: (
+            (s := get()["status"]["containerStatuses"][0]["state"]["waiting"])["reason"]
+            == "CreateContainerConfigError"
+            and s
+        ),
+    )
+    assert "later" in state["message"]
+    control_plane.access.create(
+        f"/api/v1/namespaces/{space}/secrets",
+        {"metadata": {"name": "later"}, "stringData": {"k": "v"}},
+    )
+    phase(get, "Succeeded")
+
+
+def test_restarted_node_runs_its_pods_again(run_pod, process_node):
+    get = run_pod("again", script(SERVER))
+    pod = phase(get, "Running")
+    wait_for("answers", lambda: call(pod, "/") == 200)
+    process_node.stop()
+    process_node.start()
+    wait_for("moved", lambda: get()["status"]["podIP"] != pod["status"]["podIP"])
+    wait_for("answers again", lambda: call(get(), "/") == 200)
+    assert get()["status"]["containerStatuses"][0]["restartCount"] == 1

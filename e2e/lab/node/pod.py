@@ -16,7 +16,7 @@ from e2e.lab.node.environment import ConfigMissing, command_of, variables_of
 from e2e.lab.node.status import compose
 from e2e.lab.node.volumes import VolumeMissing, Volumes
 
-REFRESH_SECONDS = 20.0
+REFRESH_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 GONE_GRACE_SECONDS = 2.0
 
@@ -221,7 +221,9 @@ class PodWorker:
         try:
             answer = await self._api.patch_status(f"{self._path}/status", body)
         except Refused as problem:
-            return problem.code in (404, 409, 422)  # gone, or another pod of the same name
+            if problem.code != 404:  # else gone; 409: another pod of the same name
+                print(f"status of {self.namespace}/{self.name} refused: {problem}", flush=True)
+            return problem.code in (404, 409, 422)
         except Unreachable:
             return False
         self._published = status

@@ -63,9 +63,10 @@ def compose(
     status: Document = {
         "phase": phase,
         "hostIP": host,
-        "hostIPs": [{"ip": host}],
+        # Lists merge by `ip`: without the directive a new address would join the old one.
+        "hostIPs": [{"$patch": "replace"}, {"ip": host}],
         "podIP": address,
-        "podIPs": [{"ip": address}],
+        "podIPs": [{"$patch": "replace"}, {"ip": address}],
         "startTime": started,
         "conditions": conditions,
         "containerStatuses": [c.status() for c in containers],
