@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e2e.lab.telemetry.clock import GridClock, clock_from, parse_time
-from e2e.lab.telemetry.curve import DAY_SECONDS, DayCurve, constant, read_day_curve
+from e2e.lab.telemetry.curve import DAY_SECONDS, DayCurve, SeriesCurve, constant, read_curve
 from e2e.lab.traffic.data import make_day
 
 CURVE = DayCurve((0.0, 6 * 3600.0, 18 * 3600.0), (1.0, 3.0, 2.0))
@@ -62,7 +62,28 @@ def test_bad_curve_files_are_refused(tmp_path: Path, text: str, cause: str) -> N
     path = tmp_path / "curve.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=cause):
-        read_day_curve(path, "a")
+        read_curve(path, "a")
+
+
+def test_times_with_a_zone_make_a_series_in_the_unit_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "spot.csv"
+    path.write_text("when,price\n2026-11-22T00:00:00+08:00,300\n2026-11-22T00:15:00+08:00,400\n")
+    curve = read_curve(path, "price", time_column="when", scale=0.001, step=True)
+    start = parse_time("2026-11-22T00:00:00+08:00")
+    assert curve.at(start - 5) == curve.at(start) == curve.at(start + 899) == pytest.approx(0.3)
+    assert curve.at(start + 900) == curve.at(start + 90_000) == pytest.approx(0.4)
+    assert curve.peak == pytest.approx(0.4)
+
+
+def test_series_is_linear_between_its_times() -> None:
+    assert SeriesCurve((100.0, 200.0), (1.0, 3.0)).at(150) == 2.0
+
+
+def test_series_without_a_zone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "spot.csv"
+    path.write_text("time,a\n2026-11-22T00:00:00,1\n2026-11-22T01:00:00,1\n")
+    with pytest.raises(ValueError, match="no zone"):
+        read_curve(path, "a")
 
 
 def test_grid_clock_runs_speed_times_as_fast() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import signal
 from collections.abc import Mapping
@@ -140,13 +139,13 @@ async def serve(config: Mapping[str, Any], base: Path) -> None:
     url = f"http://{host}:{runner.addresses[0][1]}"
     print(json.dumps({"site": plant.name, "url": url}), flush=True)
     ended = asyncio.create_task(stopping.wait())
-    await asyncio.wait({ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (ended, *tasks):
-        task.cancel()
-    await runner.cleanup()
+    done, _ = await asyncio.wait({ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await runner.cleanup()
+    for finished in done:
+        finished.result()  # loops run for ever: one that ended says why
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from e2e.lab.plant.engines import Engines
 from e2e.lab.plant.meter import Meter
 from e2e.lab.plant.physics import Cooling, EngineClass, Facility, Hidden, Weather, engine_watts
 from e2e.lab.telemetry.clock import GridClock, clock_from
-from e2e.lab.telemetry.curve import DayCurve, constant, read_day_curve
+from e2e.lab.telemetry.curve import Curve, constant, read_curve
 
 UNLIMITED = math.inf
 FLAT_FACILITY = [{"temperatureMillicelsius": 20000, "fixedWatts": 0, "marginalPermille": 1150}]
@@ -28,7 +28,7 @@ class Supply:
     name: str
     kind: str
     capacity_watts: float
-    curve: DayCurve
+    curve: Curve
     factor: float = 1.0
     factor_until: float = math.inf
 
@@ -88,11 +88,13 @@ class SitePlant:
             float(cooling.get("leakPermille", 500)) / 1000,
         )
 
-        def curve(document: Any, *, step: bool = False) -> DayCurve:
+        def curve(document: Any, *, step: bool = False) -> Curve:
             if isinstance(document, Mapping):
-                return read_day_curve(
+                return read_curve(
                     base / document["csv"],
                     document["column"],
+                    time_column=document.get("timeColumn", "time"),
+                    scale=float(document.get("scale", 1)),
                     zone_offset_seconds=float(document.get("zoneOffsetHours", zone)) * 3600,
                     step=step,
                 )

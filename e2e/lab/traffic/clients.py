@@ -24,7 +24,7 @@ import aiohttp
 import yaml
 
 from e2e.lab.telemetry.clock import GridClock, clock_from
-from e2e.lab.telemetry.curve import DayCurve, constant, read_day_curve
+from e2e.lab.telemetry.curve import Curve, constant, read_curve
 from e2e.lab.traffic.attainment import Objectives, summarise
 from e2e.lab.traffic.request import Outcome, complete
 
@@ -59,7 +59,7 @@ class Load:
     client: str
     model: str
     url: str
-    rate: DayCurve
+    rate: Curve
     """Shape over the grid day; multiplied by `scale` = requests per wall second."""
     scale: float = 1.0
     prompt: Lengths = field(default_factory=lambda: Lengths(128))
@@ -177,7 +177,7 @@ def load_from(document: Mapping[str, Any], base: Path) -> Load:
     """Load of a config entry `{client, model, url, curve {csv, column}|rate, scale, ...}`."""
     curve = document.get("curve")
     rate = (
-        read_day_curve(
+        read_curve(
             base / curve["csv"],
             curve["column"],
             zone_offset_seconds=float(curve.get("zoneOffsetHours", 0)) * 3600,

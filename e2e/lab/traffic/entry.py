@@ -44,7 +44,8 @@ class Entry:
             }
         )
         self._watches: list[PodWatch] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        """They run for ever: one that ends is a bug, and ends the process."""
         apis = {
             site["name"]: Api.from_kubeconfig(site["kubeconfig"])
             for site in config["sites"]
@@ -93,13 +94,13 @@ class Entry:
             *(watch.run() for watch in self._watches),
             *(k.run() for k in self.keepers.values()),
         ]
-        self._tasks = [asyncio.create_task(run) for run in runs]
+        self.tasks = [asyncio.create_task(run) for run in runs]
 
     async def stop(self) -> None:
         """End everything."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await asyncio.gather(*(router.stop() for router in self.routers.values()))
         await self.distances.close()
 
@@ -168,9 +169,12 @@ async def serve(config: Mapping[str, Any], control: str) -> None:
         },
     }
     print(json.dumps(addresses), flush=True)
-    await stopping.wait()
+    ended = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait({ended, *entry.tasks}, return_when=asyncio.FIRST_COMPLETED)
     await runner.cleanup()
     await entry.stop()
+    for task in done:
+        task.result()
 
 
 def main() -> None:

@@ -145,7 +145,7 @@ class PodWatch:
         ) as session:
             while True:
                 with contextlib.suppress(
-                    aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError, KeyError
+                    aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError
                 ):
                     version = await self._list(session)
                     await self._watch(session, version)
