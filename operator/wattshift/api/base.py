@@ -38,6 +38,8 @@ class Rule:
     message: str
     check: Callable[[Any], bool] | None = None
     field_path: str = ""
+    schema_only: bool = False
+    """The schema says it without CEL (`max_properties`): only the Python twin runs."""
 
     def as_schema(self) -> dict[str, Any]:
         """The entry of `x-kubernetes-validations`."""
@@ -52,11 +54,19 @@ def present(model: BaseModel, name: str) -> bool:
     return name in model.model_fields_set and getattr(model, name) is not None
 
 
+def count_of(*names: str) -> str:
+    """CEL of how many of these fields are set.
+
+    Additions, because CEL's list functions cost ten times as much, and every field access builds
+    the list of all properties of its object: rules on long lists name few fields.
+    """
+    return " + ".join(f"(has(self.{camel(name)}) ? 1 : 0)" for name in names)
+
+
 def exactly_one(*names: str) -> Rule:
     """Rule: exactly one of these fields is set."""
-    listed = ", ".join(f"has(self.{camel(name)})" for name in names)
     return Rule(
-        cel=f"[{listed}].filter(x, x).size() == 1",
+        cel=f"{count_of(*names)} == 1",
         message="set exactly one of " + ", ".join(camel(name) for name in names),
         check=lambda model: sum(present(model, name) for name in names) == 1,
     )
@@ -64,9 +74,8 @@ def exactly_one(*names: str) -> Rule:
 
 def at_most_one(*names: str) -> Rule:
     """Rule: at most one of these fields is set."""
-    listed = ", ".join(f"has(self.{camel(name)})" for name in names)
     return Rule(
-        cel=f"[{listed}].filter(x, x).size() <= 1",
+        cel=f"{count_of(*names)} <= 1",
         message="set at most one of " + ", ".join(camel(name) for name in names),
         check=lambda model: sum(present(model, name) for name in names) <= 1,
     )
@@ -81,14 +90,31 @@ def union(**members: str) -> Rule:
     parts = [
         f"has(self.{camel(name)}) == (self.type == '{kind}')" for kind, name in members.items()
     ]
-    pairs = ", ".join(f"{kind} needs {camel(name)}" for kind, name in members.items())
     return Rule(
         cel=" && ".join(parts),
-        message=f"set the member that type names and no other: {pairs}",
-        check=lambda model: all(
-            present(model, name) == (model.type == kind) for kind, name in members.items()
-        ),
+        message=_union_message(members),
+        check=lambda model: _union_holds(model, members),
     )
+
+
+def only_union(**members: str) -> Rule:
+    """Like `union`, for a model that has no other fields and `max_properties = 2`: cheaper."""
+    *others, last = members.items()
+    parts = [f"self.type == '{kind}' ? has(self.{camel(name)}) : " for kind, name in others]
+    return Rule(
+        cel="".join(parts) + f"has(self.{camel(last[1])})",
+        message=_union_message(members),
+        check=lambda model: _union_holds(model, members),
+    )
+
+
+def _union_message(members: dict[str, str]) -> str:
+    pairs = ", ".join(f"{kind} needs {camel(name)}" for kind, name in members.items())
+    return f"set the member that type names and no other: {pairs}"
+
+
+def _union_holds(model: Any, members: dict[str, str]) -> bool:
+    return all(present(model, name) == (model.type == kind) for kind, name in members.items())
 
 
 def ordered(low: str, high: str) -> Rule:
@@ -119,6 +145,34 @@ def before(start: str, end: str) -> Rule:
     )
 
 
+def budget(items: str, path: str, limit: int, what: str) -> Rule:
+    """Rule: the lists at `path` (below each of `items`) have at most `limit` entries together.
+
+    Keeps objects small: every status write decodes and validates the whole object.
+    """
+    parts = path.split(".")
+    tests = " && ".join(
+        f"has(x.{'.'.join(camel(part) for part in parts[: end + 1])})" for end in range(len(parts))
+    )
+    field, listed = camel(items), ".".join(camel(part) for part in parts)
+
+    def check(model: BaseModel) -> bool:
+        total = 0
+        for item in getattr(model, items):
+            value = item
+            for part in parts:
+                value = getattr(value, part) if value is not None else None
+            total += len(value or ())
+        return total <= limit
+
+    return Rule(
+        cel=f"!has(self.{field}) || self.{field}.map(x, {tests} ? size(x.{listed}) : 0).sum() "
+        f"<= {limit}",
+        message=f"{what} must have at most {limit} entries together",
+        check=check,
+    )
+
+
 def immutable(message: str) -> Rule:
     """Rule of a field or object that keeps its value."""
     return Rule(cel="self == oldSelf", message=message)
@@ -138,6 +192,11 @@ class ApiModel(BaseModel):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()
+    atomic: ClassVar[bool] = False
+    """Written as a whole: one owner, and one entry in managedFields instead of one a field."""
+    min_properties: ClassVar[int] = 0
+    max_properties: ClassVar[int] = 0
+    """Limits on the number of fields that are set, where that replaces a costly rule; 0 = none."""
     immutable_fields: ClassVar[dict[str, str]] = {}
     """Attribute -> message; the field gets a transition rule in the CRD."""
 
@@ -154,8 +213,14 @@ class ApiModel(BaseModel):
     ) -> dict[str, Any]:
         """Add the CEL rules to the schema."""
         json_schema = handler.resolve_ref_schema(handler(schema))
-        if cls.rules:
-            json_schema["x-kubernetes-validations"] = [rule.as_schema() for rule in cls.rules]
+        if cls.max_properties:
+            json_schema["maxProperties"] = cls.max_properties
+        if cls.min_properties:
+            json_schema["minProperties"] = cls.min_properties
+        if cls.atomic:
+            json_schema["x-kubernetes-map-type"] = "atomic"
+        if entries := [rule.as_schema() for rule in cls.rules if not rule.schema_only]:
+            json_schema["x-kubernetes-validations"] = entries
         for name, message in cls.immutable_fields.items():
             field = json_schema["properties"][camel(name)]
             field["x-kubernetes-validations"] = [immutable(message).as_schema()]

@@ -60,7 +60,7 @@ class Band(ApiModel):
     """months of the year; absent = all."""
     day_types: Annotated[list[DayType], list_set(10, 1)] | None = None
     """dayTypes are kinds of days; absent = all."""
-    windows: Annotated[list[WindowText], list_atomic(8, 1)] | None = None
+    windows: Annotated[list[WindowText], list_atomic(6, 1)] | None = None
     """windows are local times of day, such as 18:00-23:00; absent = all day."""
     signal: BandSignal | None = None
     """signal is a condition on a signal; absent = none."""
@@ -77,6 +77,8 @@ _LAST = "self.bands[size(self.bands) - 1]"
 class Calendar(ApiModel):
     """Ordered bands: the first that matches wins."""
 
+    atomic = True
+
     rules = (
         Rule(
             cel=" && ".join(
@@ -89,9 +91,9 @@ class Calendar(ApiModel):
 
     name: LocalName
     """name is what components and shapes call the calendar."""
-    holiday_dates: Annotated[list[DateText], list_set(64)] = Field(default_factory=list)
+    holiday_dates: Annotated[list[DateText], list_atomic(40)] = Field(default_factory=list)
     """holidayDates are days that count as Holiday."""
-    working_dates: Annotated[list[DateText], list_set(64)] = Field(default_factory=list)
+    working_dates: Annotated[list[DateText], list_atomic(40)] = Field(default_factory=list)
     """workingDates are adjusted working days: Workday although the week says otherwise."""
-    bands: Annotated[list[Band], list_atomic(24, 1)]
+    bands: Annotated[list[Band], list_atomic(16, 1)]
     """bands are tried in order; the last has no condition."""

@@ -128,6 +128,8 @@ class SecretRef(ApiModel):
     `wattshift.io/allowed-hosts`, else it is refused.
     """
 
+    atomic = True
+
     name: ObjectName
     """name is the name of the Secret."""
     key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
@@ -136,6 +138,8 @@ class SecretRef(ApiModel):
 
 class ConfigMapRef(ApiModel):
     """One key of a ConfigMap in the operator's namespace."""
+
+    atomic = True
 
     name: ObjectName
     """name is the name of the ConfigMap."""
@@ -158,6 +162,8 @@ class LabelRequirement(ApiModel):
 
 class LabelSelector(ApiModel):
     """Label selector as Kubernetes knows it; all conditions must hold."""
+
+    atomic = True
 
     match_labels: Annotated[
         dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)
@@ -187,6 +193,8 @@ class OverrideMode(StrEnum):
 
 class Override(ApiModel):
     """A person's order with an end, a reason and a name; written by the CLI as `wattshift-cli`."""
+
+    atomic = True
 
     rules = (
         Rule(
@@ -250,6 +258,8 @@ class AuthType(StrEnum):
 class Auth(ApiModel):
     """A credential and how to send it."""
 
+    atomic = True
+
     rules = (
         Rule(
             cel="self.type in ['Headers', 'Query'] || !has(self.name)",
@@ -273,6 +283,8 @@ class Auth(ApiModel):
 class Tls(ApiModel):
     """Trust and identity of a connection; certificates are always verified."""
 
+    atomic = True
+
     authority_secret_ref: SecretRef | None = None
     """authoritySecretRef holds the PEM certificates to trust instead of the system's."""
     client_certificate_secret_ref: SecretRef | None = None
@@ -286,6 +298,8 @@ class Tls(ApiModel):
 class HttpEndpoint(ApiModel):
     """An HTTP server, its credential and its trust."""
 
+    atomic = True
+
     url: Url
     """url is the base address; its host must be among the allowed hosts of the credential."""
     auth: Auth | None = None
@@ -298,6 +312,8 @@ class HttpEndpoint(ApiModel):
 
 class SignalRef(ApiModel):
     """A signal of a PowerSite."""
+
+    atomic = True
 
     site_name: ObjectName
     """siteName is the PowerSite that declares the signal."""

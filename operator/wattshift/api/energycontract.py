@@ -17,6 +17,7 @@ from wattshift.api.base import (
     Resource,
     Rule,
     before,
+    budget,
     list_atomic,
     list_map,
     ordered,
@@ -38,7 +39,7 @@ from wattshift.api.contract_status import EnergyContractStatus, MeteredQuantity
 from wattshift.api.obligations import Carbon, Obligation
 from wattshift.api.positions import Position, Settlement
 from wattshift.api.programs import Program
-from wattshift.api.signals import Signals
+from wattshift.api.signals import SIGNAL_BUDGETS, ContractSignals
 from wattshift.api.tariff import Component, Regime, Shape
 
 
@@ -55,6 +56,8 @@ class Role(StrEnum):
 
 class Point(ApiModel):
     """A metering point that the contract bills."""
+
+    atomic = True
 
     rules = (ordered("contracted_watts", "maximum_watts"),)
 
@@ -91,6 +94,8 @@ class OpeningPeak(ApiModel):
 class OpeningPeriod(ApiModel):
     """What the period already has when wattshift is installed in mid-month."""
 
+    atomic = True
+
     rules = (before("start_time", "until_time"),)
 
     start_time: Time
@@ -101,7 +106,7 @@ class OpeningPeriod(ApiModel):
         default_factory=list
     )
     """quantities are the energies so far."""
-    peaks: Annotated[list[OpeningPeak], list_map("component_name", "month", max_items=128)] = Field(
+    peaks: Annotated[list[OpeningPeak], list_map("component_name", "month", max_items=64)] = Field(
         default_factory=list
     )
     """peaks so far, and those of earlier months for ratchets."""
@@ -114,6 +119,10 @@ class EnergyContractSpec(ApiModel):
 
     rules = (
         before("valid_from_time", "valid_until_time"),
+        *SIGNAL_BUDGETS,
+        budget("calendars", "bands", 36, "the bands of calendars"),
+        budget("components", "band_rates", 144, "the bandRates of components"),
+        budget("components", "blocks", 48, "the blocks of components"),
         Rule(
             cel="has(self.components) || has(self.positions) || has(self.programs)",
             message="set components, positions or programs: an empty contract says nothing",
@@ -142,31 +151,31 @@ class EnergyContractSpec(ApiModel):
     """validFromTime is when the contract begins."""
     valid_until_time: Time | None = None
     """validUntilTime is when it ends; absent = open."""
-    signals: Signals = Field(default_factory=list)
+    signals: ContractSignals = Field(default_factory=list)
     """signals are the price indices of the contract."""
-    calendars: Annotated[list[Calendar], list_map("name", max_items=16)] = Field(
+    calendars: Annotated[list[Calendar], list_map("name", max_items=6)] = Field(
         default_factory=list
     )
     """calendars are ordered bands."""
-    components: Annotated[list[Component], list_map("name", max_items=64)] = Field(
+    components: Annotated[list[Component], list_map("name", max_items=48)] = Field(
         default_factory=list
     )
     """components are the lines of the bill; a new price is a new component."""
     regimes: Annotated[list[Regime], list_map("name", max_items=8)] = Field(default_factory=list)
     """regimes switch between sets of components."""
-    shapes: Annotated[list[Shape], list_atomic(16)] = Field(default_factory=list)
+    shapes: Annotated[list[Shape], list_atomic(8)] = Field(default_factory=list)
     """shapes are factors per band on components."""
-    positions: Annotated[list[Position], list_map("name", max_items=16)] = Field(
+    positions: Annotated[list[Position], list_map("name", max_items=8)] = Field(
         default_factory=list
     )
     """positions are the energy that is bought."""
     settlement: Settlement | None = None
     """settlement is how energy is settled; absent = SingleIndex."""
-    obligations: Annotated[list[Obligation], list_map("name", max_items=16)] = Field(
+    obligations: Annotated[list[Obligation], list_map("name", max_items=8)] = Field(
         default_factory=list
     )
     """obligations must hold at the end of their period."""
-    programs: Annotated[list[Program], list_map("name", max_items=16)] = Field(default_factory=list)
+    programs: Annotated[list[Program], list_map("name", max_items=8)] = Field(default_factory=list)
     """programs are the demand-response products that were sold."""
     carbon: Carbon | None = None
     """carbon is the price of carbon in decisions; absent = none."""

@@ -29,6 +29,7 @@ class Finding:
         return f"{self.path}: {self.message}"
 
 
+_LISTED = 8
 _POWER = ["Watt", "Kilowatt", "Megawatt", "Milliwatt"]
 _CARBON = [
     "GramPerKilowattHour",
@@ -64,8 +65,11 @@ def units_of(quantity: Quantity) -> list[str]:
 
 def known(names: Iterable[str]) -> str:
     """The names that exist, for a message."""
-    listed = ", ".join(sorted(set(names)))
-    return f"it has {listed}" if listed else "it has none"
+    listed = sorted(set(names))
+    if not listed:
+        return "it has none"
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    return f"it has {', '.join(listed[:_LISTED])}{more}"
 
 
 def zone(name: str, path: str) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, exactly_one, list_set, present, union
+from wattshift.api.base import ApiModel, Rule, exactly_one, list_set, only_union, present
 from wattshift.api.common import (
     Amount,
     ConfigMapRef,
@@ -25,7 +25,7 @@ from wattshift.api.common import (
 )
 
 _INT32 = {"format": "int32"}
-BandNames = Annotated[list[LocalName], list_set(24, 1)]
+BandNames = Annotated[list[LocalName], list_set(16, 1)]
 ComponentNames = Annotated[list[LocalName], list_set(32, 1)]
 
 
@@ -250,8 +250,11 @@ class MeasureType(StrEnum):
 class Measure(ApiModel):
     """What quantity a component multiplies."""
 
+    atomic = True
+    max_properties = 2
+
     rules = (
-        union(
+        only_union(
             Energy="energy",
             Demand="demand",
             Coincident="coincident",

@@ -56,6 +56,8 @@ class ObligationEnforcement(StrEnum):
 class Obligation(ApiModel):
     """A linear form that must not be negative at the end of the period."""
 
+    atomic = True
+
     name: LocalName
     """name is the name of the obligation."""
     period: Period
@@ -82,6 +84,8 @@ class CarbonMethod(StrEnum):
 
 class Carbon(ApiModel):
     """Price of carbon in decisions."""
+
+    atomic = True
 
     method: CarbonMethod
     """method is which factor counts."""

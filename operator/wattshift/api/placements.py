@@ -20,6 +20,8 @@ _INT32 = {"format": "int32"}
 class TargetRef(ApiModel):
     """An object with a scale subresource, in the workload's own namespace."""
 
+    atomic = True
+
     api_version: Annotated[
         str, Field(min_length=2, max_length=128, pattern=r"^([a-z0-9.-]+/)?v[0-9][a-z0-9]*$")
     ]
@@ -46,6 +48,8 @@ class EngineType(StrEnum):
 
 class Engine(ApiModel):
     """How to read the inference engine in a pod."""
+
+    atomic = True
 
     type: EngineType
     """type is the engine."""

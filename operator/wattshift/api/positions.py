@@ -49,6 +49,8 @@ class SurplusOwner(StrEnum):
 class Surplus(ApiModel):
     """What happens to bought energy that is not used, and who is paid for it."""
 
+    atomic = True
+
     rules = (at_most_one("rate", "signal_rate"),)
 
     use: SurplusUse
@@ -63,6 +65,8 @@ class Surplus(ApiModel):
 
 class TakeOrPay(ApiModel):
     """A least quantity that is paid anyway."""
+
+    atomic = True
 
     kilowatt_hours: Amount
     """kilowattHours is the least quantity of the period."""
@@ -81,6 +85,8 @@ _SUPPLY_TYPES = {
 
 class Position(ApiModel):
     """Energy that is bought."""
+
+    atomic = True
 
     rules = (
         Rule(
@@ -135,6 +141,8 @@ class SettlementType(StrEnum):
 
 class Settlement(ApiModel):
     """How energy is settled."""
+
+    atomic = True
 
     rules = (
         Rule(

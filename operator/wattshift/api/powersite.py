@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Column, Resource, Rule, list_map
+from wattshift.api.base import ApiModel, Column, Resource, Rule, budget, list_map
 from wattshift.api.common import Mode, Override, OverrideMode
-from wattshift.api.signals import Signals
+from wattshift.api.signals import SIGNAL_BUDGETS, Signals
 from wattshift.api.site_clusters import (
     Accelerator,
     AllowedNamespaces,
@@ -30,6 +30,8 @@ class PowerSiteSpec(ApiModel):
     """What the site has and what limits it."""
 
     rules = (
+        *SIGNAL_BUDGETS,
+        budget("events", "intervals", 96, "the intervals of events"),
         Rule(
             cel="!has(self.connections) || size(self.connections) < 2 || !has(self.clusters) "
             "|| self.clusters.all(c, has(c.connectionName))",
@@ -52,7 +54,7 @@ class PowerSiteSpec(ApiModel):
     """allowedNamespaces says which namespaces may place workloads here; there is no default."""
     clusters: Annotated[list[Cluster], list_map("name", max_items=16)] = Field(default_factory=list)
     """clusters are the Kubernetes clusters that the site feeds."""
-    connections: Annotated[list[Connection], list_map("name", max_items=8)] = Field(
+    connections: Annotated[list[Connection], list_map("name", max_items=4)] = Field(
         default_factory=list
     )
     """connections are the grid connection points."""
@@ -60,7 +62,7 @@ class PowerSiteSpec(ApiModel):
     """power is the electrical capacity."""
     signals: Signals = Field(default_factory=list)
     """signals are the quantities that are read for the site."""
-    supplies: Annotated[list[Supply], list_map("name", max_items=16)] = Field(default_factory=list)
+    supplies: Annotated[list[Supply], list_map("name", max_items=8)] = Field(default_factory=list)
     """supplies are sources of power that the site owns or is directly connected to."""
     cooling: Cooling | None = None
     """cooling is the limit of the cooling plant."""
@@ -72,11 +74,11 @@ class PowerSiteSpec(ApiModel):
         default_factory=list
     )
     """originLatencies are network distances from users to the site."""
-    events: Annotated[list[PowerEvent], list_map("name", max_items=32)] = Field(
+    events: Annotated[list[PowerEvent], list_map("name", max_items=16)] = Field(
         default_factory=list
     )
     """events are orders and requests that people or other systems wrote."""
-    event_sources: Annotated[list[EventSource], list_map("name", max_items=8)] = Field(
+    event_sources: Annotated[list[EventSource], list_map("name", max_items=4)] = Field(
         default_factory=list
     )
     """eventSources bring events by a protocol."""

@@ -23,6 +23,7 @@ def older(other: Resource, than: Resource) -> bool:
 
 
 def no_site(name: str, path: str, sites: Mapping[str, PowerSite]) -> Finding:
+    """The finding about a site that does not exist."""
     return Finding(
         ReferenceReason.SITE_UNKNOWN,
         path,

@@ -45,6 +45,8 @@ class BaselineMethod(StrEnum):
 class BaselineParameters(ApiModel):
     """Parameters of the baseline."""
 
+    atomic = True
+
     rules = (ordered("days", "of_days"),)
 
     days: Annotated[int, Field(strict=True, ge=1, le=60, json_schema_extra=_INT32)] | None = None
@@ -64,7 +66,7 @@ class Commitment(ApiModel):
     """months of the year; absent = all."""
     day_types: Annotated[list[DayType], list_set(10, 1)] | None = None
     """dayTypes are kinds of days; absent = all."""
-    windows: Annotated[list[WindowText], list_atomic(8, 1)] | None = None
+    windows: Annotated[list[WindowText], list_atomic(6, 1)] | None = None
     """windows are local times of day; absent = all day."""
     watts: Watts
     """watts that are committed."""
@@ -79,6 +81,8 @@ class OptIn(StrEnum):
 
 class Program(ApiModel):
     """A demand-response product that was sold."""
+
+    atomic = True
 
     rules = (
         ordered("paid_from_permille", "paid_up_to_permille"),
@@ -113,7 +117,7 @@ class Program(ApiModel):
     """maxEventsPerMonth is the most events."""
     committed_watts: Watts
     """committedWatts is what was sold at all times of `commitments`."""
-    commitments: Annotated[list[Commitment], list_atomic(12)] = Field(default_factory=list)
+    commitments: Annotated[list[Commitment], list_atomic(6)] = Field(default_factory=list)
     """commitments are when and how much; absent = committedWatts at all times."""
     baseline_method: BaselineMethod
     """baselineMethod is how the load without an event is estimated."""

@@ -39,6 +39,8 @@ class SpecReason(StrEnum):
     """A calendar name is not declared in `calendars`."""
     BAND_UNKNOWN = "BandUnknown"
     """A band name is not in the calendar."""
+    BAND_DUPLICATE = "BandDuplicate"
+    """A band has two rates or factors: keep one."""
     BAND_WITHOUT_RATE = "BandWithoutRate"
     """A band of the calendar has no rate: every band needs one."""
     BAND_UNREACHABLE = "BandUnreachable"
@@ -170,6 +172,8 @@ class ConnectionReason(StrEnum):
     """kube-system has another UID than before: nothing is written there."""
     CLUSTER_TYPE_NOT_AVAILABLE = "ClusterTypeNotAvailable"
     """This way to reach a cluster is not supported yet."""
+    INTERNAL_ERROR = "InternalError"
+    """A fault of wattshift itself while following the cluster: see its log."""
 
 
 class SignalReason(StrEnum):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, list_map, present
+from wattshift.api.base import ApiModel, Rule, budget, list_map, present
 from wattshift.api.common import DecimalText, LocalName, PositiveSeconds, UnitName
 from wattshift.api.sources import Source
 
@@ -55,6 +55,8 @@ class OnStaleType(StrEnum):
 class OnStale(ApiModel):
     """What a signal that is older than `staleAfterSeconds` counts as."""
 
+    atomic = True
+
     rules = (
         Rule(
             cel="(self.type == 'UseFallback') == has(self.fallbackValue)",
@@ -74,6 +76,8 @@ class OnStale(ApiModel):
 class Plausible(ApiModel):
     """Bounds outside of which a value is refused as a fault of the source."""
 
+    atomic = True
+
     minimum: DecimalText | None = None
     """minimum is the smallest plausible value, in the unit of the signal."""
     maximum: DecimalText | None = None
@@ -85,6 +89,8 @@ _NEVER_STALE = ("constant", "daily_curve", "schedule")
 
 class Signal(ApiModel):
     """One quantity over time."""
+
+    atomic = True
 
     rules = (
         Rule(
@@ -123,4 +129,10 @@ class Signal(ApiModel):
     """plausible bounds the values that are believed."""
 
 
-Signals = Annotated[list[Signal], list_map("name", max_items=64)]
+SIGNAL_BUDGETS = (
+    budget("signals", "source.daily_curve.values", 480, "the values of daily curves"),
+    budget("signals", "source.schedule.entries", 96, "the entries of schedules"),
+)
+"""Rules of a spec with `signals`: longer series belong in a ConfigMap (source `file`)."""
+ContractSignals = Annotated[list[Signal], list_map("name", max_items=16)]
+Signals = Annotated[list[Signal], list_map("name", max_items=32)]

@@ -48,6 +48,8 @@ class NamespacesFrom(StrEnum):
 class AllowedNamespaces(ApiModel):
     """Which namespaces of the hub may place workloads at the site."""
 
+    atomic = True
+
     rules = (
         Rule(
             cel="(self.from == 'Selector') == has(self.selector)",
@@ -72,6 +74,8 @@ class EngineMetricsType(StrEnum):
 class EngineMetrics(ApiModel):
     """How the hub reads the inference engines of a cluster."""
 
+    atomic = True
+
     rules = (union(Prometheus="prometheus"),)
 
     type: EngineMetricsType
@@ -91,12 +95,16 @@ class ClusterType(StrEnum):
 class KubeconfigSecretRef(ApiModel):
     """A Secret with the key `kubeconfig` in the operator's credentials namespace."""
 
+    atomic = True
+
     name: ObjectName
     """name is the name of the Secret."""
 
 
 class ClusterProfileRef(ApiModel):
     """A ClusterProfile of the multicluster API."""
+
+    atomic = True
 
     namespace: ObjectName
     """namespace is the namespace of the ClusterProfile."""
@@ -106,6 +114,8 @@ class ClusterProfileRef(ApiModel):
 
 class Cluster(ApiModel):
     """One Kubernetes cluster of the site."""
+
+    atomic = True
 
     rules = (union(KubeconfigSecret="kubeconfig_secret_ref", ClusterProfile="cluster_profile_ref"),)
 
@@ -126,6 +136,8 @@ class Cluster(ApiModel):
 class Accelerator(ApiModel):
     """Devices of one kind at the site."""
 
+    atomic = True
+
     resource_name: Annotated[
         str, Field(min_length=1, max_length=128, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
     ]
@@ -138,6 +150,8 @@ class Accelerator(ApiModel):
 
 class OriginLatency(ApiModel):
     """Network distance from users to the site."""
+
+    atomic = True
 
     origin_name: LocalName
     """originName is the origin that workloads name."""

@@ -65,6 +65,8 @@ class EventPurpose(StrEnum):
 class ProgramRef(ApiModel):
     """A program of an EnergyContract."""
 
+    atomic = True
+
     contract_name: ObjectName
     """contractName is the EnergyContract."""
     program_name: LocalName
@@ -89,6 +91,8 @@ _REDUCES = {EventType.LIMIT, EventType.REDUCTION}
 
 class PowerEvent(ApiModel):
     """An order or a request that changes the allowed power for a time."""
+
+    atomic = True
 
     rules = (
         before("start_time", "end_time"),
@@ -180,6 +184,8 @@ class EventEndpoint(HttpEndpoint):
 
 class EventSource(ApiModel):
     """Where events come from besides `events[]`."""
+
+    atomic = True
 
     rules = (
         union(

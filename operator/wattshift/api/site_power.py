@@ -32,6 +32,8 @@ class Redundancy(StrEnum):
 class Connection(ApiModel):
     """A grid connection point: where the utility meters and limits."""
 
+    atomic = True
+
     name: LocalName
     """name is what contracts, clusters and events call the connection."""
     import_limit_watts: Watts
@@ -79,6 +81,8 @@ class FacilityType(StrEnum):
 class Facility(ApiModel):
     """How facility power follows IT power: affine, because the average PUE overstates savings."""
 
+    atomic = True
+
     rules = (union(Constant="constant", Curve="curve", Measured="facility_power_signal_name"),)
 
     type: FacilityType
@@ -124,6 +128,8 @@ class CoolingClass(StrEnum):
 
 class CoolingEnvelope(ApiModel):
     """Supply temperatures that are allowed."""
+
+    atomic = True
 
     rules = (ordered("minimum_millicelsius", "maximum_millicelsius"),)
 

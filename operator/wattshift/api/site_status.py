@@ -216,7 +216,7 @@ class PowerSiteStatus(ApiModel):
     """clusters are the connections to the clusters."""
     power: SitePowerStatus | None = None
     """power is the power of the site, rounded."""
-    signals: Annotated[list[SignalStatus], list_map("name", max_items=64)] = Field(
+    signals: Annotated[list[SignalStatus], list_map("name", max_items=32)] = Field(
         default_factory=list
     )
     """signals are the last readings."""

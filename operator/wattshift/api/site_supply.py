@@ -49,6 +49,8 @@ class ChargeFrom(StrEnum):
 class Storage(ApiModel):
     """A battery or other storage."""
 
+    atomic = True
+
     energy_watt_hours: Watts
     """energyWattHours is the usable energy."""
     max_charge_watts: Watts
@@ -71,6 +73,8 @@ class Storage(ApiModel):
 
 class Supply(ApiModel):
     """A source of power that the site owns or is directly connected to."""
+
+    atomic = True
 
     rules = (union(Storage="storage"),)
 

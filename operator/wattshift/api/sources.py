@@ -6,6 +6,7 @@ The full schema is fixed now; a source without an adapter yet leaves its signal 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -75,9 +76,9 @@ class DailyCurveSource(ApiModel):
         ),
     )
 
-    step_minutes: Annotated[int, Field(strict=True, ge=5, le=1440, json_schema_extra=_INT32)]
+    step_minutes: Annotated[int, Field(strict=True, ge=15, le=1440, json_schema_extra=_INT32)]
     """stepMinutes is the length of a step."""
-    values: Annotated[list[DecimalText], list_atomic(288, 1)]
+    values: Annotated[list[DecimalText], list_atomic(96, 1)]
     """values are the steps from midnight on, local time of the site or contract."""
 
 
@@ -93,7 +94,7 @@ class ScheduleEntry(ApiModel):
 class ScheduleSource(ApiModel):
     """Values at times, each until the next."""
 
-    entries: Annotated[list[ScheduleEntry], list_atomic(192, 1)]
+    entries: Annotated[list[ScheduleEntry], list_atomic(96, 1)]
     """entries are ordered by time."""
     until_time: Time | None = None
     """untilTime ends the last entry; absent = it holds on."""
@@ -131,26 +132,33 @@ class PluginSource(ApiModel):
 class Source(ApiModel):
     """Where a signal's value comes from: exactly one member."""
 
+    atomic = True
+
+    min_properties = 1
+    max_properties = 1
     rules = (
-        exactly_one(
-            "prometheus",
-            "http_json",
-            "electricity_maps",
-            "watt_time",
-            "entsoe",
-            "carbon_aware_sdk",
-            "redfish",
-            "modbus",
-            "mqtt",
-            "snmp",
-            "opcua",
-            "bacnet",
-            "nut",
-            "file",
-            "daily_curve",
-            "schedule",
-            "constant",
-            "plugin",
+        replace(
+            exactly_one(
+                "prometheus",
+                "http_json",
+                "electricity_maps",
+                "watt_time",
+                "entsoe",
+                "carbon_aware_sdk",
+                "redfish",
+                "modbus",
+                "mqtt",
+                "snmp",
+                "opcua",
+                "bacnet",
+                "nut",
+                "file",
+                "daily_curve",
+                "schedule",
+                "constant",
+                "plugin",
+            ),
+            schema_only=True,
         ),
     )
 

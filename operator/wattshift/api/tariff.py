@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, at_most_one, before, list_atomic, list_map, present
+from wattshift.api.base import ApiModel, Rule, before, count_of, list_atomic, present
 from wattshift.api.common import (
     Amount,
     ConfigMapRef,
@@ -55,6 +55,8 @@ class BandRate(ApiModel):
 class SignalRate(ApiModel):
     """A rate that follows a price signal: min(cap, max(floor, signal x multiplier + adder))."""
 
+    atomic = True
+
     signal_name: LocalName
     """signalName is an EnergyPrice or ExportPrice signal of the contract."""
     multiplier: DecimalText | None = None
@@ -78,6 +80,8 @@ class Block(ApiModel):
 
 class PriceList(ApiModel):
     """Rates by time, in a ConfigMap of the operator's namespace."""
+
+    atomic = True
 
     config_map_ref: ConfigMapRef
     """configMapRef names the CSV document."""
@@ -117,6 +121,8 @@ class RegimeSide(StrEnum):
 class RegimeRef(ApiModel):
     """The regime in which a component is billed."""
 
+    atomic = True
+
     regime_name: LocalName
     """regimeName is a regime of the contract."""
     side: RegimeSide
@@ -134,6 +140,8 @@ class RegimeSelector(StrEnum):
 class Regime(ApiModel):
     """A switch between two sets of components."""
 
+    atomic = True
+
     name: LocalName
     """name is what components call the regime."""
     select_by: RegimeSelector
@@ -149,16 +157,16 @@ _WITHOUT_RATE = {MeasureType.SHARE, MeasureType.SMALLEST_OF}
 class Component(ApiModel):
     """One line of the bill: measure x rate."""
 
+    atomic = True
+
     rules = (
-        at_most_one(*_RATES),
         Rule(
-            cel="(self.measure.type in ['Share', 'SmallestOf']) != (has(self.rate) "
-            "|| has(self.bandRates) || has(self.signalRate) || has(self.blocks) "
-            "|| has(self.priceList))",
-            message="set one of rate, bandRates, signalRate, blocks, priceList; "
+            cel=f"{count_of(*_RATES)} == (self.measure.type in ['Share', 'SmallestOf'] ? 0 : 1)",
+            message="set exactly one of rate, bandRates, signalRate, blocks, priceList; "
             "the measures Share and SmallestOf take none",
             check=lambda self: (
-                (self.measure.type in _WITHOUT_RATE) != any(present(self, name) for name in _RATES)
+                sum(present(self, name) for name in _RATES)
+                == (0 if self.measure.type in _WITHOUT_RATE else 1)
             ),
         ),
         Rule(
@@ -182,9 +190,7 @@ class Component(ApiModel):
     """rate in the contract's currency, per `per`."""
     calendar_name: LocalName | None = None
     """calendarName is the calendar of bandRates."""
-    band_rates: (
-        Annotated[list[BandRate], list_map("band_name", max_items=24, min_items=1)] | None
-    ) = None
+    band_rates: Annotated[list[BandRate], list_atomic(16, 1)] | None = None
     """bandRates are the rates by band."""
     signal_rate: SignalRate | None = None
     """signalRate follows a price signal."""
@@ -218,11 +224,13 @@ class BandFactor(ApiModel):
 class Shape(ApiModel):
     """Factors per band on named components: time-of-use multiplies some and not others."""
 
+    atomic = True
+
     calendar_name: LocalName
     """calendarName is the calendar of the bands."""
     of_component_names: ComponentNames
     """ofComponentNames are the components that are multiplied."""
-    factors: Annotated[list[BandFactor], list_map("band_name", max_items=24, min_items=1)]
+    factors: Annotated[list[BandFactor], list_atomic(16, 1)]
     """factors by band; a band without one counts 1."""
     from_time: Time | None = None
     """fromTime is when it begins; absent = with the contract."""

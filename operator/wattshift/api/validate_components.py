@@ -70,6 +70,10 @@ def bands(
         return
     exist = [band.name for band in by_name[calendar_name].bands]
     yield from check.names(wanted, exist, SpecReason.BAND_UNKNOWN, f"{path}.{field}", "band")
+    for name in sorted({name for name in wanted if wanted.count(name) > 1}):
+        yield Finding(
+            SpecReason.BAND_DUPLICATE, f"{path}.{field}", f"band {name} is named twice: keep one"
+        )
 
 
 def _rates(component: Component, spec: EnergyContractSpec, path: str) -> Iterator[Finding]:

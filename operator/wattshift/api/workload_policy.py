@@ -170,6 +170,8 @@ class VllmRouterTraffic(ApiModel):
 class Traffic(ApiModel):
     """How requests are split among placements."""
 
+    atomic = True
+
     rules = (union(HTTPRoute="http_route", VLLMRouter="vllm_router"),)
 
     type: TrafficType
@@ -190,6 +192,8 @@ class DemandType(StrEnum):
 class Demand(ApiModel):
     """Where demand is read."""
 
+    atomic = True
+
     rules = (union(SiteSignal="site_signal"),)
 
     type: DemandType
@@ -207,6 +211,8 @@ class DispatchType(StrEnum):
 
 class Dispatch(ApiModel):
     """Who holds and retries work."""
+
+    atomic = True
 
     type: DispatchType
     """type is External (somebody holds and retries the work) or None."""
@@ -242,6 +248,8 @@ class CheckpointType(StrEnum):
 class DataBoundary(ApiModel):
     """Where data may go; it refuses placements and never selects one."""
 
+    atomic = True
+
     allowed_region_names: Annotated[
         list[Annotated[str, Field(min_length=2, max_length=32)]], list_set(32, 1)
     ]
@@ -257,6 +265,8 @@ class ReleaseType(StrEnum):
 
 class Release(ApiModel):
     """How wattshift lets go of the workload."""
+
+    atomic = True
 
     type: ReleaseType
     """type is Restore (the counts that were found) or Orphan (leave them as they are)."""
