@@ -160,7 +160,7 @@ def _event_bound(
             words = f"event {event.name} is in force and unresolved ({why})"
             if reference is None:
                 return None, words
-            return _event(event, hardness, float(reference), None), words
+            return _event(event, hardness, float(reference), None), ""
         lower = None if event.lower_watts is None or not event.active else float(event.lower_watts)
         upper = None if event.upper_watts is None else float(event.upper_watts)
         return _event(event, hardness, upper, lower), ""

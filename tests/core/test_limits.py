@@ -1,0 +1,150 @@
+"""Bounds: which binds, how hard it is, and what contradictions come to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, strategies as st
+from tests.core.build import NOW, connection, event, reading, site
+from wattshift.core.limits import Hardness, limits_of
+from wattshift.core.model import Firmness
+from wattshift.core.reasons import Reason
+from wattshift.core.watts import FacilityTerms
+
+FLAT = FacilityTerms(fixed_watts=0.0, marginal=1.0)
+
+
+def of(here, *, terms=FLAT, **more):
+    return limits_of(here, here.connections[0], terms, NOW, **more)
+
+
+def test_without_any_bound_power_is_free():
+    limits = of(site("a", limit=None))
+    assert limits.upper is None
+    assert limits.binding == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "binding", "watts"),
+    [
+        ({}, "feed", 50_000),
+        ({"it_capacity_watts": 30_000}, "it", 30_000),
+        ({"cooling_limit": reading(20_000)}, "cooling", 20_000),
+        ({"events": (event(upper=10_000),)}, "event dr", 10_000),
+        ({"emergency": "leak"}, "emergency", 0),
+        ({"emergency": "ups", "emergency_watts": 900}, "emergency", 900),
+    ],
+)
+def test_the_tightest_bound_binds(more, binding, watts):
+    limits = of(site("a", limit=50_000, **more))
+    assert (limits.binding, limits.upper_watts) == (binding, watts)
+
+
+def test_the_contract_maximum_is_a_bound_and_contracted_watts_are_not():
+    here = site("a", feed=connection(limit=50_000, contract_maximum_watts=40_000))
+    assert of(here).binding == "contract"
+
+
+def test_it_capacity_is_turned_into_facility_watts():
+    here = site("a", limit=None, it_capacity_watts=1000)
+    limits = of(here, terms=FacilityTerms(fixed_watts=50, marginal=1.2))
+    assert limits.upper_watts == pytest.approx(1250)
+
+
+def test_bounds_of_the_site_are_shared_by_its_connections():
+    limits = of(site("a", limit=None, cooling_limit=reading(1000)), other_watts=400)
+    assert limits.upper_watts == pytest.approx(600)
+
+
+def test_an_unknown_cooling_limit_stops_growth_and_sheds_nothing():
+    limits = of(site("a", cooling_limit=reading(None)))
+    assert limits.frozen
+    assert limits.binding == "feed"
+
+
+def test_an_event_of_another_connection_does_not_bind():
+    limits = of(site("a", events=(replace(event(), connection_name="other"),)))
+    assert limits.binding == "feed"
+
+
+@pytest.mark.parametrize(
+    ("row", "frozen"),
+    [
+        (event(upper=None, unresolved_reason="no baseline"), True),
+        (event(upper=None, frozen_reference_watts=7000), False),
+    ],
+)
+def test_an_unresolved_event_never_fails_open(row, frozen):
+    limits = of(site("a", events=(row,)))
+    assert bool(limits.frozen) is frozen
+    if not frozen:
+        assert limits.upper_watts == 7000
+
+
+def test_an_event_to_come_counts_within_the_lead_only():
+    here = site("a", events=(event(start=NOW + 200, end=NOW + 900),))
+    assert of(here).binding == "feed"
+    assert of(here, lead_seconds=300).binding == "event dr"
+
+
+def test_after_an_event_power_returns_along_the_ramp():
+    done = event(upper=6000, start=NOW - 3600, end=NOW - 60, frozen_reference_watts=20_000)
+    here = site("a", events=(done,), ramp_up_watts_per_minute=1000)
+    assert of(here).upper_watts == pytest.approx(7000)
+    slow = site("a", events=(replace(done, ramp_seconds=120),))
+    assert of(slow).upper_watts == pytest.approx(13_000)
+    assert of(site("a", events=(done,))).binding == "feed"
+
+
+@pytest.mark.parametrize(
+    ("firmness", "hardness"),
+    [(Firmness.MANDATORY, 1), (Firmness.COMMITTED, 2), (Firmness.VOLUNTARY, 3)],
+)
+def test_firmness_becomes_hardness(firmness, hardness):
+    limits = of(site("a", events=(event(upper=5, firmness=firmness),)))
+    assert limits.upper is not None
+    assert limits.upper.hardness == hardness
+    harder = limits.upper_at(Hardness(hardness - 1))
+    assert harder is not None
+    assert harder.name == "feed"
+
+
+def test_a_harder_lower_bound_overrules_a_softer_upper_bound():
+    rows = (event("fill", upper=None, lower=8000, firmness=Firmness.MANDATORY),
+            event("save", upper=5000, firmness=Firmness.VOLUNTARY))
+    limits = of(site("a", events=rows))
+    assert limits.upper_watts == limits.lower_watts == 8000
+    assert limits.notes
+
+
+def test_at_equal_hardness_the_upper_bound_wins():
+    rows = (event("a-fill", upper=None, lower=8000), event("b-limit", upper=5000))
+    limits = of(site("a", events=rows))
+    assert limits.upper_watts == 5000
+    assert limits.lower_watts == 5000
+
+
+def test_a_lower_bound_never_exceeds_the_feed():
+    limits = of(site("a", limit=4000, events=(event(upper=None, lower=8000),)))
+    assert limits.lower_watts == 4000
+
+
+@given(st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 90_000),
+                          st.sampled_from(list(Firmness))), max_size=6))
+def test_bounds_are_never_contradictory_and_never_above_the_feed(rows):
+    events = tuple(
+        event(f"e{i}", upper=upper, lower=lower, firmness=firmness)
+        for i, (upper, lower, firmness) in enumerate(rows)
+    )
+    limits = of(site("a", limit=50_000, events=events))
+    assert limits.upper_watts is not None
+    assert limits.upper_watts <= 50_000
+    if limits.lower_watts is not None:
+        assert limits.lower_watts <= limits.upper_watts
+
+
+def test_reasons_follow_the_kind_of_bound():
+    assert of(site("a", emergency="leak")).upper.reason is Reason.EMERGENCY
+    assert of(site("a", cooling_limit=reading(5))).upper.reason is Reason.COOLING_LIMIT
+    assert of(site("a", events=(event(upper=5),))).upper.reason is Reason.EVENT_LIMIT

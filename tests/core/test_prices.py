@@ -1,0 +1,139 @@
+"""Marginal price curves: contract, signal, own supply, look-ahead, currencies."""
+
+from __future__ import annotations
+
+import pytest
+from tests.core.build import NOW, connection, quote, reading, signal, site, supply
+from wattshift.core.model import Settings
+from wattshift.core.prices import carbon_intensity, exchange, price_of
+from wattshift.core.reasons import Reason
+from wattshift.core.units import Quantity
+
+CNY = Settings(reporting_currency="CNY")
+
+
+def of(here, settings=CNY, **more):
+    values = {"load_watts": 1000.0, "grams": None} | more
+    return price_of(here, here.connections[0], settings, NOW, **values)
+
+
+def feed(**more):
+    return site("a", feed=connection(**more))
+
+
+def test_up_and_down_differ_and_adders_are_kept_apart():
+    found = of(feed(price=quote("0.50", "0.40", demand="0.10", green="0.05")))
+    up, down = found.up[0].rate, found.down[0].rate
+    assert (up.energy, up.demand, up.green) == pytest.approx((0.5, 0.1, 0.05))
+    assert up.total == pytest.approx(0.65)
+    assert down.total == pytest.approx(0.55)
+    assert found.shadow == pytest.approx(0.65)
+
+
+def test_carbon_is_charged_at_its_price():
+    settings = Settings(reporting_currency="CNY", carbon_price_per_tonne="100")
+    rate = of(feed(price=quote("0.5")), settings, grams=600.0).up[0].rate
+    assert rate.carbon == pytest.approx(0.06)
+    assert rate.total == pytest.approx(0.56)
+    assert rate.grams == 600
+
+
+@pytest.mark.parametrize(
+    ("settings", "known"),
+    [(Settings(reporting_currency="EUR"), False),
+     (Settings(reporting_currency="EUR", exchange_rates=(("CNY", "0.125"),)), True),
+     (Settings(reporting_currency="EUR", exchange_rates=(("CNY", "bad"),)), False)],
+)
+def test_other_currencies_need_a_rate(settings, known):
+    found = of(feed(price=quote("0.8")), settings)
+    assert found.known is known
+    if known:
+        assert found.shadow == pytest.approx(0.1)
+    else:
+        assert found.reason is Reason.CURRENCY_NOT_CONVERTIBLE
+        assert found.shadow is None
+
+
+def test_the_reporting_currency_needs_no_rate():
+    assert exchange(CNY, "CNY") == 1.0
+
+
+def test_an_unknown_quote_is_an_unknown_price():
+    found = of(feed(price=quote(None)))
+    assert not found.known
+    assert found.reason is Reason.PRICE_UNKNOWN
+
+
+def test_without_a_contract_the_signal_of_the_site_is_the_price():
+    row = signal("p", Quantity.ENERGY_PRICE, 0.33, unit="CNYPerKilowattHour")
+    found = of(site("a", price=None, signals=(row,)))
+    assert found.shadow == pytest.approx(0.33)
+    assert not of(site("a", price=None)).known
+
+
+def test_a_forecast_of_the_signal_is_averaged_over_the_dwell():
+    rows = (signal("p", Quantity.ENERGY_PRICE, 0.4, unit="CNYPerKilowattHour"),
+            signal("f", Quantity.ENERGY_PRICE, ahead=((NOW, 0.4), (NOW + 1800, 0.8))))
+    found = of(site("a", price=None, signals=rows), horizon_seconds=3600)
+    assert found.shadow == pytest.approx(0.6)
+
+
+def test_the_price_ahead_is_averaged_over_the_dwell():
+    row = feed(price=quote("0.40"), price_ahead=((NOW + 900, quote("0.80")),))
+    assert of(row).shadow == pytest.approx(0.4)
+    assert of(row, horizon_seconds=1800).shadow == pytest.approx(0.6)
+    assert of(row, horizon_seconds=600).shadow == pytest.approx(0.4)
+
+
+def test_an_unknown_step_ahead_counts_like_the_present():
+    row = feed(price=quote("0.40"), price_ahead=((NOW + 900, quote(None)),))
+    assert of(row, horizon_seconds=1800).shadow == pytest.approx(0.4)
+
+
+def test_surplus_of_own_supply_comes_first_at_its_sale_price():
+    here = site("a", feed=connection(price=quote("0.60", direct="0.20", own_up=True)),
+                supplies=(supply(5000),))
+    found = of(here, load_watts=3000.0)
+    assert [(row.watts, row.rate.own_supply) for row in found.up] == [(2000, True),
+                                                                       (float("inf"), False)]
+    assert found.up[0].rate.total == pytest.approx(0.2)
+    assert found.up[1].rate.energy == pytest.approx(0.6)
+    assert found.up[0].rate.grams == 0
+
+
+def test_on_the_way_down_the_import_leaves_first():
+    here = site("a", feed=connection(price=quote("0.60", direct="0.20")), supplies=(supply(2000),))
+    found = of(here, load_watts=3000.0)
+    assert [row.watts for row in found.down] == [1000, float("inf")]
+    assert found.down[1].rate.total == pytest.approx(0.2)
+    assert len(found.up) == 1
+
+
+def test_unknown_supply_is_no_surplus():
+    here = site("a", feed=connection(price=quote("0.60", direct="0.20")), supplies=(supply(None),))
+    assert len(of(here, load_watts=100.0).up) == 1
+
+
+def test_unknown_load_is_no_surplus():
+    here = site("a", feed=connection(price=quote("0.60", direct="0.20")), supplies=(supply(9000),))
+    assert len(of(here, load_watts=None).up) == 1
+
+
+def test_surplus_without_a_contract_costs_its_export_price():
+    rows = (signal("p", Quantity.ENERGY_PRICE, 0.5, unit="CNYPerKilowattHour"),
+            signal("x", Quantity.EXPORT_PRICE, 0.15, unit="CNYPerKilowattHour"))
+    here = site("a", price=None, signals=rows, supplies=(supply(5000),))
+    assert of(here, load_watts=1000.0).up[0].rate.total == pytest.approx(0.15)
+
+
+def test_negative_prices_are_kept():
+    assert of(feed(price=quote("-0.05"))).shadow == pytest.approx(-0.05)
+
+
+def test_marginal_carbon_wins_over_average():
+    rows = (signal("a", Quantity.CARBON_INTENSITY_AVERAGE, 300.0),
+            signal("m", Quantity.CARBON_INTENSITY_MARGINAL, 700.0))
+    assert carbon_intensity(site("a", signals=rows), NOW) == 700
+    assert carbon_intensity(site("a", signals=rows[:1]), NOW) == 300
+    assert carbon_intensity(site("a"), NOW) is None
+    assert reading(1.0).value == 1.0
