@@ -359,3 +359,12 @@ def test_without_a_scrape_there_are_no_statistics() -> None:
         engine_stats(PlacementWindow(), (), now=0.0, pods_expected=1, scrape_interval_seconds=2.0)
         is None
     )
+
+
+def test_a_prometheus_that_scrapes_every_15_seconds_is_not_taken_for_blind() -> None:
+    window = PlacementWindow()
+    for time in (0.0, 15.0, 15.2, 30.0):
+        window.add(scrape(time, finished=0.0))
+    found = stats(window, 44.0)
+    assert (found.scrape_interval_seconds, found.pods_scraped) == (pytest.approx(14.8, abs=0.3), 1)
+    assert stats(window, 90.0).pods_scraped == 0

@@ -17,6 +17,7 @@ from wattshift.core.model import Objective
 DEFAULT_WINDOW_SECONDS = 600.0
 FAST_SHARE = 0.1
 FAST_MINIMUM_SECONDS = 10.0
+SPACING_CAP_SECONDS = 60.0
 DOUBT = 0.1
 """One-sided error of the guard's test: an all-good window needs ln(doubt) / ln(attainment)."""
 MEANING: Mapping[Metric, str] = {
@@ -44,6 +45,8 @@ def engine_stats(
     newest = window.newest
     if newest is None:
         return None
+    # a Prometheus in between may scrape less often than we ask it
+    interval = max(scrape_interval_seconds, min(window.spacing_seconds, SPACING_CAP_SECONDS))
     wanted = tuple(objectives)
     windows = tuple(_latency_window(window, objective, now) for objective in wanted)
     slowest = max((row.slow_seconds for row in windows), default=DEFAULT_WINDOW_SECONDS)
@@ -53,19 +56,15 @@ def engine_stats(
         default=_fast(DEFAULT_WINDOW_SECONDS),
     )
     # two scrapes at least, else a rate is an accident
-    rates = window.sums(now, max(fastest, 2.5 * scrape_interval_seconds))
+    rates = window.sums(now, max(fastest, 2.5 * interval))
     slow = window.sums(now, slowest)
-    fresh = [
-        scrape
-        for scrape in window.pods.values()
-        if now - scrape.wall_time <= 3 * scrape_interval_seconds
-    ]
+    fresh = [scrape for scrape in window.pods.values() if now - scrape.wall_time <= 3 * interval]
     active = window.active_at
     usage = [s.kv_cache_usage for s in window.pods.values() if s.kv_cache_usage is not None]
     running = round(sum(scrape.running for scrape in window.pods.values()))
     return EngineStats(
         age_seconds=max(0.0, now - newest),
-        scrape_interval_seconds=scrape_interval_seconds,
+        scrape_interval_seconds=interval,
         pods_scraped=len(fresh),
         pods_expected=pods_expected,
         running=running,

@@ -21,6 +21,8 @@ COARSE_SECONDS = 60.0
 FINE_FOR_SECONDS = 900.0
 KEEP_SECONDS = 3600.0
 EDGE_TOLERANCE = 1e-9
+SAME_SCRAPE_SECONDS = 0.5
+"""Through Prometheus one scrape is seen several times, its time known to some tenths."""
 
 
 def counter_delta(before: float | None, after: float) -> float:
@@ -126,6 +128,7 @@ class PlacementWindow:
         self._active_at: float | None = None
         self._first_at: float | None = None
         self._was_busy: set[str] = set()
+        self._spacing: dict[str, float] = {}
 
     @property
     def pods(self) -> Mapping[str, PodScrape]:
@@ -136,6 +139,11 @@ class PlacementWindow:
     def newest(self) -> float | None:
         """Wall time of the newest scrape."""
         return max((scrape.wall_time for scrape in self._last.values()), default=None)
+
+    @property
+    def spacing_seconds(self) -> float:
+        """Seconds between the last two scrapes of the pod that is scraped most often."""
+        return min(self._spacing.values(), default=0.0)
 
     @property
     def active_at(self) -> float | None:
@@ -158,8 +166,11 @@ class PlacementWindow:
     def add(self, scrape: PodScrape) -> None:
         """Take one scrape; one that is not newer than the last of its pod says nothing new."""
         before = self._last.get(scrape.pod_uid)
-        if before is not None and scrape.wall_time <= before.wall_time:
-            return
+        if before is not None:
+            spacing = scrape.wall_time - before.wall_time
+            if spacing < SAME_SCRAPE_SECONDS:
+                return
+            self._spacing[scrape.pod_uid] = spacing
         self._first_at = scrape.wall_time if self._first_at is None else self._first_at
         self._last[scrape.pod_uid] = scrape
         if scrape.running + scrape.waiting > 0:
@@ -205,6 +216,7 @@ class PlacementWindow:
         gone = self._last.pop(pod_uid, None)
         self._waiting_since.pop(pod_uid, None)
         self._was_busy.discard(pod_uid)
+        self._spacing.pop(pod_uid, None)
         if gone is None:
             return
         cell = Cell(start=now, end=now, in_flight=self._in_flight(), incomplete=True)
