@@ -105,7 +105,7 @@ def opening_period(contract: Contract, now: int) -> Period:
         seconds=opening.until_time - begin,
         watt_hours={basis.value: value for basis, value in opening.watt_hours},
     )
-    for left, right, watt_hours in _pieces(contract, interval, begin):
+    for left, right, watt_hours in _pieces(contract, interval, begin, blocks=False):
         running.roll_to(left)
         running.add_energy(left, right, watt_hours, {}, priced=opening.cost is None)
     running.metered_until = opening.until_time
@@ -170,14 +170,14 @@ def with_instruments(period: Period, watt_hours: Mapping[Basis, int]) -> Period:
 
 
 def _pieces(
-    contract: Contract, interval: MeterInterval, start: int
+    contract: Contract, interval: MeterInterval, start: int, *, blocks: bool = True
 ) -> Iterator[tuple[int, int, dict[str, int]]]:
     """Cut `[start, end)` at boundaries. Wh are shared by time; the parts sum to the whole."""
     full = complete(interval.watt_hours)
     first, seconds = interval.start_time, interval.seconds
     left = start
     while left < interval.end_time:
-        right = min(interval.end_time, _next_cut(contract, left))
+        right = min(interval.end_time, _next_cut(contract, left, blocks=blocks))
         if left == first and right == interval.end_time:
             yield left, right, full
         else:
@@ -192,7 +192,7 @@ def _pieces(
         left = right
 
 
-def _next_cut(contract: Contract, epoch: int) -> int:
+def _next_cut(contract: Contract, epoch: int, *, blocks: bool) -> int:
     cut = span_bounds(contract.time_zone, Span.MONTH, epoch)[1]
     for calendar in contract.calendars:
         cut = min(cut, band_at(calendar, epoch)[1])
@@ -200,7 +200,7 @@ def _next_cut(contract: Contract, epoch: int) -> int:
     for component in contract.components:
         if isinstance(component.measure, DemandMeasure):
             minutes.add(component.measure.averaging_minutes)
-    for length in minutes:
+    for length in minutes if blocks else ():
         cut = min(cut, block_start(contract.time_zone, epoch, length) + length * 60)
     times = [contract.valid_from, contract.valid_until]
     times += [edge for part in contract.components for edge in (part.from_time, part.until_time)]

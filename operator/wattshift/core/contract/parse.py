@@ -6,6 +6,7 @@ that this version bills, and nothing is guessed. Neighbours: `parse_tariff` (com
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -46,6 +47,9 @@ from wattshift.core.contract.parse_tariff import (
     read_signal_rate,
 )
 from wattshift.core.contract.reader import Reader
+
+_OPENING_SECONDS = 366 * 86400
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])\Z", re.ASCII)
 
 __all__ = ["ContractError", "ContractReason", "from_spec"]
 
@@ -176,7 +180,7 @@ def _obligation(reader: Reader) -> Obligation:
     )
     if not terms:
         raise reader.error("terms", "is required")
-    eligible = tuple(Instrument(text) for text in reader.names("eligible"))
+    eligible = reader.choices("eligible", Instrument)
     if any(basis is Basis.GREEN for basis, _ in terms) and not eligible:
         raise reader.error("eligible", "must say what counts as Green")
     return Obligation(
@@ -218,6 +222,8 @@ def _opening(reader: Reader) -> Opening:
     start, until = reader.time("startTime"), reader.time("untilTime")
     if start >= until:
         raise reader.error("untilTime", "must be after startTime")
+    if until - start > _OPENING_SECONDS:
+        raise reader.error("startTime", "an opening period covers at most a year")
     return Opening(
         start_time=start,
         until_time=until,
@@ -226,11 +232,18 @@ def _opening(reader: Reader) -> Opening:
             for child in reader.children("quantities")
         ),
         peak_watts=tuple(
-            (child.text("componentName"), child.text("month"), child.integer("watts"))
+            (child.text("componentName"), _month(child), child.integer("watts"))
             for child in reader.children("peaks")
         ),
         cost=reader.optional_decimal("cost"),
     )
+
+
+def _month(reader: Reader) -> str:
+    month = reader.text("month")
+    if _MONTH.match(month) is None:
+        raise reader.error("month", f"{month!r} is no month such as 2026-07")
+    return month
 
 
 # ---- names ------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ _MEGAWATT_PER = {
     "MW-month": Per.KILOWATT_MONTH,
     "MW-year": Per.KILOWATT_YEAR,
 }
+_RATCHET_MONTHS = 36
 _UNIT_WATTS = {"kW": 1000, "MW": 1_000_000}
 
 
@@ -73,9 +74,7 @@ def read_calendar(reader: Reader, time_zone: str) -> Calendar:
 def _band(reader: Reader) -> Band:
     if reader.has("signal"):
         raise reader.refuse("signal", "a band that depends on a signal cannot be billed yet")
-    months = reader.integers("months")
-    if any(not 1 <= month <= 12 for month in months):
-        raise reader.error("months", "months are 1 to 12")
+    months = _months(reader, "months")
     types = reader.names("dayTypes")
     for kind in types:
         if kind not in DAY_TYPES:
@@ -279,12 +278,25 @@ def _demand(reader: Reader, per: Per | None) -> DemandMeasure:
     if reader.has("ratchet"):
         if period is not Span.MONTH:
             raise reader.refuse("ratchet", "a ratchet needs a monthly demand")
-        child = reader.child("ratchet")
-        ratchet = Ratchet(
-            child.decimal("factor"), child.integer("months"), child.integers("fromMonths")
-        )
+        ratchet = _ratchet(reader.child("ratchet"))
     floor = reader.integer("floor", 0) * _UNIT_WATTS[unit]
     return DemandMeasure(basis, minutes, period, _bands(reader), floor, ratchet)
+
+
+def _ratchet(reader: Reader) -> Ratchet:
+    factor, months = reader.decimal("factor"), reader.integer("months")
+    if not 0 <= factor <= 1:
+        raise reader.error("factor", "must be 0 to 1")
+    if not 1 <= months <= _RATCHET_MONTHS:
+        raise reader.error("months", f"must be 1 to {_RATCHET_MONTHS}")
+    return Ratchet(factor, months, _months(reader, "fromMonths"))
+
+
+def _months(reader: Reader, name: str) -> tuple[int, ...]:
+    months = reader.integers(name)
+    if any(not 1 <= month <= 12 for month in months):
+        raise reader.error(name, "months are 1 to 12")
+    return months
 
 
 def _capacity(reader: Reader, per: Per | None) -> CapacityMeasure:

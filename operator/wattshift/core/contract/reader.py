@@ -5,15 +5,17 @@ Exact numbers only: money and factors are decimal strings or integers, a float i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from wattshift.core.contract.errors import ContractError, ContractReason
 
 E = TypeVar("E", bound=StrEnum)
+_DECIMAL = re.compile(r"-?\d{1,12}(\.\d{1,9})?\Z", re.ASCII)
 
 
 class Reader:
@@ -79,13 +81,9 @@ class Reader:
         value = self._get(name)
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise self.error(name, 'must be a decimal string such as "0.4200"')
-        try:
-            number = Decimal(value)
-        except InvalidOperation:
-            raise self.error(name, f'{value!r} is no decimal such as "0.4200"') from None
-        if not number.is_finite():
-            raise self.error(name, "must be finite")
-        return number
+        if isinstance(value, str) and not _DECIMAL.match(value):
+            raise self.error(name, f'{value!r} is no decimal such as "0.4200"')
+        return Decimal(value)
 
     def optional_decimal(self, name: str) -> Decimal | None:
         """An exact decimal or None."""
@@ -114,15 +112,25 @@ class Reader:
         if default is not None and not self.has(name):
             return default
         value = self._get(name)
-        try:
-            return kind(value)
-        except ValueError:
-            allowed = ", ".join(member.value for member in kind)
-            raise self.error(name, f"{value!r} is none of {allowed}") from None
+        allowed = {member.value: member for member in kind}
+        if not isinstance(value, str) or value not in allowed:
+            raise self.error(name, f"{value!r} is none of {', '.join(allowed)}")
+        return allowed[value]
 
     def names(self, name: str) -> tuple[str, ...]:
         """A list of strings, empty when absent."""
-        return tuple(str(value) for value in self._list(name))
+        values = self._list(name)
+        if not all(isinstance(value, str) and value for value in values):
+            raise self.error(name, "must be strings")
+        return tuple(values)
+
+    def choices(self, name: str, kind: type[E]) -> tuple[E, ...]:
+        """A list of members of a closed list, empty when absent."""
+        allowed = {member.value: member for member in kind}
+        for value in self.names(name):
+            if value not in allowed:
+                raise self.error(name, f"{value!r} is none of {', '.join(allowed)}")
+        return tuple(allowed[value] for value in self.names(name))
 
     def integers(self, name: str) -> tuple[int, ...]:
         """A list of whole numbers, empty when absent."""
