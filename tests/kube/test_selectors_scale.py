@@ -230,3 +230,21 @@ def test_every_error_belongs_to_exactly_one_family():
 def test_any_body_makes_an_error_with_a_reason_and_a_bounded_message(status, body):
     error = api_error(status, body, where="GET /x")
     assert error.status == status and error.reason and len(error.message) <= 512
+
+
+def test_reasons_of_a_lost_member_are_those_that_the_api_documents():
+    from wattshift.api.reasons import ConnectionReason
+    from wattshift.kube import reasons
+
+    documented = {r.value for r in ConnectionReason}
+    errors = [api_error(c, {"reason": "Whatever"}, where="") for c in range(300, 600)]
+    errors += [Transient("x", reason="New"), NeedsHuman("x"), Bug("x"), FenceLost("x")]
+    assert {reasons.connection_reason(e) for e in errors} <= documented
+    assert set(reasons._BY_REASON.values()) | {reasons.CONNECTED} <= documented
+    found = {c: reasons.connection_reason(api_error(c, {}, where="")) for c in (401, 403, 404, 503)}
+    assert found == {
+        401: "Unauthorized",
+        403: "Forbidden",
+        404: "InvalidAnswer",
+        503: "ServerError",
+    }

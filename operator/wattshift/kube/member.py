@@ -18,6 +18,7 @@ from wattshift.kube.auth import Access
 from wattshift.kube.client import ClusterClient
 from wattshift.kube.errors import ApiError, ClusterIdentityChanged, SpokeUnreachable
 from wattshift.kube.observe import Observation, Seen
+from wattshift.kube.reasons import CONNECTED, CONNECTING, connection_reason
 from wattshift.kube.sources import MemberSource, Sources
 from wattshift.kube.timings import PoolTimings
 from wattshift.kube.views import MemberState, MemberView
@@ -290,14 +291,15 @@ class Member:
                 self.name,
                 self._state,
                 state,
-                extra={"reason": failure.reason if failure else str(state), "cluster": self.name},
+                extra={
+                    "reason": connection_reason(failure) if failure else str(state),
+                    "cluster": self.name,
+                },
             )
             self._state = state
         if failure is not None:
-            return failure.reason, str(failure)
-        if state is MemberState.READY:
-            return "Connected", ""
-        return str(state), ""
+            return connection_reason(failure), str(failure)
+        return (CONNECTED if state is MemberState.READY else CONNECTING), ""
 
     def _next_state(self, now: float) -> tuple[MemberState, WattshiftError | None]:
         observation = self._observation

@@ -140,7 +140,7 @@ class MemberView:
     """UID of its kube-system namespace; empty until first seen."""
     state: MemberState
     reason: str
-    """Constant for the condition ClustersConnected; `Connected` when all is well."""
+    """Constant for the condition ClustersConnected (`reasons.py`); `Connected` when all is well."""
     message: str
     since: float
     """Start of this state; for Degraded and Lost the time of the *first* failure."""
