@@ -31,6 +31,25 @@ time.sleep(600)
 """
 
 
+# A whole cluster with a pod whose process has a child in a session of its own.
+SITE = """
+import sys, time
+from e2e.lab.lab import Lab, ensure_namespace
+from e2e.lab.providers.base import SiteSpec
+lab = Lab([SiteSpec("solo")]).start()
+access = lab.hub.access
+ensure_namespace(access, "x")
+code = "import subprocess, time; subprocess.Popen(['setsid', 'sleep', '600']); time.sleep(600)"
+access.create("/api/v1/namespaces/x/pods", {"metadata": {"name": "p"}, "spec": {
+    "nodeSelector": lab.hub.node_selector,
+    "containers": [{"name": "c", "image": "lab/python", "args": ["-c", code]}]}})
+while access.get("/api/v1/namespaces/x/pods/p")["status"].get("phase") != "Running":
+    time.sleep(0.2)
+print(lab.folder.name, lab.folder, flush=True)
+time.sleep(600)
+"""
+
+
 @pytest.fixture
 def lab_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("WATTSHIFT_LAB_DIR", str(tmp_path))
@@ -48,6 +67,22 @@ def test_owner_killed_leaves_no_process_and_no_folder(lab_folder, request, endin
     lab, folder = owner.stdout.readline().split()
     assert len(wait_for("stray", lambda: len(p := marked_processes(lab)) >= 4 and p)) >= 4
     owner.send_signal(ending)
+    owner.wait(20)
+    wait_for("all processes gone", lambda: not marked_processes(lab), timeout_seconds=20)
+    wait_for("folder gone", lambda: not Path(folder).exists(), timeout_seconds=20)
+
+
+@pytest.mark.lab
+def test_owner_killed_takes_the_pods_processes_with_it(lab_folder, request):
+    require_binaries(binaries.LAB_MODE, request)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", SITE], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout
+    lab, folder = owner.stdout.readline().split()
+    # etcd, API server, two controllers, kwok, the node, the container and its child
+    wait_for("all up", lambda: len(marked_processes(lab)) >= 8)
+    owner.kill()
     owner.wait(20)
     wait_for("all processes gone", lambda: not marked_processes(lab), timeout_seconds=20)
     wait_for("folder gone", lambda: not Path(folder).exists(), timeout_seconds=20)
