@@ -65,12 +65,14 @@ def savings(job: Job, room: Room, pricer: Pricer) -> list[Candidate]:
         takers.sort(key=lambda spot: (costs[spot.index] or 0.0, spot.state.name))
         for source in givers[:SOURCES]:
             source_cost = costs[source.index]
+            # away from a feed over its bound a move may cost money
+            pressed = source.feed is not None and source.feed.excess_watts() > 0
             chosen = 0
             for destination in takers:
                 cost = costs[destination.index]
                 if destination.index == source.index or source_cost is None or cost is None:
                     continue
-                if cost >= source_cost or chosen >= DESTINATIONS:
+                if chosen >= DESTINATIONS or (cost >= source_cost and not pressed):
                     break
                 chosen += 1
                 blocks = len(pricer.price(destination.feed).up) if destination.feed else 1
@@ -81,7 +83,7 @@ def savings(job: Job, room: Room, pricer: Pricer) -> list[Candidate]:
         score = pricer.score(candidate.vector)
         if isinstance(score, Score):
             candidate.score = score
-            candidate.reason = _reason(candidate, score, pricer)
+            candidate.reason = _reason(job, candidate, score, pricer)
         else:
             candidate.refused = (score, "a price on the way is unknown")
     return found
@@ -207,16 +209,16 @@ def _with(vector: tuple[int, ...], index: int, change: int) -> tuple[int, ...]:
     return (*vector[:index], vector[index] + change, *vector[index + 1 :])
 
 
-def _reason(candidate: Candidate, score: Score, pricer: Pricer) -> Reason:
+def _reason(job: Job, candidate: Candidate, score: Score, pricer: Pricer) -> Reason:
     """The reason is the part that saves most; known ahead is told apart from cheaper now."""
     if candidate.action is not Action.MIGRATE:
         return candidate.reason
     if score.own_supply:
         return Reason.SUPPLY_SURPLUS
-    if score.total < 0:
-        present = pricer.score(candidate.vector, present=True)
-        if isinstance(present, Score) and present.total - present.parts["move"] >= 0:
-            return Reason.PREPARE_CHANGE
+    here = pricer.present_unit_cost(job.spots[candidate.source])
+    there = pricer.present_unit_cost(job.spots[candidate.destination])
+    if score.total < 0 and here is not None and there is not None and there >= here:
+        return Reason.PREPARE_CHANGE
     green = score.parts["green"] + score.parts["carbon"]
     best = min(score.parts["energy"], green, score.parts["demand"])
     if best == score.parts["energy"]:

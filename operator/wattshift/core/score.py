@@ -57,17 +57,21 @@ class Pricer:
             self._unit_costs[spot.index] = self._unit_cost(spot)
         return self._unit_costs[spot.index]
 
-    def _unit_cost(self, spot: Spot) -> float | None:
+    def present_unit_cost(self, spot: Spot) -> float | None:
+        """`unit_cost` at the price of this moment."""
+        return self._unit_cost(spot, present=True)
+
+    def _unit_cost(self, spot: Spot, *, present: bool = False) -> float | None:
         if spot.feed is None or spot.profile is None or spot.capacity <= 0:
             return None
-        price = self.price(spot.feed)
+        price = self.price(spot.feed, present=present)
         if not price.known:
             return None
         watts = spot.feed.terms.marginal * _watts(spot, spot.capacity)
         curve = price.down if spot.replicas > 0 else price.up
         return watts / WATT_HOURS_PER_KILOWATT_HOUR * curve[0].rate.total / spot.capacity
 
-    def score(self, vector: tuple[int, ...], *, present: bool = False) -> Score | Reason:
+    def score(self, vector: tuple[int, ...]) -> Score | Reason:
         """Score of a vector, or PriceUnknown (CurrencyNotConvertible) where a price is missing."""
         parts = dict.fromkeys(PARTS, 0.0)
         watts = watts_by_feed(self._job, vector)
@@ -79,13 +83,13 @@ class Pricer:
             change = watts[key]
             if abs(change) < 1e-6:
                 continue
-            price = self.price(self._survey.feeds[key], present=present)
+            price = self.price(self._survey.feeds[key])
             if not price.known:
                 return price.reason or Reason.PRICE_UNKNOWN
             added, surplus = _along(price.up if change > 0 else price.down, change, parts)
             own = own or (surplus and change > 0)
             grams = None if grams is None or added is None else grams + added
-        once = self._once(vector, present=present)
+        once = self._once(vector)
         if isinstance(once, Reason):
             return once
         parts["move"] = once / max(self._horizon / 3600, 1e-9)
@@ -100,7 +104,7 @@ class Pricer:
             own_supply=own,
         )
 
-    def _once(self, vector: tuple[int, ...], *, present: bool) -> float | Reason:
+    def _once(self, vector: tuple[int, ...]) -> float | Reason:
         """Money that a change costs once: starts (now, or again later), overlap, prefill."""
         money = 0.0
         changes = [
@@ -112,7 +116,7 @@ class Pricer:
         for change, spot in changes:
             if spot.feed is None or spot.profile is None:
                 continue
-            price = self.price(spot.feed, present=present)
+            price = self.price(spot.feed)
             if not price.known:
                 return price.reason or Reason.PRICE_UNKNOWN
             per_watt_second = (
