@@ -114,9 +114,7 @@ def crds(api_server) -> Iterator[Access]:
     for path in sorted((ROOT / "crds").glob("*.yaml")):
         body = yaml.safe_load(path.read_text())
         access.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=body)
-    access.kubectl(
-        "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"
-    )
+    access.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     wait_for("our kinds are served", lambda: remove_all(access) or True, timeout_seconds=30)
     yield access
     remove_all(access)
@@ -183,7 +181,10 @@ def contract(name: str, site_name: str, **spec) -> dict:
             "timeZone": "Asia/Shanghai",
             "validFromTime": "2020-01-01T00:00:00+08:00",
             "calendars": [
-                {"name": "tou", "bands": [{"name": "Valley", "windows": ["00:00-08:00"]}, {"name": "Day"}]}
+                {
+                    "name": "tou",
+                    "bands": [{"name": "Valley", "windows": ["00:00-08:00"]}, {"name": "Day"}],
+                }
             ],
             "components": [
                 {

@@ -24,7 +24,9 @@ def test_good_objects_become_ready_and_bad_ones_say_why(crds, namespace, start_o
         objects.deployment(namespace, "chat"),
         objects.workload(namespace, "chat", "s1"),
         objects.workload(namespace, "lost", "nowhere"),
-        objects.site("s2", location={"regionName": "CN-SH", "timeZone": "Asia/Atlantis"}, clusters=[]),
+        objects.site(
+            "s2", location={"regionName": "CN-SH", "timeZone": "Asia/Atlantis"}, clusters=[]
+        ),
     )
     operator = start_operator().wait_ready()
     site = objects.condition_is(crds, f"{GROUP}/powersites/s1", "Ready", "True")
@@ -48,7 +50,9 @@ def test_a_reference_that_appears_later_heals_the_object(crds, namespace, start_
     refused = objects.condition_is(crds, fw(namespace, "chat"), "Accepted", "False", "SiteUnknown")
     crds.apply(objects.site("late"), objects.deployment(namespace, "chat", flexible=False))
     healed = objects.condition_is(crds, fw(namespace, "chat"), "Accepted", "True", "Valid")
-    times = [objects.conditions(body)["Accepted"]["lastTransitionTime"] for body in (refused, healed)]
+    times = [
+        objects.conditions(body)["Accepted"]["lastTransitionTime"] for body in (refused, healed)
+    ]
     assert times[0] <= times[1]
     objects.condition_is(crds, fw(namespace, "chat"), "Ready", "False", "TargetNotOptedIn")
     crds.apply(objects.deployment(namespace, "chat"))
@@ -61,12 +65,21 @@ def test_a_reference_that_appears_later_heals_the_object(crds, namespace, start_
     wait_for("an event about the refusal", told, timeout_seconds=10)
 
 
-def test_nothing_is_written_while_nothing_changes(crds, namespace, api_server, start_operator, objects):
+def test_nothing_is_written_while_nothing_changes(
+    crds, namespace, api_server, start_operator, objects
+):
     crds.apply(
-        objects.site("s1", signals=[
-            {"name": "carbon", "quantity": "CarbonIntensityAverage", "unit": "GramPerKilowattHour",
-             "source": {"constant": {"value": "620"}}},
-        ]),
+        objects.site(
+            "s1",
+            signals=[
+                {
+                    "name": "carbon",
+                    "quantity": "CarbonIntensityAverage",
+                    "unit": "GramPerKilowattHour",
+                    "source": {"constant": {"value": "620"}},
+                },
+            ],
+        ),
         objects.contract("c1", "s1"),
         objects.deployment(namespace, "chat"),
         objects.workload(namespace, "chat", "s1"),
@@ -133,7 +146,12 @@ def test_a_standby_writes_nothing_and_takes_over_within_seconds_of_sigterm(
 
 def test_a_leader_that_cannot_renew_ends_at_once(crds, namespace, start_operator):
     operator = start_operator(
-        lease={"durationSeconds": 3, "renewDeadlineSeconds": 2, "retryPeriodSeconds": 0.5, "fenceMarginSeconds": 1}
+        lease={
+            "durationSeconds": 3,
+            "renewDeadlineSeconds": 2,
+            "retryPeriodSeconds": 0.5,
+            "fenceMarginSeconds": 1,
+        }
     ).wait_ready()
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/wattshift"
     crds.merge(lease, {"spec": {"holderIdentity": "thief", "leaseDurationSeconds": 60}})

@@ -133,7 +133,6 @@ class HubConfig(_Part):
 
     kubeconfig: str = ""
     """Path; empty = the pod's service account."""
-    context: str = ""
 
 
 class LogConfig(_Part):
