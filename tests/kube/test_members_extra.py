@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 
 import pytest
 
+from e2e.lab.client import ApiError
 from wattshift.errors import NeedsHuman
 from wattshift.kube.errors import ScaleConflict
 from wattshift.kube.kubeconfig import load_hub_files
@@ -17,52 +19,60 @@ from wattshift.kube.timings import PoolTimings
 from wattshift.kube.views import TargetKey
 
 pytestmark = pytest.mark.lab
-GROUP = "lab.example"
-CRD = {
-    "metadata": {"name": f"engines.{GROUP}"},
-    "spec": {
-        "group": GROUP,
-        "names": {"plural": "engines", "singular": "engine", "kind": "Engine"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "x-kubernetes-preserve-unknown-fields": True,
-                    }
-                },
-                "subresources": {
-                    "status": {},
-                    "scale": {
-                        "specReplicasPath": ".spec.replicas",
-                        "statusReplicasPath": ".status.replicas",
-                        "labelSelectorPath": ".status.selector",
+
+
+def crd(group: str) -> dict:
+    return {
+        "metadata": {"name": f"engines.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"plural": "engines", "singular": "engine", "kind": "Engine"},
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "type": "object",
+                            "x-kubernetes-preserve-unknown-fields": True,
+                        }
                     },
-                },
-            }
-        ],
-    },
-}
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.replicas",
+                            "statusReplicasPath": ".status.replicas",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                }
+            ],
+        },
+    }
 
 
 @pytest.fixture
-async def engines(api_server, admin, eventually):
+def group() -> str:
+    """An API group of its own: deleting a kind takes the server a while."""
+    return f"{uuid.uuid4().hex[:8]}.lab.example"
+
+
+@pytest.fixture
+async def engines(api_server, eventually, group):
     """A custom kind with /scale, served; its path in a namespace."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    api_server.access.create(path, CRD)
+    api_server.access.create(path, crd(group))
 
     def established() -> bool:
-        conditions = api_server.access.get(f"{path}/engines.{GROUP}").get("status", {})
+        conditions = api_server.access.get(f"{path}/engines.{group}").get("status", {})
         found = {c["type"]: c["status"] for c in conditions.get("conditions", [])}
         return found.get("Established") == "True"
 
     await eventually(established, "the kind is served")
-    yield lambda namespace: f"/apis/{GROUP}/v1/namespaces/{namespace}/engines"
-    api_server.access.delete(f"{path}/engines.{GROUP}")
+    yield lambda namespace: f"/apis/{group}/v1/namespaces/{namespace}/engines"
+    api_server.access.delete(f"{path}/engines.{group}")
 
 
 @pytest.fixture
@@ -73,9 +83,9 @@ async def local_pool(api_server):
         yield pool
 
 
-def engine(name: str, replicas: int) -> dict:
+def engine(group: str, name: str, replicas: int) -> dict:
     return {
-        "apiVersion": f"{GROUP}/v1",
+        "apiVersion": f"{group}/v1",
         "kind": "Engine",
         "metadata": {"name": name, "labels": {"wattshift.io/flexible": ""}},
         "spec": {"replicas": replicas},
@@ -83,12 +93,12 @@ def engine(name: str, replicas: int) -> dict:
 
 
 async def test_another_kind_with_scale_is_followed_and_scaled_to_zero_and_back(
-    api_server, engines, local_pool, namespace, eventually
+    api_server, engines, group, local_pool, namespace, eventually
 ):
-    made = api_server.access.create(engines(namespace), engine("e", 3))
-    kinds = ((f"{GROUP}/v1", "Engine"),)
+    made = api_server.access.create(engines(namespace), engine(group, "e", 3))
+    kinds = ((f"{group}/v1", "Engine"),)
     local_pool.reconcile({"here": MemberSource(type=SourceType.LOCAL, extra_kinds=kinds)})
-    key = TargetKey(f"{GROUP}/v1", "Engine", namespace, "e")
+    key = TargetKey(f"{group}/v1", "Engine", namespace, "e")
     await eventually(lambda: key in local_pool.view("here").targets, "target")
     uid = made["metadata"]["uid"]
     async with local_pool.acting("here") as client:
@@ -105,14 +115,14 @@ async def test_another_kind_with_scale_is_followed_and_scaled_to_zero_and_back(
 
 
 async def test_scaling_a_custom_kind_back_from_zero(
-    api_server, engines, local_pool, namespace, eventually
+    api_server, engines, group, local_pool, namespace, eventually
 ):
     # A custom resource keeps `replicas: 0` in its spec, while its Scale omits the field.
-    uid = api_server.access.create(engines(namespace), engine("e", 0))["metadata"]["uid"]
+    uid = api_server.access.create(engines(namespace), engine(group, "e", 0))["metadata"]["uid"]
     local_pool.reconcile({"here": MemberSource(type=SourceType.LOCAL)})
     await eventually(lambda: local_pool.view("here").usable, "ready")
     async with local_pool.acting("here") as client:
-        resource = await client.discover(f"{GROUP}/v1", "Engine")
+        resource = await client.discover(f"{group}/v1", "Engine")
         after = await client.patch_scale(
             resource, "e", namespace=namespace, uid=uid, observed=0, target=2
         )
@@ -120,25 +130,32 @@ async def test_scaling_a_custom_kind_back_from_zero(
 
 
 async def test_a_kind_that_is_installed_later_is_found_without_a_restart(
-    api_server, namespace, eventually, request
+    api_server, group, namespace, eventually, request
 ):
     skew = 0.0
     sources = Sources(hub=load_hub_files([api_server.kubeconfig]), credentials=None)
     timings = PoolTimings(probe_interval=0.3, recheck=0.3)
-    kinds = ((f"{GROUP}/v1", "Engine"),)
+    kinds = ((f"{group}/v1", "Engine"),)
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    key = TargetKey(f"{GROUP}/v1", "Engine", namespace, "late")
+    key = TargetKey(f"{group}/v1", "Engine", namespace, "late")
     async with Pool(
         sources=sources, clock=lambda: time.monotonic() + skew, timings=timings
     ) as pool:
         pool.reconcile({"here": MemberSource(type=SourceType.LOCAL, extra_kinds=kinds)})
         await eventually(lambda: pool.view("here").usable, "ready without the kind")
         assert pool.view("here").missing == ()  # a kind that is not installed is no fault
-        api_server.access.create(path, CRD)
-        request.addfinalizer(lambda: api_server.access.delete(f"{path}/engines.{GROUP}"))
-        collection = f"/apis/{GROUP}/v1/namespaces/{namespace}/engines"
-        await eventually(lambda: api_server.access.exists(collection), "served")
-        api_server.access.create(collection, engine("late", 1))
+        api_server.access.create(path, crd(group))
+        request.addfinalizer(lambda: api_server.access.delete(f"{path}/engines.{group}"))
+        collection = f"/apis/{group}/v1/namespaces/{namespace}/engines"
+
+        def created() -> bool:
+            try:
+                return bool(api_server.access.create(collection, engine(group, "late", 1)))
+            except ApiError as error:  # 404 before it is served, 429 while its storage starts
+                assert error.code in (404, 429)
+                return False
+
+        await eventually(created, "served")
         skew = 120.0  # absence is remembered for a minute
         await eventually(lambda: key in pool.view("here").targets, "found")
 
