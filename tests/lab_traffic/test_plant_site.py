@@ -110,6 +110,24 @@ def test_energy_runs_on_the_grid_clock() -> None:
     assert totals["tokens"] == pytest.approx(100 * 3600)
 
 
+def test_books_of_workloads_add_up_to_the_engines() -> None:
+    wall = Wall()
+    site = plant(wall)
+    for name in "ab":
+        add_engine(site, name)
+        site.engines.live[name].pod = replace(site.engines.live[name].pod, labels={"app": name})
+    site.step()
+    for _ in range(10):
+        wall.now += 1
+        site.step()
+    books = site.truth()["workloads"]
+    assert set(books) == {"team/a", "team/b"}
+    total = sum(item["wattHours"] for item in books.values())
+    assert total == pytest.approx(site.books.engine_watt_hours)
+    site.reset()
+    assert site.truth()["workloads"] == {}
+
+
 def test_step_load_ends_by_itself() -> None:
     wall = Wall()
     site = plant(wall)

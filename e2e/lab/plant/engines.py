@@ -111,14 +111,15 @@ class Engines:
         """Scrape every engine once; forget those that ended or never came up before deletion."""
         listed = {pod.uid: pod for pod in pods if pod.address}
         for uid, pod in listed.items():
-            self.live.setdefault(uid, LiveEngine(pod)).pod = pod
+            if uid in self.live or not pod.terminating:
+                self.live.setdefault(uid, LiveEngine(pod)).pod = pod
         await asyncio.gather(*(self._scrape(session, item) for item in self.live.values()))
         for uid, item in list(self.live.items()):
-            unlisted = uid not in listed
-            if unlisted and (item.gone or item.state == "Starting"):
+            leaving = uid not in listed or item.pod.terminating
+            if leaving and item.state != "Serving":
                 del self.live[uid]
             elif item.gone:
-                # Its pod is still there: a container that restarts loads its weights again.
+                # Its pod stays: a container that restarts loads its weights again.
                 self.live[uid] = LiveEngine(item.pod, tokens=item.tokens)
 
     async def _scrape(self, session: aiohttp.ClientSession, engine: LiveEngine) -> None:

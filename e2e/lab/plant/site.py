@@ -66,6 +66,8 @@ class SitePlant:
         self.engines = Engines()
         self.books = Books()
         self.moment: Moment | None = None
+        self.workloads: dict[str, dict[str, float]] = {}
+        """`namespace/app` -> watt-hours of its engines and their output tokens, on grid time."""
         self._wall = wall
         self._last_wall: float | None = None
         seed = f"{config.get('seed', 1)}/{self.name}"
@@ -156,6 +158,7 @@ class SitePlant:
                     "pod": engine.pod.name,
                     "namespace": engine.pod.namespace,
                     "uid": uid,
+                    "workload": f"{engine.pod.namespace}/{engine.pod.labels.get('app', '')}",
                     "class": kind.name,
                     "state": engine.state,
                     "watts": watts,
@@ -196,9 +199,16 @@ class SitePlant:
         seconds = wall - self._last_wall if self._last_wall is not None else 0.0
         if seconds > 0:
             self.books.add(moment, grid, seconds * self.clock.speed)
+            self._book_workloads(parts, seconds * self.clock.speed)
         self._last_wall, self.moment = wall, moment
         self._measure(moment, grid, wall, seconds)
         return moment
+
+    def _book_workloads(self, parts: list[dict[str, Any]], grid_seconds: float) -> None:
+        for part in parts:
+            books = self.workloads.setdefault(part["workload"], {"wattHours": 0.0, "tokens": 0.0})
+            books["wattHours"] += part["watts"] * grid_seconds / 3600
+            books["tokens"] += part.get("output_tokens_per_second", 0.0) * grid_seconds
 
     def leaking(self, wall: float) -> bool:
         """Whether the coolant leaks now."""
@@ -280,12 +290,14 @@ class SitePlant:
             "now": now,
             "published": {"fixedWatts": fixed, "marginal": marginal},
             "parts": [*self.parts(), {"pod": "", "class": "base", "watts": self.base_it_watts}],
+            "workloads": self.workloads,
             "totals": {key: _finite(value) for key, value in self.books.summary().items()},
         }
 
     def reset(self) -> None:
         """Start the books again."""
         self.books = Books()
+        self.workloads = {}
 
 
 def _finite(value: Any) -> Any:

@@ -87,12 +87,13 @@ def read_pod(document: Mapping[str, Any], port: int) -> Pod:
         for container in document.get("spec", {}).get("containers", [])
         for item in container.get("ports", [])
     ]
+    ended = status.get("phase") in {"Failed", "Succeeded"}
     conditions = {item["type"]: item["status"] for item in status.get("conditions", [])}
     return Pod(
         uid=metadata["uid"],
         name=metadata["name"],
         namespace=metadata["namespace"],
-        address=status.get("podIP", ""),
+        address="" if ended else status.get("podIP", ""),
         port=ports[0] if ports else port,
         labels=metadata.get("labels", {}),
         node=document.get("spec", {}).get("nodeName", ""),

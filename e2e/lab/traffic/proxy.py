@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from e2e.lab.traffic.splice import Splice
+from e2e.lab.traffic.splice import Splice, known_fault
 
 LINGER_SECONDS = 600.0
 """A retired proxy with open connections is cut after this."""
@@ -94,7 +94,7 @@ class Distances:
     def set_fault(self, site: str, fault: str) -> None:
         """Break a site's link (`drop`, `refuse`) or mend it (``)."""
         distance = self.sites.setdefault(site, Distance())
-        distance.fault = fault
+        distance.fault = known_fault(fault)
         for link in (*self._links.values(), *self._retired):
             if link.site == site:
                 link.splice.set_fault(fault)

@@ -13,8 +13,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+FAULTS = ("", "drop", "refuse")
+"""None; bytes vanish; connections are reset."""
 BUFFERED_BYTES_LIMIT = 4 << 20
 """Per direction; beyond it the sender is paused, as a full TCP window would."""
+
+
+def known_fault(fault: str) -> str:
+    """`fault` itself. Raises ValueError when it is none of FAULTS."""
+    if fault not in FAULTS:
+        raise ValueError(f"unknown fault {fault!r}: one of {FAULTS}")
+    return fault
 
 
 class _Half(asyncio.Protocol):
@@ -185,7 +194,7 @@ class Splice:
         self.upstream_port = upstream_port
         self.delay_seconds = delay_seconds
         self.fault = ""
-        """`` = none, `drop` = bytes vanish, `refuse` = connections are reset."""
+        """One of FAULTS."""
         self.wires: set[Wire] = set()
         self._on_refused = on_refused
         self._server: asyncio.Server | None = None
@@ -226,10 +235,8 @@ class Splice:
         wire.client.flush()
 
     def set_fault(self, fault: str) -> None:
-        """Set `drop`, `refuse` or `` from now on; `refuse` also resets what is open."""
-        if fault not in {"", "drop", "refuse"}:
-            raise ValueError(f"unknown fault {fault!r}")
-        self.fault = fault
+        """Set one of FAULTS from now on; `refuse` also resets what is open."""
+        self.fault = known_fault(fault)
         if fault == "refuse":
             self.cut()
 
