@@ -7,7 +7,6 @@ import subprocess
 import pytest
 
 from e2e.lab.client import wait_for
-from e2e.lab.fixtures import unavailable
 from e2e.lab.lab import Lab, ensure_namespace
 from e2e.lab.providers.base import SiteSpec
 from e2e.lab.providers.kind import KindProvider
@@ -53,8 +52,3 @@ def test_clusters_are_gone_afterwards():
     provider.destroy()
     listed = subprocess.run(["kind", "get", "clusters"], capture_output=True, text=True, check=True)
     assert provider._prefix not in listed.stdout
-
-
-def test_unavailable_is_a_skip():
-    with pytest.raises(pytest.skip.Exception):
-        unavailable("x")
