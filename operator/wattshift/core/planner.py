@@ -17,8 +17,8 @@ from wattshift.core.decision import (
 )
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
-from wattshift.core.power import FeedKey
 from wattshift.core.reasons import Reason
+from wattshift.core.relief import fits, relieve, take
 from wattshift.core.room import Room
 from wattshift.core.score import Pricer, Score
 from wattshift.core.stability import Budgets, horizon_seconds, pays, waits
@@ -63,7 +63,7 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
     for draft in drafts:
         if not draft.settled:
             _collect(draft, room)
-    notes = _relieve(drafts, world, room, now)
+    notes = relieve(drafts, world, room, now)
     _choose_savings(drafts, world, room, budgets)
     return assemble(drafts, world, notes, interval)
 
@@ -167,78 +167,6 @@ def _by_score(candidate: Candidate) -> tuple[bool, float, tuple[int, ...]]:
     return (candidate.refused is not None, total, candidate.vector)
 
 
-def _relieve(drafts: list[Draft], world: Survey, room: Room, now: float) -> list[str]:
-    """Feeds over a bound, now or within the interval: whatever harms nobody goes first.
-
-    What harms users is the governor's, and only when the bound is in force. Returns shortfalls.
-    """
-    notes = []
-    for key in sorted(world.feeds):
-        feed = world.feeds[key]
-        bound, excess = feed.limits.upper, feed.excess_watts()
-        if bound is None or excess <= 0:
-            continue
-        for draft in drafts:
-            if draft.chosen is not None and draft.chosen.score is not None:
-                excess += min(0.0, draft.chosen.score.watts.get(key, 0.0))
-        ahead = any(
-            event.start_time > now and bound.name == f"event {event.name}"
-            for event in feed.site.events
-        )
-        reason = Reason.PREPARE_CHANGE if ahead else bound.reason
-        for draft, candidate in _relieving(drafts, key):
-            if excess <= 0:
-                break
-            if draft.settled or not _fits(draft.job, candidate, room):
-                continue
-            assert candidate.score is not None
-            candidate.message = (
-                f"{feed.site.name}: {excess:.0f} W over {bound.name}; {candidate.message}"
-            )
-            candidate.reason = reason
-            _take(draft, candidate, room)
-            excess += candidate.score.watts.get(key, 0.0)
-        if excess > 0:
-            notes.append(f"{feed.site.name}: {excess:.0f} W over {bound.name} need the governor")
-    return notes
-
-
-def _relieving(drafts: list[Draft], key: FeedKey) -> list[tuple[Draft, Candidate]]:
-    """Candidates that free watts at a feed, cheapest per watt first; acting workloads first."""
-    rows = []
-    for draft in drafts:
-        if draft.settled:
-            continue
-        for candidate in draft.candidates:
-            score = candidate.score
-            if candidate.refused is not None or score is None:
-                continue
-            freed = -score.watts.get(key, 0.0)
-            if freed > 1:
-                acting = 0 if draft.job.state.mode is Mode.ENFORCE else 1
-                rank = (acting, score.total / freed, draft.job.key, candidate.vector)
-                rows.append((rank, draft, candidate))
-    rows.sort(key=lambda row: row[0])
-    return [(draft, candidate) for _, draft, candidate in rows]
-
-
-def _fits(job: Job, candidate: Candidate, room: Room) -> bool:
-    if candidate.score is not None and not room.may_free(candidate.score.watts):
-        return False
-    return all(
-        count <= spot.replicas or count - spot.replicas <= room.most(spot)
-        for spot, count in zip(job.spots, candidate.vector, strict=True)
-    )
-
-
-def _take(draft: Draft, candidate: Candidate, room: Room) -> None:
-    for spot in draft.job.spots:
-        room.take(spot, candidate.vector[spot.index] - spot.replicas)
-    if candidate.score is not None:
-        room.free(candidate.score.watts)
-    draft.chosen = candidate
-
-
 def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Budgets) -> None:
     """Best saving of each job, the most valuable job first, while room and budgets last."""
     settings, now = world.snapshot.settings, world.now
@@ -259,11 +187,11 @@ def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Bud
                 or waits(draft.job, candidate, now)
                 or budgets.refuses(draft.job, candidate)
             )
-            if refused is None and not _fits(draft.job, candidate, room):
+            if refused is None and not fits(draft.job, candidate, room):
                 refused = (Reason.CAPACITY_SHORT, "others took the room at the destination")
             if refused is None:
                 budgets.take(draft.job, candidate)
-                _take(draft, candidate, room)
+                take(draft, candidate, room)
                 break
             candidate.refused = refused
         if draft.chosen is None:
