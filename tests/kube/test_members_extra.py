@@ -65,12 +65,14 @@ async def engines(api_server, eventually, group):
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     api_server.access.create(path, crd(group))
 
-    def established() -> bool:
-        conditions = api_server.access.get(f"{path}/engines.{group}").get("status", {})
-        found = {c["type"]: c["status"] for c in conditions.get("conditions", [])}
-        return found.get("Established") == "True"
+    def served() -> bool:
+        try:
+            return "items" in api_server.access.get(f"/apis/{group}/v1/engines")
+        except ApiError as error:  # 404 before it is served, 429 while its storage starts
+            assert error.code in (404, 429)
+            return False
 
-    await eventually(established, "the kind is served")
+    await eventually(served, "the kind is served")
     yield lambda namespace: f"/apis/{group}/v1/namespaces/{namespace}/engines"
     api_server.access.delete(f"{path}/engines.{group}")
 
