@@ -149,7 +149,7 @@ class EventRecorder:
             first_repeat = series.sent_count == 1
             if first_repeat or now_wall - series.sent_wall >= self._series_seconds:
                 series.sent_wall, series.sent_count = now_wall, series.count
-                await self._repeat(series, occasion)
+                await self._repeat(series)
                 self._on_result("series")
         except WattshiftError:
             self._series.pop(identity, None)
@@ -177,10 +177,10 @@ class EventRecorder:
             body["related"] = _reference(occasion.related, "")
         return await self._client.create(EVENTS, body, namespace=namespace)
 
-    async def _repeat(self, series: _Series, occasion: Occasion) -> None:
+    async def _repeat(self, series: _Series) -> None:
+        # NB: all else of an event is immutable, its note included.
         patch: Json = {
-            "note": shortened(occasion.note),
-            "series": {"count": series.count, "lastObservedTime": _micro(series.last_utc)},
+            "series": {"count": series.count, "lastObservedTime": _micro(series.last_utc)}
         }
         await self._client.merge_patch(EVENTS, series.name, patch, namespace=series.namespace)
 

@@ -23,6 +23,7 @@ from wattshift.kube.client import ClusterClient
 from wattshift.kube.errors import ApiError
 from wattshift.kube.resources import WATTSHIFT, Json
 
+_ATTEMPTS = 3
 RecordT = TypeVar("RecordT", WorkloadRecord, SiteRecord, ContractRecord)
 Flip = Callable[[ObjectKey, Condition], None]
 """Called for each condition whose status flipped: the recorder of events listens."""
@@ -49,7 +50,8 @@ class _Page:
     record: Record
     conditions: dict[str, Condition] = field(default_factory=dict)
     acknowledged: Mapping[str, Any] = field(default_factory=dict)
-    acknowledged_version: str = ""
+    version: str = ""
+    """resourceVersion last seen or written."""
     written_wall: float = float("-inf")
     totals_grid: float = float("-inf")
     dirty: bool = True
@@ -143,14 +145,15 @@ class StatusBook:
                 record=replace(record, uid=uid),
                 conditions=conditions,
                 acknowledged=status,
-                acknowledged_version=version,
+                version=version,
             )
             return
         if generation > page.generation:
             page.generation, page.dirty = generation, True
-        if not page.acknowledged or page.lock.locked() or not _later(version, page):
+        if page.lock.locked() or not _later(version, page):
             return
-        if not documents.contains(status, page.acknowledged):
+        page.version = version
+        if page.acknowledged and not documents.contains(status, page.acknowledged):
             page.damaged = True
 
     def forget(self, key: ObjectKey, *, uid: str = "") -> None:
@@ -223,7 +226,7 @@ class StatusBook:
                 page.dirty = True
                 raise
             page.acknowledged = status
-            page.acknowledged_version = answer["metadata"].get("resourceVersion", "")
+            page.version = str(answer["metadata"].get("resourceVersion", ""))
             page.damaged = False
             page.written_wall = self._clock.monotonic()
             page.totals_grid = self._clock.grid()
@@ -243,36 +246,57 @@ class StatusBook:
         return False
 
     async def _apply(self, key: ObjectKey, page: _Page, status: Mapping[str, Any]) -> Json:
+        """Apply under the version last seen; after a conflict look who is there, and try again.
+
+        The UID alone does not protect: the server ignores it on the status subresource, and a
+        namesake that was created meanwhile would inherit the state of the object before it.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                answer = await self._client.apply(
+                    key.resource, self._body(key, page, status), subresource="status", force=True
+                )
+            except ApiError as error:
+                self._count(key, written=False)
+                if error.is_not_found or (
+                    error.is_conflict and not await self._still_there(key, page)
+                ):
+                    self.forget(key, uid=page.uid)
+                    raise NeedsHuman(f"{key} is gone: {error}", reason="ObjectGone") from error
+                if not error.is_conflict or attempt == _ATTEMPTS - 1:
+                    raise
+            except Exception:
+                self._count(key, written=False)
+                raise
+            else:
+                self._count(key, written=True)
+                return answer
+        raise AssertionError("unreachable")
+
+    def _body(self, key: ObjectKey, page: _Page, status: Mapping[str, Any]) -> Json:
         metadata: Json = {"name": key.name, "uid": page.uid}
+        if page.version:
+            metadata["resourceVersion"] = page.version
         if key.namespace:
             metadata["namespace"] = key.namespace
-        body = {
+        return {
             "apiVersion": WATTSHIFT,
             "kind": key.kind.value,
             "metadata": metadata,
             "status": dict(status),
         }
-        try:
-            answer = await self._client.apply(key.resource, body, subresource="status", force=True)
-        except ApiError as error:
-            self._count(key, written=False)
-            if error.is_not_found or await self._replaced(key, page, error):
-                self.forget(key, uid=page.uid)
-                raise NeedsHuman(f"{key} is gone: {error}", reason="ObjectGone") from error
-            raise
-        except Exception:
-            self._count(key, written=False)
-            raise
-        self._count(key, written=True)
-        return answer
 
-    async def _replaced(self, key: ObjectKey, page: _Page, error: ApiError) -> bool:
-        """Whether a 409 says that another object has the name by now."""
-        if not error.is_conflict:
-            return False
-        namespace = key.namespace or None
-        body = await self._client.get(key.resource, key.name, namespace=namespace)
-        return bool(body["metadata"]["uid"] != page.uid)
+    async def _still_there(self, key: ObjectKey, page: _Page) -> bool:
+        """Whether the name still belongs to our object; takes its present version."""
+        try:
+            body = await self._client.get(key.resource, key.name, namespace=key.namespace or None)
+        except ApiError as error:
+            if error.is_not_found:
+                return False
+            raise
+        metadata = body["metadata"]
+        page.version = str(metadata["resourceVersion"])
+        return bool(metadata["uid"] == page.uid)
 
     def _count(self, key: ObjectKey, *, written: bool) -> None:
         if self._on_write is not None:
@@ -288,7 +312,7 @@ class StatusBook:
 
 
 def _later(version: str, page: _Page) -> bool:
-    known = page.acknowledged_version
+    known = page.version
     if version.isdecimal() and known.isdecimal():
         return int(version) > int(known)
     return version != known
