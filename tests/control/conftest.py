@@ -30,7 +30,15 @@ def free_port() -> int:
 class OperatorProcess:
     """One running operator; `kill` and `terminate` as the kubelet would."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, folder: Path, name: str, **extra) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        namespace: str,
+        folder: Path,
+        name: str,
+        whole: bool = False,
+        **extra,
+    ) -> None:
         self.port = free_port()
         config = {
             "mode": "Enforce",
@@ -44,12 +52,12 @@ class OperatorProcess:
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(config))
         self.log = folder / f"{name}.log"
+        program = [str(Path(__file__).with_name("operator_process.py"))]
+        if whole:
+            program = ["-m", "wattshift.control", "--config"]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("operator_process.py")), str(path)],
-                stdout=output,
-                stderr=output,
-                cwd=ROOT,
+                [sys.executable, *program, str(path)], stdout=output, stderr=output, cwd=ROOT
             )
 
     def probe(self, path: str) -> tuple[int, str]:

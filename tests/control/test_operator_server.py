@@ -163,3 +163,28 @@ def test_wrong_settings_are_named_and_end_the_process(crds, start_operator):
     operator = start_operator(mode="Yolo")
     assert operator.process.wait(20) != 0
     assert "mode" in operator.tail()
+
+
+def test_the_whole_operator_plans_governs_and_ends_gracefully(
+    crds, namespace, start_operator, objects
+):
+    crds.apply(
+        objects.site("s1"),
+        objects.contract("c1", "s1"),
+        objects.deployment(namespace, "chat"),
+        objects.workload(namespace, "chat", "s1"),
+    )
+    operator = start_operator(whole=True).wait_ready()
+    objects.condition_is(crds, fw(namespace, "chat"), "Ready", "True")
+
+    def loops_run() -> bool:
+        return all(
+            operator.metric(f'wattshift_loop_duration_seconds_count{{loop="{name}"}}') >= 2
+            for name in ("planner", "governor")
+        )
+
+    wait_for("both loops run", loops_run, timeout_seconds=30)
+    assert operator.metric('wattshift_bugs_total{part="planner"}') == 0, operator.tail()
+    assert operator.metric('wattshift_bugs_total{part="governor"}') == 0, operator.tail()
+    assert operator.probe("/livez")[0] == 200
+    assert operator.terminate() == 0, operator.tail()
