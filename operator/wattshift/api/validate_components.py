@@ -26,7 +26,9 @@ def _per_of(measure: Measure, components: dict[str, Component]) -> set[Per]:
         return {Per(measure.duration.unit)}
     if measure.overrun is not None:
         of = components.get(measure.overrun.of_component_name)
-        return _per_of(of.measure, {}) if of is not None else set()
+        if of is None or of.measure.type is not MeasureType.DEMAND:
+            return set()
+        return _per_of(of.measure, {})
     for member in (measure.demand, measure.coincident, measure.capacity):
         if member is not None:
             return {per for per in Per if per.startswith(f"{member.unit}-")}
