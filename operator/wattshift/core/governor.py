@@ -19,7 +19,7 @@ from wattshift.core.outlook import outlook
 from wattshift.core.reasons import Reason
 from wattshift.core.room import Room
 from wattshift.core.score import Pricer, watts_by_feed
-from wattshift.core.shed import freed_watts, shed
+from wattshift.core.shed import replica_freed_watts, shed
 from wattshift.core.stability import horizon_seconds
 from wattshift.core.survey import Feed, Job, Survey, survey
 
@@ -78,9 +78,13 @@ class _Tick:
     def keep_under(self, feed: Feed) -> None:
         """Shed for each upper bound of a feed, hardest first."""
         freed = 0.0
+        last: Bound | None = None
         for hardness in Hardness:
             bound = feed.limits.upper_at(hardness)
-            if bound is None or bound.upper_watts is None or bound.reason is Reason.RAMP_LIMIT:
+            if bound is None or bound.upper_watts is None or bound is last:
+                continue
+            last = bound
+            if bound.reason is Reason.RAMP_LIMIT:
                 continue
             excess = _compared(feed, bound) - freed - bound.upper_watts
             if excess <= 0:
@@ -93,10 +97,11 @@ class _Tick:
                 self.vectors,
                 lowering=self.lowering,
                 most_watts=_ramp_down(feed, bound) - freed,
+                first=freed <= 0,
             )
             freed += done.freed_watts
             words = f"{feed.site.name}: {excess:.0f} W over {bound.name} {bound.upper_watts:.0f} W"
-            for key in done.touched or ():
+            for key in dict.fromkeys(done.touched or ()):
                 self.shed_keys.add(key)
                 self._because(key, bound.reason, words)
 
@@ -165,7 +170,7 @@ class _Tick:
                     continue
                 limit = state.max_replicas - sum(self.vectors[job.key])
                 count = min(self.room.most(spot), limit)
-                each = freed_watts(spot, feed)
+                each = replica_freed_watts(job, spot, feed)
                 count = min(count, math.ceil(missing / each))
                 if count <= 0:
                     continue

@@ -69,19 +69,19 @@ class Room:
             count = min(count, max(0, self._devices.get(key, 0)) // each)
         return max(0, count)
 
-    def why_not(self, spot: Spot, hardness: Hardness = Hardness.VOLUNTARY) -> str:
-        """Which limit stops one more replica here, for people; empty = none."""
+    def why_not(self, spot: Spot, hardness: Hardness = Hardness.VOLUNTARY, count: int = 1) -> str:
+        """Which limit stops `count` more replicas here, for people; empty = none."""
         if spot.frozen is not None:
             return spot.frozen[1]
         if spot.no_raise is not None:
             return spot.no_raise[1]
-        if spot.replicas >= spot.state.max_replicas:
+        if spot.replicas + count > spot.state.max_replicas:
             return f"{spot.state.name} is at its maximum of {spot.state.max_replicas}"
-        if self.most(spot, hardness) > 0 or spot.feed is None or spot.profile is None:
+        if self.most(spot, hardness) >= count or spot.feed is None or spot.profile is None:
             return ""
         feed = spot.feed
         left = self._watts[hardness][feed.key]
-        if left < raise_watts(spot, feed):
+        if left < count * raise_watts(spot, feed):
             bound = feed.limits.upper_at(hardness)
             words = "unknown power"
             if bound is not None and bound.upper_watts is not None:

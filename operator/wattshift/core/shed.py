@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from wattshift.core.cover import EPSILON, capacity
 from wattshift.core.limits import Bound, Hardness
 from wattshift.core.model import Allowed, Mode, OverrideMode, Tier
+from wattshift.core.score import watts_by_feed
 from wattshift.core.survey import Feed, Job, Spot
 
 TIERS = tuple(Tier)
@@ -41,6 +42,7 @@ def shed(
     *,
     lowering: frozenset[str] = frozenset(),
     most_watts: float = float("inf"),
+    first: bool = True,
 ) -> Shed:
     """Lower `vectors` until `excess_watts` are freed at `feed`, as far as the bound's hardness lets.
 
@@ -51,7 +53,8 @@ def shed(
         jobs: all workloads.
         vectors: target replicas by job key, changed in place.
         lowering: keys of workloads that the plan wants lowered: they go first in their tier.
-        most_watts: what may be freed in this tick (ramp); at least one replica may go.
+        most_watts: what may be freed in this tick (ramp).
+        first: nothing was shed here in this tick yet: one replica, the smallest step, may exceed it.
     """
     result = Shed(touched=[])
     assert result.touched is not None
@@ -66,44 +69,47 @@ def shed(
     here.sort(key=lambda pair: _order(pair[0], pair[1], lowering))
     for step in STEPS[bound.hardness]:
         for job, spot, count in _offers(step, here, vectors, bound):
-            each = freed_watts(spot, feed)
-            wanted = min(count, _ceil((excess_watts - result.freed_watts) / each))
-            if most_watts != float("inf"):
-                # a replica is the smallest step there is
-                least = 1 if result.freed_watts <= 0 < most_watts else 0
-                ramp = int((most_watts - result.freed_watts) / each + EPSILON)
-                wanted = min(wanted, max(least, ramp))
-            if wanted <= 0:
-                return result
-            vectors[job.key][spot.index] -= wanted
-            result.freed_watts += wanted * each
-            result.touched.append(job.key)
-            if result.freed_watts + 1e-6 >= excess_watts:
-                return result
+            for _ in range(count):
+                each = _freed(job, spot, feed, vectors[job.key])
+                over = result.freed_watts + each > most_watts + EPSILON
+                if over and not (first and result.freed_watts <= 0 < most_watts):
+                    return result
+                vectors[job.key][spot.index] -= 1
+                result.freed_watts += each
+                result.touched.append(job.key)
+                if result.freed_watts + 1e-6 >= excess_watts:
+                    return result
     return result
 
 
-def freed_watts(spot: Spot, feed: Feed) -> float:
-    """Facility watts that surely leave with one replica; its tokens stay with the survivors.
+def replica_freed_watts(job: Job, spot: Spot, feed: Feed) -> float:
+    """Facility watts of one replica more or less, without what its tokens cost elsewhere.
 
     Counted as the figure that is compared counts it: busy where every replica counts as busy; only
-    the loaded idle watts while the power model is suspect.
+    the loaded idle watts while the power model is suspect; the active floor where a meter tells the
+    whole but nobody the load.
     """
     profile = spot.profile
     assert profile is not None
-    idle = float(profile.loaded_idle_watts or 0)
-    floor = float(profile.floor_watts or idle)
-    engine = spot.state.engine
+    busy, floor = profile.busy_watts or 0, profile.floor_watts or 0
+    watts = float(profile.loaded_idle_watts or 0)
     if feed.power.ceiling:
-        watts = float(profile.busy_watts or floor)
-    elif feed.power.suspect:
-        watts = idle
-    elif engine is not None and spot.replicas > 0:
-        watts = idle + min(1.0, engine.concurrency / spot.replicas) * (floor - idle)
-    else:
-        metered = feed.power.metered_watts is not None
-        watts = floor if metered else float(profile.busy_watts or floor)
+        watts = float(busy)
+    elif not feed.power.suspect and (job.outside or job.load.concurrency is None):
+        watts = float(busy if feed.power.metered_watts is None else floor)
     return max(1.0, watts * feed.terms.marginal)
+
+
+def _freed(job: Job, spot: Spot, feed: Feed, vector: list[int]) -> float:
+    """Facility watts that leave with one more replica; its tokens go to the survivors."""
+    flat = replica_freed_watts(job, spot, feed)
+    if feed.power.ceiling or feed.power.suspect or job.outside or job.load.concurrency is None:
+        return flat
+    before = watts_by_feed(job, tuple(vector)).get(feed.key, 0.0)
+    vector[spot.index] -= 1
+    after = watts_by_feed(job, tuple(vector)).get(feed.key, 0.0)
+    vector[spot.index] += 1
+    return max(1.0, before - after)
 
 
 def _may_touch(job: Job, bound: Bound) -> bool:
@@ -178,8 +184,3 @@ def _spare(step: int, job: Job, spot: Spot, vector: list[int], bound: Bound) -> 
         )
     slack = capacity(job, tuple(vector)) - keep
     return max(0, min(here, int(slack / spot.capacity + EPSILON)))
-
-
-def _ceil(value: float) -> int:
-    whole = int(value)
-    return whole if value - whole <= EPSILON else whole + 1

@@ -176,9 +176,7 @@ def _limits(decision: Decision, job: Job, room: Room) -> Refusal | None:
         if wanted <= spot.replicas:
             continue
         if wanted - spot.replicas > room.most(spot, hardness):
-            why = room.why_not(spot, hardness) or (
-                f"{spot.state.name} has room for {room.most(spot, hardness)} more replicas"
-            )
+            why = room.why_not(spot, hardness, wanted - spot.replicas)
             emergency = spot.feed is not None and bool(spot.feed.site.emergency)
             reason = Reason.EMERGENCY if emergency else Reason.SITE_LIMIT
             return _no(reason, why)
