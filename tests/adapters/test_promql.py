@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattshift.adapters.promql import batch, is_self_contained, sample_time_query, selectors
+from wattshift.adapters.promql import (
+    batch,
+    duration_seconds,
+    is_self_contained,
+    sample_time_query,
+    selectors,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +39,7 @@ from wattshift.adapters.promql import batch, is_self_contained, sample_time_quer
     ],
 )
 def test_the_series_behind_a_query_are_found(query: str, expected: tuple[str, ...]) -> None:
-    assert selectors(query) == expected
+    assert tuple(selector for selector, _ in selectors(query)) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,18 @@ def test_the_time_query_takes_the_oldest_sample_of_all_series() -> None:
     two = sample_time_query("a + b")
     assert two is not None and two.startswith("min(label_replace(")
     assert sample_time_query("a offset 5m") is None
+
+
+def test_a_range_is_searched_for_its_newest_sample() -> None:
+    assert sample_time_query("rate(a[5m])") == "min(max_over_time(timestamp(a)[5m:15s]))"
+    assert sample_time_query("avg_over_time(a[1d])") == "min(max_over_time(timestamp(a)[1d:360s]))"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5m", 300), ("1h30m", 5400), ("1d", 86_400), ("500ms", 0), ("x", 0)]
+)
+def test_durations_are_read(text: str, seconds: int) -> None:
+    assert duration_seconds(text) == seconds
 
 
 @given(st.text(max_size=80))

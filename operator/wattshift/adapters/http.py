@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, quote_plus, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -116,6 +116,14 @@ class Identity:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: TlsMaterial | None = field(default=None, repr=False)
+
+    def redact(self, text: str) -> str:
+        """A text without the secrets: servers and libraries like to repeat what they were sent."""
+        for _, value in (*self.headers, *self.params):
+            for secret in (value, value.rpartition(" ")[2], quote(value), quote_plus(value)):
+                if len(secret) > 3:
+                    text = text.replace(secret, "***")
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +293,8 @@ async def get_bytes(
         ):
             detail = ""
             if response.status >= 400:
-                detail = (await response.content.read(200)).decode("utf-8", "replace")
+                body_start = (await response.content.read(200)).decode("utf-8", "replace")
+                detail = identity.redact(body_start)
             check_status(response.status, endpoint, detail)
             body = bytearray()
             async for chunk in response.content.iter_chunked(64 * 1024):
@@ -301,9 +310,8 @@ async def get_bytes(
             SourceReason.SOURCE_TIMED_OUT, f"{endpoint}: no full answer in {timeout_seconds:g} s"
         ) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise SourceTransient(
-            SourceReason.SOURCE_UNREACHABLE, f"{endpoint}: {type(error).__name__}: {error}"[:300]
-        ) from error
+        text = identity.redact(f"{endpoint}: {type(error).__name__}: {error}")
+        raise SourceTransient(SourceReason.SOURCE_UNREACHABLE, text[:300]) from None
 
 
 def parse_json(body: bytes, endpoint: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import random
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -40,6 +41,7 @@ from wattshift.adapters.states import Curve, Held, state_at
 from wattshift.core.signal import SignalKind, SignalState
 from wattshift.errors import NeedsHuman, Transient, WattshiftError
 
+log = logging.getLogger(__name__)
 MINIMUM_INTERVAL_SECONDS = 1.0
 LOCAL_REFRESH_SECONDS = 6 * 3600.0
 """How often curves of the object itself are laid out again; they reach days ahead."""
@@ -306,7 +308,9 @@ class Poller:
                 feed.failures += 1
                 feed.next_due = wall + self._backoff(feed, result)
             for key in feed.subscribers & self._entries.keys():
+                before = self._entries[key].held.refusal
                 self._take(self._entries[key], feed, result, breaker, wall)
+                _tell(key, before, self._entries[key].held.refusal)
 
     def _release(self, group: Hashable) -> None:
         """The server is back: everybody who waited for it is due."""
@@ -402,6 +406,20 @@ class Poller:
                 case Refusal():
                     refusal = judged
         return refusal
+
+
+def _tell(key: SignalKey, before: Refusal | None, after: Refusal | None) -> None:
+    """One line when a signal begins or ends to be refused, or is refused for another reason."""
+    if (before and before.reason) == (after and after.reason):
+        return
+    kind, owner, name = key
+    details = {"object": f"{kind}/{owner}", "signal": name}
+    if after is None:
+        log.info("signal %s is read again", name, extra={**details, "reason": "Fresh"})
+    else:
+        log.warning(
+            "signal %s: %s", name, after.message, extra={**details, "reason": str(after.reason)}
+        )
 
 
 def _refusal(error: WattshiftError) -> Refusal:

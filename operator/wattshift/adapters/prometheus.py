@@ -35,7 +35,7 @@ SESSIONS_PER_THREAD = 16
 URL_LIMIT_BYTES = 6000
 """The client sends queries in the URL also with POST; servers refuse long ones at 8 KiB."""
 
-NO_RETRY = Retry(total=0, redirect=0, respect_retry_after_header=False)
+NO_RETRY = Retry(total=0, read=False, redirect=0, respect_retry_after_header=False)
 ResultT = TypeVar("ResultT")
 
 
@@ -74,14 +74,13 @@ class Series:
 class GuardedSession(requests.Session):
     """`requests` with a cap on the body, a deadline for reading it, and no redirects."""
 
-    def __init__(
-        self, endpoint_name: str, read_deadline_seconds: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, endpoint: PrometheusEndpoint, clock: Callable[[], float]) -> None:
         super().__init__()
+        self._redact = endpoint.identity.redact
         self._clock = clock
         self.trust_env = False
-        self._endpoint_name = endpoint_name
-        self._deadline = read_deadline_seconds
+        self._endpoint_name = endpoint.name
+        self._deadline = endpoint.timeout_seconds
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send, judge the status, read the body within limits; raises our own errors."""
@@ -95,7 +94,8 @@ class GuardedSession(requests.Session):
             raise
         response._content = body  # noqa: SLF001 - the only way to hand over a read body
         response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
-        check_status(response.status_code, self._endpoint_name, _error_text(response.content))
+        detail = self._redact(_error_text(response.content))
+        check_status(response.status_code, self._endpoint_name, detail)
         return response
 
     def _read(self, response: requests.Response, started: float) -> bytes:
@@ -112,6 +112,13 @@ class GuardedSession(requests.Session):
                     SourceReason.SOURCE_TIMED_OUT, f"{self._endpoint_name}: answer too slow"
                 )
         return bytes(body)
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, without the URL that `requests` wraps around it."""
+    wrapped = error.args[0] if error.args else None
+    reason = getattr(wrapped, "reason", None)
+    return type(error).__name__ if reason is None else f"{type(reason).__name__}: {reason}"
 
 
 def _error_text(body: bytes) -> str:
@@ -169,7 +176,9 @@ class PrometheusPool:
         """
 
         def call(client: PrometheusConnect) -> list[Sample]:
-            return parse_samples(client.custom_query(promql, timeout=self._timeout), endpoint.name)
+            return parse_samples(
+                client.custom_query(promql, timeout=self._timeout(endpoint)), endpoint.name
+            )
 
         return await self._run(endpoint, call)
 
@@ -266,8 +275,9 @@ class PrometheusPool:
             PrometheusApiClientException,
             OSError,
         ) as error:
-            text = f"{endpoint.name}: {type(error).__name__}: {error}"
-            raise SourceTransient(SourceReason.SOURCE_UNREACHABLE, text[:300]) from error
+            # NB: the text of `requests` holds the URL, and with it a credential of type Query
+            text = endpoint.identity.redact(f"{endpoint.name}: {_cause(error)}")
+            raise SourceTransient(SourceReason.SOURCE_UNREACHABLE, text[:300]) from None
 
     def _client(self, endpoint: PrometheusEndpoint) -> PrometheusConnect:
         """The client of this thread for this endpoint; sessions are not shared by threads."""
@@ -277,7 +287,7 @@ class PrometheusPool:
             clients = self._local.clients = OrderedDict()
         client = clients.get(endpoint)
         if client is None:
-            session = GuardedSession(endpoint.name, endpoint.timeout_seconds, self._wall_clock)
+            session = GuardedSession(endpoint, self._wall_clock)
             session.params = dict(endpoint.identity.params)
             client = PrometheusConnect(
                 url=endpoint.url,

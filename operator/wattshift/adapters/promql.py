@@ -38,6 +38,9 @@ _AGGREGATIONS = frozenset(
         "quantile",
     )
 )
+STEPS_PER_RANGE = 240
+_DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
+_UNITS = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
@@ -66,12 +69,12 @@ def is_self_contained(query: str) -> bool:
     return bool(found) and not stack
 
 
-def selectors(query: str) -> tuple[str, ...]:
-    """The instant selectors of a query, without repeats; those moved in time are left out.
+def selectors(query: str) -> tuple[tuple[str, str], ...]:
+    """(selector, range) of a query, without repeats; those moved in time are left out.
 
-    `sum(rate(a{x="1"}[5m])) / b offset 1d` gives `a{x="1"}` only.
+    `sum(rate(a{x="1"}[5m])) / b + c offset 1d` gives `a{x="1"}` with `5m`, and `b` with no range.
     """
-    found: dict[str, None] = {}
+    found: dict[tuple[str, str], None] = {}
     items = tokens(query)
     index = 0
     while index < len(items):
@@ -92,12 +95,15 @@ def selectors(query: str) -> tuple[str, ...]:
             if index < len(items) and items[index][1] == "{":
                 index = _skip(items, index)
             selector = "".join(part for _, part in items[start:index])
+            window = ""
             if index < len(items) and items[index][1] == "[":
+                opened = index + 1
                 index = _skip(items, index)
+                window = "".join(part for _, part in items[opened : index - 1])
             if index < len(items) and items[index][1].lower() in {"offset", "@"}:
                 index += 2
                 continue
-            found[selector] = None
+            found[selector, window] = None
             continue
         index += 1
     return tuple(found)
@@ -123,13 +129,29 @@ def sample_time_query(query: str) -> str | None:
     """
     if not is_self_contained(query):
         return None
-    found = selectors(query)
-    if not found:
+    parts = [_time_part(selector, window) for selector, window in selectors(query)]
+    if not parts:
         return None
-    parts = [f"min(timestamp({selector}))" for selector in found]
     if len(parts) == 1:
         return parts[0]
     return f"min({batch(enumerate(parts))})"
+
+
+def _time_part(selector: str, window: str) -> str:
+    """Time of the oldest of the newest samples of a selector.
+
+    A function over a range still answers when the series has ended, so its time is looked for in
+    that range too.
+    """
+    if not window:
+        return f"min(timestamp({selector}))"
+    step = max(15, duration_seconds(window) // STEPS_PER_RANGE)
+    return f"min(max_over_time(timestamp({selector})[{window}:{step}s]))"
+
+
+def duration_seconds(text: str) -> int:
+    """Seconds of a PromQL duration such as `1h30m`; 0 for what is none."""
+    return int(sum(float(n) * _UNITS[u] for n, u in _DURATION.findall(text)))
 
 
 def batch(queries: Iterable[tuple[int | str, str]]) -> str:

@@ -131,6 +131,12 @@ class PrometheusSource(SingleSource):
             raise self._ambiguous(len(samples))
         sample = samples[0]
         stamp = oldest(stamps)
+        if stamp is None and self._time_query is not None:
+            # a default (`or vector(0)`), or a range that outlives its series: unknown, not a value
+            raise SourceNeedsHuman(
+                SourceReason.NO_DATA,
+                f"{self.endpoint}: no sample is behind the result of {self._query!r}",
+            )
         # the age is a difference on the server's own clock, so a skewed clock does no harm
         age = 0.0 if stamp is None else max(0.0, sample.time - stamp)
         source_time = now - age * self._context.grid_speed()
