@@ -184,7 +184,7 @@ async def test_a_series_that_is_no_longer_scraped_ends_or_ages_and_never_looks_f
     poller.configure(
         [
             feed(prometheus.url, 'site_meter_watts{job="plant"} * 1', "alive"),
-            feed(prometheus.url, "max(dead_meter_watts)", "max-with-dead"),
+            feed(prometheus.url, 'max(dead_meter_watts{job="dead"})', "max-with-dead"),
             feed(prometheus.url, 'max_over_time(dead_meter_watts{job="dead"}[10m])', "window"),
             feed(prometheus.url, 'sum(dead_meter_watts{job="dead"}) or vector(0)', "default"),
         ]
