@@ -147,13 +147,22 @@ class ConfigMapRef(ApiModel):
     """key is the key in the ConfigMap that holds the document."""
 
 
+class SelectorOperator(StrEnum):
+    """Conditions on a label."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
 class LabelRequirement(ApiModel):
     """One condition on a label."""
 
     key: Annotated[str, Field(min_length=1, max_length=317)]
     """key is the label's name."""
-    operator: Annotated[str, Field(max_length=12, pattern="^(In|NotIn|Exists|DoesNotExist)$")]
-    """operator is one of In, NotIn, Exists, DoesNotExist."""
+    operator: SelectorOperator
+    """operator is In, NotIn, Exists or DoesNotExist."""
     values: Annotated[list[Annotated[str, Field(max_length=63)]], list_atomic(16)] = Field(
         default_factory=list
     )
