@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
 from e2e.lab import binaries
+from e2e.lab import control_plane_commands as commands
 from e2e.lab.client import Access, ApiError, Document, wait_for, write_kubeconfig
 from e2e.lab.control_plane_files import audit_policy, component_users, kwok_stages
 from e2e.lab.keys import write_signing_key
@@ -22,7 +24,7 @@ from e2e.lab.workspace import Workspace
 
 Mode = Literal["api", "full"]
 READY_SECONDS = 90.0
-KWOK_LABEL = "wattshift.io/lab-node"
+KWOK_LABEL = commands.KWOK_LABEL
 
 
 class ControlPlane:
@@ -67,17 +69,17 @@ class ControlPlane:
     @property
     def ca_file(self) -> Path:
         """The API server's own serving certificate, which is also its CA."""
-        return self.workdir / "certificates/apiserver.crt"
+        return self.workdir / commands.CA
 
     @property
     def audit_log(self) -> Path:
         """JSON lines, one event each; `e2e.lab.audit` reads them."""
-        return self.workdir / "audit.log"
+        return self.workdir / commands.AUDIT_LOG
 
     @property
     def signing_key(self) -> Path:
         """Key of the service-account tokens (`keys.signed_token` makes expired ones)."""
-        return self.workdir / "service-account.key"
+        return self.workdir / commands.SIGNING_KEY
 
     @property
     def access(self) -> Access:
@@ -145,11 +147,17 @@ class ControlPlane:
 
     def start_api_server(self) -> None:
         """Start (again), on the same port, and wait for `/readyz`."""
-        self._spawn("kube-apiserver", self._api_server_command())
-        server = self._processes["kube-apiserver"]
+        ports = self._port("kube-apiserver"), self._port("etcd")
+        self._write_kubeconfigs()
+        program = self._paths["kube-apiserver"]
+        self._spawn(
+            "kube-apiserver",
+            commands.api_server(program, self.workdir, *ports, audit=self.audit),
+        )
 
         def ready() -> bool:
-            server.require_running()
+            for name in ("etcd", "kube-apiserver"):
+                self._processes[name].require_running()
             if not self.ca_file.exists():
                 return False
             return self.access.get("/readyz").get("text") == "ok"
@@ -199,9 +207,9 @@ class ControlPlane:
     def _write_files(self) -> None:
         if not self.signing_key.exists():
             write_signing_key(self.signing_key)
-        (self.workdir / "audit-policy.yaml").write_text(audit_policy())
-        (self.workdir / "stages.yaml").write_text(kwok_stages())
-        tokens = self.workdir / "tokens.csv"
+        (self.workdir / commands.AUDIT_POLICY).write_text(audit_policy())
+        (self.workdir / commands.STAGES).write_text(kwok_stages())
+        tokens = self.workdir / commands.TOKENS
         tokens.touch(mode=0o600)
         tokens.write_text(
             "".join(
@@ -215,57 +223,17 @@ class ControlPlane:
             self._ports[name] = PortLease()
         return self._ports[name].port
 
-    def _spawn(self, name: str, command: list[str | Path]) -> Process:
+    def _spawn(self, name: str, command: Sequence[str | Path]) -> Process:
         process = Process(name, command, workdir=self.workdir, lab=self.lab, environment=_plain())
         self._processes[name] = process
         return process
 
     def _start_store(self) -> None:
-        client = f"http://127.0.0.1:{self._port('etcd')}"
-        peer = f"http://127.0.0.1:{self._port('etcd-peer')}"
         shutil.rmtree(self.workdir / "etcd", ignore_errors=True)
-        self._spawn(
-            "etcd",
-            [
-                self._paths["etcd"],
-                f"--name={self.name}",
-                f"--data-dir={self.workdir / 'etcd'}",
-                f"--listen-client-urls={client}",
-                f"--advertise-client-urls={client}",
-                f"--listen-peer-urls={peer}",
-                f"--initial-advertise-peer-urls={peer}",
-                f"--initial-cluster={self.name}={peer}",
-                "--unsafe-no-fsync",
-                "--log-level=warn",
-            ],
-        )
+        ports = self._port("etcd"), self._port("etcd-peer")
+        self._spawn("etcd", commands.etcd(self._paths["etcd"], self.workdir, self.name, *ports))
 
-    def _api_server_command(self) -> list[str | Path]:
-        command: list[str | Path] = [
-            self._paths["kube-apiserver"],
-            f"--etcd-servers=http://127.0.0.1:{self._port('etcd')}",
-            f"--secure-port={self._port('kube-apiserver')}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
-            f"--cert-dir={self.workdir / 'certificates'}",
-            f"--token-auth-file={self.workdir / 'tokens.csv'}",
-            "--authorization-mode=RBAC",
-            "--service-account-issuer=https://lab.wattshift.io",
-            f"--service-account-key-file={self.signing_key}",
-            f"--service-account-signing-key-file={self.signing_key}",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--kubelet-preferred-address-types=InternalIP",
-            "--allow-privileged=true",
-            "--profiling=false",
-        ]
-        if self.audit:
-            command += [
-                f"--audit-policy-file={self.workdir / 'audit-policy.yaml'}",
-                f"--audit-log-path={self.audit_log}",
-                "--audit-log-mode=blocking",
-            ]
-        # Files that need the port or the certificate's place are written once the port is known.
+    def _write_kubeconfigs(self) -> None:
         for user, label in (("lab-admin", "admin"), *((u, u) for u in component_users())):
             write_kubeconfig(
                 self.workdir / f"{label}.kubeconfig",
@@ -273,49 +241,14 @@ class ControlPlane:
                 ca_file=self.ca_file,
                 token=self._tokens[user],
             )
-        return command
 
     def _start_controllers(self) -> None:
-        self._spawn(
-            "kube-controller-manager",
-            [
-                self._paths["kube-controller-manager"],
-                f"--kubeconfig={self.workdir / 'system:kube-controller-manager.kubeconfig'}",
-                f"--root-ca-file={self.ca_file}",
-                f"--service-account-private-key-file={self.signing_key}",
-                "--use-service-account-credentials=true",
-                "--leader-elect=false",
-                "--bind-address=127.0.0.1",
-                f"--secure-port={self._port('kube-controller-manager')}",
-                f"--cert-dir={self.workdir / 'controller-certificates'}",
-                "--node-monitor-grace-period=50s",
-                "--horizontal-pod-autoscaler-sync-period=5s",
-                "--profiling=false",
-            ],
-        )
-        self._spawn(
-            "kube-scheduler",
-            [
-                self._paths["kube-scheduler"],
-                f"--kubeconfig={self.workdir / 'system:kube-scheduler.kubeconfig'}",
-                "--leader-elect=false",
-                "--bind-address=127.0.0.1",
-                f"--secure-port={self._port('kube-scheduler')}",
-                f"--cert-dir={self.workdir / 'scheduler-certificates'}",
-                "--profiling=false",
-            ],
-        )
-        self._spawn(
-            "kwok",
-            [
-                self._paths["kwok"],
-                f"--kubeconfig={self.workdir / 'lab-kwok.kubeconfig'}",
-                f"--manage-nodes-with-label-selector={KWOK_LABEL}=kwok",
-                "--node-lease-duration-seconds=40",
-                "--node-ip=10.99.0.1",
-                f"--config={self.workdir / 'stages.yaml'}",
-            ],
-        )
+        for name, command in (
+            ("kube-controller-manager", commands.controller_manager),
+            ("kube-scheduler", commands.scheduler),
+            ("kwok", commands.kwok),
+        ):
+            self._spawn(name, command(self._paths[name], self.workdir, self._port(name)))
 
         def usable() -> bool:
             for process in self._processes.values():

@@ -29,7 +29,7 @@ def up(name: str, *, sites: int, install: bool) -> int:
     """Start the lab `name` in the background and print how to reach it."""
     if (state := _state(name)) and _alive(name):
         say(f"{name} runs already")
-        _print(state)
+        _print(name, state)
         return 0
     if choose_provider().name == "local":
         binaries.ensure(binaries.LAB_MODE)  # in the foreground, where its progress is seen
@@ -56,7 +56,7 @@ def up(name: str, *, sites: int, install: bool) -> int:
     if state is None:
         say(f"did not start, log in {log_path}:\n{_tail(log_path)}")
         return 1
-    _print(state)
+    _print(name, state)
     return 0
 
 
@@ -114,7 +114,7 @@ def status(name: str) -> int:
     if state is None or not _alive(name):
         say(f"{name} does not run; start it with: python -m e2e.lab up")
         return 1
-    _print(state)
+    _print(name, state)
     return 0
 
 
@@ -146,8 +146,8 @@ def _tail(path: Path) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-20:])
 
 
-def _print(state: dict[str, Any]) -> None:
+def _print(name: str, state: dict[str, Any]) -> None:
     print(f"files   {state['folder']}")
-    for name, cluster in state["clusters"].items():
-        print(f"{name:7} {cluster['url']}  export KUBECONFIG={cluster['kubeconfig']}")
-    print("end it with: python -m e2e.lab down")
+    for site, cluster in state["clusters"].items():
+        print(f"{site:7} {cluster['url']}  export KUBECONFIG={cluster['kubeconfig']}")
+    print("end it with: python -m e2e.lab down" + ("" if name == "lab" else f" --name {name}"))

@@ -183,3 +183,21 @@ def test_signing_key_has_the_shape_of_an_ec_key_and_tokens_differ_by_nonce(tmp_p
     first, second = signed_token(key, {"a": 1}), signed_token(key, {"a": 1})
     assert first.split(".")[:2] == second.split(".")[:2]
     assert first != second
+
+
+def test_every_control_plane_process_listens_on_loopback_only(tmp_path):
+    from e2e.lab import control_plane_commands as commands
+
+    lines = [
+        commands.etcd("x", tmp_path, "n", 1, 2),
+        commands.api_server("x", tmp_path, 3, 1, audit=True),
+        commands.controller_manager("x", tmp_path, 4),
+        commands.scheduler("x", tmp_path, 5),
+        commands.kwok("x", tmp_path, 6),
+    ]
+    for line in lines:
+        text = " ".join(map(str, line))
+        assert "0.0.0.0" not in text
+        assert "127.0.0.1" in text
+    assert "--authorization-mode=RBAC" in lines[1]
+    assert "--audit-log-path" not in " ".join(map(str, commands.api_server("x", tmp_path, 3, 1, audit=False)))
