@@ -126,6 +126,8 @@ class ServerConfig(_Part):
     """/livez, /readyz and /metrics."""
     api_port: TcpPort | None = None
     """Authenticated /v1; absent = not served."""
+    api_bind_address: str = "127.0.0.1"
+    """Plain HTTP with bearer tokens: only what shares the pod's network (`kubectl port-forward`)."""
 
 
 class HubConfig(_Part):

@@ -11,6 +11,7 @@ from pathlib import Path
 from wattshift.actuators.scale import ScaleActuator
 from wattshift.actuators.warm import WarmBook
 from wattshift.control.act import Actor
+from wattshift.control.api_server import ApiServer
 from wattshift.control.books import Books
 from wattshift.control.engines import EngineLoop
 from wattshift.control.fleet_loop import FleetLoop
@@ -22,6 +23,7 @@ from wattshift.control.prices import Prices
 from wattshift.control.profiles import Profiles
 from wattshift.control.recorder import Recorder
 from wattshift.control.release import Releaser
+from wattshift.control.release_loop import ReleaseLoop
 from wattshift.control.rivals import Rivals
 from wattshift.control.runtime import Component, Runtime
 from wattshift.control.show import Show
@@ -29,8 +31,11 @@ from wattshift.control.world import World
 from wattshift.core.need import needed_total
 
 
-def build(runtime: Runtime) -> Sequence[Component]:
-    """Planner, governor and engine loops of the leading process."""
+def build(runtime: Runtime, *, release_only: bool = False) -> Sequence[Component]:
+    """Planner, governor and engine loops of the leading process, and `/v1` where it is asked for.
+
+    With `release_only` nothing is planned: workloads are given back as found, and that is all.
+    """
     config = runtime.config
     world = World(pool=runtime.pool, monotonic=runtime.clock.monotonic)
     engines = EngineLoop(
@@ -86,6 +91,8 @@ def build(runtime: Runtime) -> Sequence[Component]:
         directory=Path(config.recorder.directory) if config.recorder.directory else None,
     )
     latest = Latest()
+    if release_only:
+        return (ReleaseLoop(runtime=runtime, gather=gather, releaser=releaser, show=show),)
     planner = FleetLoop(
         runtime=runtime,
         gather=gather,
@@ -107,4 +114,7 @@ def build(runtime: Runtime) -> Sequence[Component]:
         recorder=recorder,
         latest=latest,
     )
-    return (engines, planner, governor)
+    loops = (engines, planner, governor)
+    if config.server.api_port is None:
+        return loops
+    return (*loops, ApiServer(runtime=runtime, latest=latest, recorder=recorder))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from wattshift.core.decision import Governance, Plan
 from wattshift.core.model import Snapshot
@@ -49,9 +49,23 @@ class Step:
 _STEP = TypeAdapter(Step)
 
 
+class _SnapshotDocument(BaseModel):
+    # NB: as strings, because JSON has no infinity and null would not load again.
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    snapshot: Snapshot
+
+
+class _StepDocument(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    step: Step
+
+
 def dump_snapshot(snapshot: Snapshot) -> bytes:
     """JSON of a snapshot; equal snapshots give equal bytes."""
-    return _SNAPSHOT.dump_json(snapshot)
+    document = _SnapshotDocument.model_construct(snapshot=snapshot).model_dump_json()
+    return document[len('{"snapshot":') : -1].encode()
 
 
 def load_snapshot(document: bytes | str) -> Snapshot:
@@ -95,8 +109,8 @@ def load_step(document: bytes | str) -> Step:
 
 def dump_step(step: Step) -> bytes:
     """JSON document of a step."""
-    body = _STEP.dump_json(step)
-    return b'{"formatVersion":%d,"step":%s}' % (FORMAT_VERSION, body)
+    body = _StepDocument.model_construct(step=step).model_dump_json().encode()
+    return b'{"formatVersion":%d,%s' % (FORMAT_VERSION, body[1:])
 
 
 class Recorder:

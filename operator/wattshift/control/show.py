@@ -80,10 +80,14 @@ class Show:
                         message,
                     ),
                 )
-        for workload in snapshot.workloads:
-            self._workload(workload)
+        self.workloads(snapshot)
         self._sites(snapshot, decided.sites, prices=False)
         self._contracts(snapshot)
+
+    def workloads(self, snapshot: Snapshot) -> None:
+        """Counts and conditions as they were seen."""
+        for workload in snapshot.workloads:
+            self._workload(workload)
 
     def moves(self, moved: tuple[Moved, ...]) -> None:
         """Steps of open hand-overs."""
@@ -272,9 +276,12 @@ class Show:
             self._runtime.book.update(stored.key, replace(record, shown=shown))
             self._runtime.book.set_conditions(stored.key, show_site.price_known(price))
             paces = states(contract, period, now) if contract.obligations else ()
-            green = show_site.green_on_track(paces)
-            if green is not None:
-                self._runtime.book.set_conditions(stored.key, green)
+            loads = {f"{site}/{name}": row.import_watts for (site, name), row in flows.items()}
+            self._runtime.book.set_conditions(
+                stored.key,
+                show_site.green_on_track(paces),
+                show_site.within_capacity(contract, loads),
+            )
 
     def _tell(
         self, key: ObjectKey, reason: str, action: str, note: str, *, warning: bool = False
