@@ -16,9 +16,16 @@ def tail_at_most(k: int, n: int, p: float) -> float:
 @pytest.mark.parametrize(
     ("bad", "samples", "share", "allowed"),
     [
-        (0, 44, 0.05, False), (0, 45, 0.05, True), (1, 90, 0.05, True), (5, 200, 0.05, True),
-        (0, 229, 0.01, False), (0, 230, 0.01, True), (0, 0, 0.05, False), (3, 3, 0.5, False),
-        (5, 10, 1.0, True), (0, 100, 0.0, False),
+        (0, 44, 0.05, False),
+        (0, 45, 0.05, True),
+        (1, 90, 0.05, True),
+        (5, 200, 0.05, True),
+        (0, 229, 0.01, False),
+        (0, 230, 0.01, True),
+        (0, 0, 0.05, False),
+        (3, 3, 0.5, False),
+        (5, 10, 1.0, True),
+        (0, 100, 0.0, False),
     ],
 )
 def test_removal_limits_are_those_of_clopper_and_pearson(bad, samples, share, allowed):

@@ -7,10 +7,25 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 from tests.core.build import (
-    NOW, PROFILE, TTFT, WALL, batch, engine, idle_engine, placement, reading, site, workload,
+    NOW,
+    PROFILE,
+    TTFT,
+    WALL,
+    batch,
+    engine,
+    idle_engine,
+    placement,
+    reading,
+    site,
+    workload,
 )
 from wattshift.core.demand import (
-    capacity_of, floor_of, load_of, needed_replicas, round_trip_milliseconds, survivors_hold,
+    capacity_of,
+    floor_of,
+    load_of,
+    needed_replicas,
+    round_trip_milliseconds,
+    survivors_hold,
     too_far,
 )
 from wattshift.core.guard import judge
@@ -62,9 +77,13 @@ def verdicts(job):
 
 
 def test_load_is_what_runs_and_what_waits_everywhere():
-    job = workload(placements=(
-        placement("east", 6, engine=engine(20.0, waiting=5)),
-        placement("west", 2, engine=engine(4.0, pods=2)), placement("north", 0)))
+    job = workload(
+        placements=(
+            placement("east", 6, engine=engine(20.0, waiting=5)),
+            placement("west", 2, engine=engine(4.0, pods=2)),
+            placement("north", 0),
+        )
+    )
     load = load_of(job, verdicts(job), NOW)
     assert load.concurrency == pytest.approx(29)
     assert load.waiting == 5
@@ -104,8 +123,13 @@ def test_floors(job, standing, floor):
 
 @pytest.mark.parametrize(
     ("known", "limit", "near"),
-    [((("users", 60),), 60, True), ((("users", 61),), 60, False), ((), 60, False),
-     ((), None, True), ((("users", 900),), None, True)],
+    [
+        ((("users", 60),), 60, True),
+        ((("users", 61),), 60, False),
+        ((), 60, False),
+        ((), None, True),
+        ((("users", 900),), None, True),
+    ],
 )
 def test_the_round_trip_of_every_origin_is_a_hard_limit(known, limit, near):
     here = site("a", origin_round_trip_milliseconds=known)
@@ -115,8 +139,10 @@ def test_the_round_trip_of_every_origin_is_a_hard_limit(known, limit, near):
 
 def test_an_origin_without_a_share_does_not_count():
     here = site("a", origin_round_trip_milliseconds=(("users", 10), ("far", 300)))
-    rows = (Origin(name="users", share_permille=1000, max_round_trip_milliseconds=60),
-            Origin(name="far", share_permille=0, max_round_trip_milliseconds=60))
+    rows = (
+        Origin(name="users", share_permille=1000, max_round_trip_milliseconds=60),
+        Origin(name="far", share_permille=0, max_round_trip_milliseconds=60),
+    )
     assert too_far(here, rows) == ""
     assert round_trip_milliseconds(here, rows) == 10
     assert round_trip_milliseconds(here, (replace(rows[1], share_permille=1),)) == 300

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 from tests.core.build import NOW, member, reading, signal, site
-from wattshift.core.freshness import judge, signal as best, untouchable, usable, value_of, worst_value
+from wattshift.core.freshness import (
+    judge,
+    signal as best,
+    untouchable,
+    usable,
+    value_of,
+    worst_value,
+)
 from wattshift.core.model import FacilityPoint, MemberPhase
 from wattshift.core.reasons import Reason
 from wattshift.core.signal import OnStale, Quality
@@ -41,16 +48,24 @@ def test_an_unknown_reading_says_why():
 
 
 def test_the_best_rank_that_is_measured_wins_over_a_held_value():
-    here = site("a", signals=(
-        signal("first", PRICE, 1.0, rank=0, quality=Quality.STALE),
-        signal("second", PRICE, 2.0, rank=1),
-    ))
+    here = site(
+        "a",
+        signals=(
+            signal("first", PRICE, 1.0, rank=0, quality=Quality.STALE),
+            signal("second", PRICE, 2.0, rank=1),
+        ),
+    )
     assert best(here, PRICE, NOW).value == 2.0
 
 
 def test_a_held_value_wins_over_nothing():
-    here = site("a", signals=(signal("first", PRICE, None), signal("b", PRICE, 3.0, rank=1,
-                                                                   quality=Quality.FALLBACK)))
+    here = site(
+        "a",
+        signals=(
+            signal("first", PRICE, None),
+            signal("b", PRICE, 3.0, rank=1, quality=Quality.FALLBACK),
+        ),
+    )
     assert best(here, PRICE, NOW).value == 3.0
 
 
@@ -61,19 +76,25 @@ def test_a_signal_that_is_ignored_when_stale_is_unknown():
 
 
 def test_the_worst_price_is_the_highest_ahead():
-    here = site("a", signals=(
-        signal("p", PRICE, None, on_stale=OnStale.ASSUME_WORST),
-        signal("f", PRICE, ahead=((NOW - 60, 0.4), (NOW + 600, 0.9), (NOW + 1200, 0.2))),
-    ))
+    here = site(
+        "a",
+        signals=(
+            signal("p", PRICE, None, on_stale=OnStale.ASSUME_WORST),
+            signal("f", PRICE, ahead=((NOW - 60, 0.4), (NOW + 600, 0.9), (NOW + 1200, 0.2))),
+        ),
+    )
     judged = best(here, PRICE, NOW)
     assert judged.value == 0.9
     assert judged.worst
 
 
 def test_past_steps_do_not_count_as_worst():
-    here = site("a", signals=(
-        signal("f", PRICE, ahead=((NOW - 1200, 9.0), (NOW - 600, 0.3), (NOW + 600, 0.2))),
-    ))
+    here = site(
+        "a",
+        signals=(
+            signal("f", PRICE, ahead=((NOW - 1200, 9.0), (NOW - 600, 0.3), (NOW + 600, 0.2))),
+        ),
+    )
     assert worst_value(PRICE, here, NOW) == 0.3
 
 
@@ -86,15 +107,22 @@ CURVE = (
 @pytest.mark.parametrize(
     ("quantity", "worst"),
     [
-        (Quantity.SUPPLY_POWER, 0.0), (Quantity.GREEN_SHARE, 0.0), (Quantity.STATE_OF_CHARGE, 0.0),
-        (Quantity.LEAK_STATE, 1.0), (Quantity.UPS_STATE, 1.0), (Quantity.OUTDOOR_TEMPERATURE, 30.0),
-        (Quantity.SITE_POWER, None), (Quantity.ENERGY_PRICE, None),
-        (Quantity.COOLING_LIMIT_POWER, None), (Quantity.CARBON_INTENSITY_AVERAGE, None),
+        (Quantity.SUPPLY_POWER, 0.0),
+        (Quantity.GREEN_SHARE, 0.0),
+        (Quantity.STATE_OF_CHARGE, 0.0),
+        (Quantity.LEAK_STATE, 1.0),
+        (Quantity.UPS_STATE, 1.0),
+        (Quantity.OUTDOOR_TEMPERATURE, 30.0),
+        (Quantity.SITE_POWER, None),
+        (Quantity.ENERGY_PRICE, None),
+        (Quantity.COOLING_LIMIT_POWER, None),
+        (Quantity.CARBON_INTENSITY_AVERAGE, None),
     ],
 )
 def test_each_quantity_has_its_worst_value(quantity, worst):
-    here = site("a", facility=CURVE,
-                signals=(signal("s", quantity, None, on_stale=OnStale.ASSUME_WORST),))
+    here = site(
+        "a", facility=CURVE, signals=(signal("s", quantity, None, on_stale=OnStale.ASSUME_WORST),)
+    )
     assert worst_value(quantity, here, NOW) == worst
     assert best(here, quantity, NOW).value == worst
 

@@ -6,13 +6,30 @@ from dataclasses import replace
 
 import pytest
 from tests.core.build import (
-    NOW, Original, batch, connection, engine, event, placement, quote, reading, site, snapshot,
+    NOW,
+    Original,
+    batch,
+    connection,
+    engine,
+    event,
+    placement,
+    quote,
+    reading,
+    site,
+    snapshot,
     workload,
 )
 from wattshift.core.decision import Action
 from wattshift.core.governor import govern
 from wattshift.core.model import (
-    Allowed, Firmness, MemberPhase, Mode, MoveIntent, Override, OverrideMode, Tier,
+    Allowed,
+    Firmness,
+    MemberPhase,
+    Mode,
+    MoveIntent,
+    Override,
+    OverrideMode,
+    Tier,
 )
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
@@ -31,7 +48,9 @@ def targets(tick):
 
 def east(name="chat", replicas=6, concurrency=20.0, **more):
     stats = more.pop("stats", None) or engine(concurrency, pods=replicas)
-    return workload(name, (placement("east", replicas, engine=stats, **more.pop("row", {})),), **more)
+    return workload(
+        name, (placement("east", replicas, engine=stats, **more.pop("row", {})),), **more
+    )
 
 
 def capped(upper, firmness=Firmness.MANDATORY, **more):
@@ -61,8 +80,10 @@ def test_then_what_is_beyond_the_need():
 @pytest.mark.parametrize(
     ("firmness", "tier", "least"),
     [
-        (Firmness.VOLUNTARY, Tier.HIGH, 4), (Firmness.COMMITTED, Tier.FIRM, 4),
-        (Firmness.COMMITTED, Tier.LOW, 4), (Firmness.COMMITTED, Tier.HIGH, 2),
+        (Firmness.VOLUNTARY, Tier.HIGH, 4),
+        (Firmness.COMMITTED, Tier.FIRM, 4),
+        (Firmness.COMMITTED, Tier.LOW, 4),
+        (Firmness.COMMITTED, Tier.HIGH, 2),
         (Firmness.MANDATORY, Tier.FIRM, 0),
     ],
 )
@@ -90,8 +111,9 @@ def test_what_the_plan_lowers_goes_first_in_its_tier():
     jobs = (east("a", 6), east("b", 6))
     here = snapshot(jobs, (capped(5000),))
     made = plan(snapshot(jobs, (site("east"),)), NOW)
-    only_b = replace(made, decisions=tuple(
-        row for row in made.decisions if row.workload_key == "team/b"))
+    only_b = replace(
+        made, decisions=tuple(row for row in made.decisions if row.workload_key == "team/b")
+    )
     assert set(targets(run(here, only_b))) == {"team/b"}
 
 
@@ -102,15 +124,23 @@ def test_an_old_plan_or_none_is_enough():
 
 
 def test_what_was_commanded_is_not_shed_again():
-    row = {"desired_replicas": 2, "ready_replicas": 6, "observed_replicas": 2,
-           "last_write_time": NOW - 5}
+    row = {
+        "desired_replicas": 2,
+        "ready_replicas": 6,
+        "observed_replicas": 2,
+        "last_write_time": NOW - 5,
+    }
     tick = run(snapshot((east(row=row),), (capped(1400),)))
     assert tick.decisions == ()
 
 
 def test_overdue_commands_lose_their_credit():
-    row = {"desired_replicas": 2, "ready_replicas": 6, "observed_replicas": 2,
-           "last_write_time": NOW - 999}
+    row = {
+        "desired_replicas": 2,
+        "ready_replicas": 6,
+        "observed_replicas": 2,
+        "last_write_time": NOW - 999,
+    }
     job = east(row=row)
     assert run(snapshot((job,), (capped(1400),))).decisions != ()
 
@@ -161,9 +191,10 @@ def test_a_member_that_is_not_ready_is_not_touched():
     assert run(snapshot((east(),), (here,))).decisions == ()
 
 
-@pytest.mark.parametrize(("firmness", "touched"), [(Firmness.VOLUNTARY, False),
-                                                    (Firmness.COMMITTED, False),
-                                                    (Firmness.MANDATORY, True)])
+@pytest.mark.parametrize(
+    ("firmness", "touched"),
+    [(Firmness.VOLUNTARY, False), (Firmness.COMMITTED, False), (Firmness.MANDATORY, True)],
+)
 def test_a_person_s_hold_yields_only_to_what_is_mandatory(firmness, touched):
     hold = Override(mode=OverrideMode.HOLD, until_time=NOW + 9, reason="demo", requested_by="ann")
     tick = run(snapshot((east(override=hold),), (capped(100, firmness),)))
@@ -201,9 +232,10 @@ def test_capacity_comes_back_within_the_tick_of_a_veto():
     assert tick.within_objective[0][1] == "False"
 
 
-@pytest.mark.parametrize(("firmness", "given"), [(Firmness.VOLUNTARY, True),
-                                                  (Firmness.COMMITTED, False),
-                                                  (Firmness.MANDATORY, False)])
+@pytest.mark.parametrize(
+    ("firmness", "given"),
+    [(Firmness.VOLUNTARY, True), (Firmness.COMMITTED, False), (Firmness.MANDATORY, False)],
+)
 def test_latency_outranks_voluntary_events_only(firmness, given):
     job = east(stats=engine(20.0, **QUEUE))
     tick = run(snapshot((job,), (capped(2900, firmness),)))
@@ -219,25 +251,41 @@ def test_a_vetoed_workload_is_not_shed_for_a_voluntary_event():
 
 
 def test_no_capacity_is_asked_for_twice():
-    row = {"desired_replicas": 12, "observed_replicas": 12, "ready_replicas": 6,
-           "in_service_replicas": 6}
+    row = {
+        "desired_replicas": 12,
+        "observed_replicas": 12,
+        "ready_replicas": 6,
+        "in_service_replicas": 6,
+    }
     job = east(stats=engine(20.0, **QUEUE), row=row)
     assert run(snapshot((job,), (site("east"),))).decisions == ()
 
 
 def test_the_other_site_takes_the_queue_when_the_first_is_full():
     stats = engine(20.0, **QUEUE)
-    job = workload(placements=(placement("east", 6, engine=stats, max_replicas=6),
-                               placement("west", 0)))
+    job = workload(
+        placements=(placement("east", 6, engine=stats, max_replicas=6), placement("west", 0))
+    )
     assert targets(run(snapshot((job,))))["team/chat"] == {"east": 6, "west": 6}
 
 
 def test_an_open_hand_over_is_left_alone_by_the_guard():
-    move = MoveIntent(id="m", source_name="east", destination_name="west", source_replicas=0,
-                      destination_replicas=2, started_time=NOW, deadline_wall_seconds=60,
-                      reason="CheaperPower", source_before=6, destination_before=0)
-    job = workload(placements=(placement("east", 6, engine=engine(20.0, **QUEUE)),
-                               placement("west", 0)), intent=move)
+    move = MoveIntent(
+        id="m",
+        source_name="east",
+        destination_name="west",
+        source_replicas=0,
+        destination_replicas=2,
+        started_time=NOW,
+        deadline_wall_seconds=60,
+        reason="CheaperPower",
+        source_before=6,
+        destination_before=0,
+    )
+    job = workload(
+        placements=(placement("east", 6, engine=engine(20.0, **QUEUE)), placement("west", 0)),
+        intent=move,
+    )
     assert run(snapshot((job,))).decisions == ()
 
 
@@ -251,8 +299,13 @@ def test_states_of_knowing_become_the_condition():
 
 
 def found(replicas, name="east"):
-    return Original(placement_name=name, cluster_uid="u", target_uid="t", replicas=replicas,
-                    captured_time=NOW - 9999)
+    return Original(
+        placement_name=name,
+        cluster_uid="u",
+        target_uid="t",
+        replicas=replicas,
+        captured_time=NOW - 9999,
+    )
 
 
 def after(**more):

@@ -12,14 +12,22 @@ from wattshift.core.guard import GuardState, judge, merge, thresholds_millisecon
 from wattshift.core.model import Objective
 from wattshift.core.reasons import Reason
 
-ITL = Objective(metric=Metric.INTER_TOKEN_LATENCY, threshold_milliseconds=50,
-                attainment_permille=950, window_seconds=300)
+ITL = Objective(
+    metric=Metric.INTER_TOKEN_LATENCY,
+    threshold_milliseconds=50,
+    attainment_permille=950,
+    window_seconds=300,
+)
 
 
 def verdict(stats, objectives=(TTFT,), **more):
     round_trip = more.pop("round_trip", 0)
-    return judge(placement("east", 6, engine=stats, **more), objectives, wall_time=WALL,
-                 round_trip_milliseconds=round_trip)
+    return judge(
+        placement("east", 6, engine=stats, **more),
+        objectives,
+        wall_time=WALL,
+        round_trip_milliseconds=round_trip,
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,24 +37,60 @@ def verdict(stats, objectives=(TTFT,), **more):
         pytest.param(engine(good=44), "Unknown", False, Reason.OBJECTIVE_UNKNOWN, id="too few"),
         pytest.param(engine(good=45), "Within", True, None, id="just enough"),
         pytest.param(engine(good=195, bad=5), "Within", True, None, id="five of two hundred"),
-        pytest.param(engine(good=190, bad=10), "Unknown", False, Reason.OBJECTIVE_UNKNOWN,
-                     id="at the allowed share"),
-        pytest.param(engine(good=700, bad=300, fast_bad=40), "Violated", False,
-                     Reason.LATENCY_GUARD, id="both windows bad"),
-        pytest.param(engine(good=700, bad=300, fast_bad=0), "Unknown", False,
-                     Reason.OBJECTIVE_UNKNOWN, id="only the slow window bad"),
-        pytest.param(engine(good=1000, fast_bad=50), "Within", True, None,
-                     id="only the fast window bad"),
-        pytest.param(engine(good=500, ambiguous=500), "Unknown", False,
-                     Reason.OBJECTIVE_NOT_OBSERVABLE, id="the cut bucket decides"),
-        pytest.param(engine(good=1000, age=16), "Blind", False, Reason.METRICS_STALE,
-                     id="three scrapes missed"),
-        pytest.param(engine(good=1000, pods=5, pods_expected=6), "Unknown", False,
-                     Reason.METRICS_STALE, id="one engine not scraped"),
+        pytest.param(
+            engine(good=190, bad=10),
+            "Unknown",
+            False,
+            Reason.OBJECTIVE_UNKNOWN,
+            id="at the allowed share",
+        ),
+        pytest.param(
+            engine(good=700, bad=300, fast_bad=40),
+            "Violated",
+            False,
+            Reason.LATENCY_GUARD,
+            id="both windows bad",
+        ),
+        pytest.param(
+            engine(good=700, bad=300, fast_bad=0),
+            "Unknown",
+            False,
+            Reason.OBJECTIVE_UNKNOWN,
+            id="only the slow window bad",
+        ),
+        pytest.param(
+            engine(good=1000, fast_bad=50), "Within", True, None, id="only the fast window bad"
+        ),
+        pytest.param(
+            engine(good=500, ambiguous=500),
+            "Unknown",
+            False,
+            Reason.OBJECTIVE_NOT_OBSERVABLE,
+            id="the cut bucket decides",
+        ),
+        pytest.param(
+            engine(good=1000, age=16),
+            "Blind",
+            False,
+            Reason.METRICS_STALE,
+            id="three scrapes missed",
+        ),
+        pytest.param(
+            engine(good=1000, pods=5, pods_expected=6),
+            "Unknown",
+            False,
+            Reason.METRICS_STALE,
+            id="one engine not scraped",
+        ),
         pytest.param(None, "Blind", False, Reason.METRICS_STALE, id="no metrics"),
         pytest.param(idle_engine(6), "Idle", True, None, id="an hour without requests"),
-        pytest.param(replace(idle_engine(6), idle_seconds=599.0), "Unknown", False,
-                     Reason.OBJECTIVE_UNKNOWN, id="not idle for long enough"),
+        pytest.param(
+            replace(idle_engine(6), idle_seconds=599.0),
+            "Unknown",
+            False,
+            Reason.OBJECTIVE_UNKNOWN,
+            id="not idle for long enough",
+        ),
         pytest.param(engine(good=0), "Unknown", False, Reason.OBJECTIVE_UNKNOWN, id="no samples"),
     ],
 )
@@ -154,7 +198,11 @@ def test_an_unknown_count_without_metrics_is_blind():
 
 
 def test_the_worst_placement_decides_for_the_workload():
-    good, bad, blind = verdict(engine()), verdict(engine(good=1, bad=500, fast_bad=50)), verdict(None)
+    good, bad, blind = (
+        verdict(engine()),
+        verdict(engine(good=1, bad=500, fast_bad=50)),
+        verdict(None),
+    )
     assert merge((good, bad, blind)).state is GuardState.VIOLATED
     assert merge((good, blind)).state is GuardState.BLIND
     assert not merge((good, blind)).removal_allowed
@@ -167,11 +215,23 @@ def test_a_remembered_veto_shows_through_the_merge():
     assert merge((verdict(engine()), held)).veto
 
 
-@given(good=st.integers(0, 3000), bad=st.integers(0, 3000), ambiguous=st.integers(0, 3000),
-       waiting=st.integers(0, 50), waited=st.floats(0, 5))
+@given(
+    good=st.integers(0, 3000),
+    bad=st.integers(0, 3000),
+    ambiguous=st.integers(0, 3000),
+    waiting=st.integers(0, 50),
+    waited=st.floats(0, 5),
+)
 def test_a_veto_and_a_removal_never_go_together(good, bad, ambiguous, waiting, waited):
-    found = verdict(engine(good=good, bad=bad, ambiguous=ambiguous, waiting=waiting,
-                           waited=waited if waiting else 0.0))
+    found = verdict(
+        engine(
+            good=good,
+            bad=bad,
+            ambiguous=ambiguous,
+            waiting=waiting,
+            waited=waited if waiting else 0.0,
+        )
+    )
     assert not (found.veto and found.removal_allowed)
     assert found.removal_allowed == (found.state is GuardState.WITHIN)
 

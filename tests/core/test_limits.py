@@ -111,8 +111,10 @@ def test_firmness_becomes_hardness(firmness, hardness):
 
 
 def test_a_harder_lower_bound_overrules_a_softer_upper_bound():
-    rows = (event("fill", upper=None, lower=8000, firmness=Firmness.MANDATORY),
-            event("save", upper=5000, firmness=Firmness.VOLUNTARY))
+    rows = (
+        event("fill", upper=None, lower=8000, firmness=Firmness.MANDATORY),
+        event("save", upper=5000, firmness=Firmness.VOLUNTARY),
+    )
     limits = of(site("a", events=rows))
     assert limits.upper_watts == limits.lower_watts == 8000
     assert limits.notes
@@ -130,8 +132,12 @@ def test_a_lower_bound_never_exceeds_the_feed():
     assert limits.lower_watts == 4000
 
 
-@given(st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 90_000),
-                          st.sampled_from(list(Firmness))), max_size=6))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 90_000), st.integers(0, 90_000), st.sampled_from(list(Firmness))),
+        max_size=6,
+    )
+)
 def test_bounds_are_never_contradictory_and_never_above_the_feed(rows):
     events = tuple(
         event(f"e{i}", upper=upper, lower=lower, firmness=firmness)

@@ -6,12 +6,36 @@ from dataclasses import replace
 
 import pytest
 from tests.core.build import (
-    NOW, PROFILE, WALL, MoveIntent, Original, batch, connection, engine, event, idle_engine,
-    placement, quote, reading, signal, site, snapshot, supply, workload,
+    NOW,
+    PROFILE,
+    WALL,
+    MoveIntent,
+    Original,
+    batch,
+    connection,
+    engine,
+    event,
+    idle_engine,
+    placement,
+    quote,
+    reading,
+    signal,
+    site,
+    snapshot,
+    supply,
+    workload,
 )
 from wattshift.core.decision import Action
 from wattshift.core.model import (
-    AcceleratorState, Allowed, Firmness, MemberPhase, Mode, Override, OverrideMode, Settings, Tier,
+    AcceleratorState,
+    Allowed,
+    Firmness,
+    MemberPhase,
+    Mode,
+    Override,
+    OverrideMode,
+    Settings,
+    Tier,
 )
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
@@ -63,7 +87,10 @@ def test_alternatives_say_what_was_rejected_and_at_what_score():
 def test_carbon_moves_replicas_when_it_has_a_price():
     coal = signal("c", Quantity.CARBON_INTENSITY_AVERAGE, 900.0)
     wind = signal("c", Quantity.CARBON_INTENSITY_AVERAGE, 50.0)
-    sites = (site("east", price="0.50", signals=(coal,)), site("west", price="0.50", signals=(wind,)))
+    sites = (
+        site("east", price="0.50", signals=(coal,)),
+        site("west", price="0.50", signals=(wind,)),
+    )
     priced = Settings(reporting_currency="CNY", carbon_price_per_tonne="500")
     assert decide(snapshot(sites=sites)).action is Action.SCALE_TO
     found = decide(snapshot(sites=sites, settings=priced))
@@ -80,8 +107,11 @@ def test_unknown_carbon_is_not_taken_for_clean():
 
 
 def test_own_surplus_attracts_replicas():
-    west = site("west", feed=connection(price=quote("0.80", direct="0.10", own_up=True)),
-                supplies=(supply(50_000),))
+    west = site(
+        "west",
+        feed=connection(price=quote("0.80", direct="0.10", own_up=True)),
+        supplies=(supply(50_000),),
+    )
     found = decide(snapshot(sites=(site("east", price="0.80"), west)))
     assert found.action is Action.MIGRATE
     assert found.reason is Reason.SUPPLY_SURPLUS
@@ -90,7 +120,9 @@ def test_own_surplus_attracts_replicas():
 def test_a_change_known_ahead_is_prepared():
     ahead = ((NOW + 100, quote("0.10")),)
     west = site("west", feed=connection(price=quote("0.90"), price_ahead=ahead))
-    found = decide(snapshot((workload(min_dwell_seconds=7200),), (site("east", price="0.80"), west)))
+    found = decide(
+        snapshot((workload(min_dwell_seconds=7200),), (site("east", price="0.80"), west))
+    )
     assert found.action is Action.MIGRATE
     assert found.reason is Reason.PREPARE_CHANGE
 
@@ -112,14 +144,17 @@ def test_negative_prices_never_start_replicas_for_their_own_sake():
 
 
 def test_zero_demand_shrinks_to_the_floor_and_not_below():
-    job = workload(placements=(placement("east", 6, engine=idle_engine(6)), placement("west", 0)),
-                   min_replicas=2)
+    job = workload(
+        placements=(placement("east", 6, engine=idle_engine(6)), placement("west", 0)),
+        min_replicas=2,
+    )
     assert sum(counts(decide(snapshot((job,)))).values()) == 2
 
 
 def test_the_floor_of_a_placement_is_kept():
-    job = workload(placements=(placement("east", 6, engine=engine(), min_replicas=3),
-                               placement("west", 0)))
+    job = workload(
+        placements=(placement("east", 6, engine=engine(), min_replicas=3), placement("west", 0))
+    )
     assert counts(decide(snapshot((job,))))["east"] >= 3
 
 
@@ -132,8 +167,9 @@ def test_the_cache_of_the_survivors_limits_a_consolidation():
 
 
 def test_load_above_capacity_raises_at_the_cheapest_feasible_site():
-    job = workload(placements=(placement("east", 2, engine=engine(40.0, pods=2)),
-                               placement("west", 0)))
+    job = workload(
+        placements=(placement("east", 2, engine=engine(40.0, pods=2)), placement("west", 0))
+    )
     found = decide(snapshot((job,)))
     assert found.action is Action.SCALE_TO
     assert found.reason is Reason.DEMAND_GROWTH
@@ -158,8 +194,10 @@ def test_what_was_asked_for_already_is_not_asked_for_again():
     ("east", "west"),
     [
         (placement("east", 2, engine=engine(40.0, pods=2), max_replicas=2), placement("west", 0)),
-        (placement("east", 2, engine=engine(40.0, pods=2), max_replicas=2),
-         placement("west", 0, unschedulable=True)),
+        (
+            placement("east", 2, engine=engine(40.0, pods=2), max_replicas=2),
+            placement("west", 0, unschedulable=True),
+        ),
     ],
 )
 def test_capacity_short_is_said_when_nothing_fits(east, west):
@@ -171,8 +209,11 @@ def test_capacity_short_is_said_when_nothing_fits(east, west):
 
 
 def test_free_accelerators_bound_what_is_raised():
-    gpus = (AcceleratorState(resource_name="nvidia.com/gpu", profile_name="h100", count=8,
-                             allocatable=3),)
+    gpus = (
+        AcceleratorState(
+            resource_name="nvidia.com/gpu", profile_name="h100", count=8, allocatable=3
+        ),
+    )
     job = workload(placements=(placement("east", 2, engine=engine(100.0, pods=2)),))
     found = decide(snapshot((job,), (site("east", accelerators=gpus),)))
     assert counts(found) == {"east": 3}
@@ -197,8 +238,10 @@ def test_a_site_too_far_for_the_users_gets_no_load():
         (placement("east", 6, engine=engine(), veto_wall_time=WALL - 9), Reason.LATENCY_GUARD),
         (placement("east", 6, engine=engine(), target_found=False), Reason.TARGET_NOT_FOUND),
         (placement("east", 6, engine=engine(), rival=True), Reason.CONFLICT),
-        (placement("east", 6, engine=engine(), target_problem="RolloutInProgress"),
-         Reason.ROLLOUT_IN_PROGRESS),
+        (
+            placement("east", 6, engine=engine(), target_problem="RolloutInProgress"),
+            Reason.ROLLOUT_IN_PROGRESS,
+        ),
         (placement("east", 6, engine=engine(), profile_name="none"), Reason.PROFILE_NOT_FOUND),
     ],
 )
@@ -211,8 +254,9 @@ def test_what_is_not_known_holds_with_its_reason(row, reason):
 
 def test_a_profile_without_watts_is_refused():
     bare = replace(PROFILE, busy_watts=None)
-    found = decide(snapshot((workload(placements=(placement("east", 6, engine=engine()),)),),
-                            profiles=(bare,)))
+    found = decide(
+        snapshot((workload(placements=(placement("east", 6, engine=engine()),)),), profiles=(bare,))
+    )
     assert found.reason is Reason.PROFILE_HAS_NO_POWER
 
 
@@ -241,8 +285,9 @@ def test_within_its_dwell_a_workload_holds():
 
 
 def test_owed_capacity_does_not_wait_for_the_dwell():
-    job = workload(placements=(placement("east", 2, engine=engine(40.0, pods=2)),),
-                   last_change_time=NOW - 1)
+    job = workload(
+        placements=(placement("east", 2, engine=engine(40.0, pods=2)),), last_change_time=NOW - 1
+    )
     assert decide(snapshot((job,))).action is Action.SCALE_TO
 
 
@@ -252,8 +297,9 @@ def test_moves_per_day_are_counted():
 
 
 def test_a_small_saving_does_not_pay_back():
-    job = workload(placements=(placement("east", 2, engine=engine(20.0, pods=2)),
-                               placement("west", 0)))
+    job = workload(
+        placements=(placement("east", 2, engine=engine(20.0, pods=2)), placement("west", 0))
+    )
     sites = (site("east", price="0.800"), site("west", price="0.795"))
     found = decide(snapshot((job,), sites))
     assert (found.action, found.reason) == (Action.HOLD, Reason.PAYBACK_TOO_LONG)
@@ -268,8 +314,10 @@ def test_disruptive_actions_are_budgeted_per_site():
     jobs = tuple(workload(f"chat-{i}") for i in range(5))
     found = plan(snapshot(jobs), NOW).decisions
     assert sum(row.action is Action.MIGRATE for row in found) == 2
-    assert sum(row.reason is Reason.BUDGET_EXHAUSTED or row.action is Action.SCALE_TO
-               for row in found) == 3
+    assert (
+        sum(row.reason is Reason.BUDGET_EXHAUSTED or row.action is Action.SCALE_TO for row in found)
+        == 3
+    )
 
 
 def test_an_oscillating_price_moves_a_workload_at_most_once_per_dwell():
@@ -284,14 +332,23 @@ def test_an_oscillating_price_moves_a_workload_at_most_once_per_dwell():
         changes += 1
         job = here.workloads[0]
         rows = tuple(
-            replace(row, observed_replicas=found.replicas_of(row.name),
-                    ready_replicas=found.replicas_of(row.name),
-                    in_service_replicas=found.replicas_of(row.name),
-                    engine=engine(pods=2) if found.replicas_of(row.name) else None)
+            replace(
+                row,
+                observed_replicas=found.replicas_of(row.name),
+                ready_replicas=found.replicas_of(row.name),
+                in_service_replicas=found.replicas_of(row.name),
+                engine=engine(pods=2) if found.replicas_of(row.name) else None,
+            )
             for row in job.placements
         )
-        here = replace(here, workloads=(replace(job, placements=rows, last_change_time=now,
-                                                moves_today=job.moves_today + 1),))
+        here = replace(
+            here,
+            workloads=(
+                replace(
+                    job, placements=rows, last_change_time=now, moves_today=job.moves_today + 1
+                ),
+            ),
+        )
     assert changes <= 4
 
 
@@ -350,8 +407,9 @@ def test_hold_pin_and_release_are_obeyed():
     pinned = decide(snapshot((workload(override=pin),)))
     assert (pinned.action, pinned.reason) == (Action.SCALE_TO, Reason.OVERRIDE_PIN)
     assert counts(pinned) == {"east": 3, "west": 4}
-    found = Original(placement_name="east", cluster_uid="u", target_uid="t", replicas=8,
-                     captured_time=NOW)
+    found = Original(
+        placement_name="east", cluster_uid="u", target_uid="t", replicas=8, captured_time=NOW
+    )
     freed = decide(snapshot((workload(override=person(OverrideMode.RELEASE), originals=(found,)),)))
     assert (freed.action, freed.reason) == (Action.RESTORE, Reason.OVERRIDE_RELEASE)
     assert counts(freed)["east"] == 8
@@ -369,9 +427,18 @@ def test_a_held_site_is_not_touched():
 
 
 def test_an_open_hand_over_is_waited_for():
-    move = MoveIntent(id="m1", source_name="east", destination_name="west", source_replicas=0,
-                      destination_replicas=2, started_time=NOW, deadline_wall_seconds=60,
-                      reason="CheaperPower", source_before=6, destination_before=0)
+    move = MoveIntent(
+        id="m1",
+        source_name="east",
+        destination_name="west",
+        source_replicas=0,
+        destination_replicas=2,
+        started_time=NOW,
+        deadline_wall_seconds=60,
+        reason="CheaperPower",
+        source_before=6,
+        destination_before=0,
+    )
     found = decide(snapshot((workload(intent=move),)))
     assert (found.action, found.reason) == (Action.HOLD, Reason.MOVE_IN_PROGRESS)
     assert counts(found) == {"east": 0, "west": 2}
@@ -431,8 +498,10 @@ def test_batch_resumes_when_power_is_cheap():
     ("job", "reason"),
     [
         (batch(replicas=0, backlog=None), Reason.DEMAND_GROWTH),
-        (batch(replicas=0, deadline_time=NOW + 3600.0, units_per_replica_hour=250.0),
-         Reason.DEADLINE),
+        (
+            batch(replicas=0, deadline_time=NOW + 3600.0, units_per_replica_hour=250.0),
+            Reason.DEADLINE,
+        ),
         (batch(replicas=0, max_pause_seconds=600, paused_since_time=NOW - 600), Reason.DEADLINE),
     ],
 )
@@ -489,14 +558,17 @@ def test_the_plan_wakes_at_the_next_boundary():
     sites = (site("east", feed=feed, events=(soon,)), site("west"))
     assert plan(snapshot(sites=sites), NOW).next_wake_time == NOW + 700
     stale = signal("p", Quantity.ENERGY_PRICE, 1.0, on_stale=OnStale.HOLD)
-    assert plan(snapshot(sites=(site("east", signals=(stale,)), site("west"))), NOW
-                ).next_wake_time is None
+    assert (
+        plan(snapshot(sites=(site("east", signals=(stale,)), site("west"))), NOW).next_wake_time
+        is None
+    )
 
 
 def test_firm_and_important_workloads_get_room_first():
     def hungry(name, tier, priority=0):
         row = placement("east", 1, engine=engine(26.0, pods=1))
         return workload(name, (row,), tier=tier, priority=priority)
+
     jobs = (hungry("a", Tier.HIGH), hungry("b", Tier.FIRM), hungry("c", Tier.FIRM, 9))
     # power now 3 x 550 (the estimate of a busy replica plus a tenth), room for two replicas
     here = plan(snapshot(jobs, (site("east", limit=3300),)), NOW)

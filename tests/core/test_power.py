@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 from tests.core.build import (
-    NOW, PROFILE, connection, engine, member, placement, quote, reading, site, snapshot, workload,
+    NOW,
+    PROFILE,
+    connection,
+    engine,
+    member,
+    placement,
+    quote,
+    reading,
+    site,
+    snapshot,
+    workload,
 )
 from wattshift.core.model import FacilityPoint, MemberPhase, MoveIntent
 from wattshift.core.power import commanded_replicas, estimate, facility_terms, replica_watts
@@ -23,8 +33,16 @@ KEY = ("east", "feed")
 
 @pytest.mark.parametrize(
     ("celsius", "fixed", "marginal"),
-    [(-10, 100, 1.0), (0, 100, 1.0), (10, 150, 1.1), (20, 200, 1.2), (25, 250, 1.3),
-     (30, 300, 1.4), (45, 300, 1.4), (None, 300, 1.4)],
+    [
+        (-10, 100, 1.0),
+        (0, 100, 1.0),
+        (10, 150, 1.1),
+        (20, 200, 1.2),
+        (25, 250, 1.3),
+        (30, 300, 1.4),
+        (45, 300, 1.4),
+        (None, 300, 1.4),
+    ],
 )
 def test_the_facility_is_affine_clamped_and_worst_when_unknown(celsius, fixed, marginal):
     here = site("a", facility=CURVE, outdoor_temperature=reading(celsius, unit="DegreeCelsius"))
@@ -47,8 +65,9 @@ def test_a_replica_has_an_active_floor_and_a_slope(concurrency, watts):
 
 
 def test_token_rates_are_used_where_the_profile_has_slopes():
-    profile = replace(PROFILE, watts_per_output_token_per_second=0.5,
-                      watts_per_prompt_token_per_second=0.1)
+    profile = replace(
+        PROFILE, watts_per_output_token_per_second=0.5, watts_per_prompt_token_per_second=0.1
+    )
     assert replica_watts(profile, 4, 100, 50) == pytest.approx(400 + 50 + 5)
 
 
@@ -113,24 +132,35 @@ def test_a_lowered_count_is_credited_until_it_is_due():
 
 
 def test_a_raised_count_counts_at_once():
-    row = estimate(world(connection(), observed_replicas=6, ready_replicas=4,
-                         desired_replicas=6), NOW)[KEY]
+    row = estimate(
+        world(connection(), observed_replicas=6, ready_replicas=4, desired_replicas=6), NOW
+    )[KEY]
     assert row.committed_watts == pytest.approx(6 * 450)
     assert row.pending_up_watts > 0
 
 
 def test_the_destination_of_an_open_hand_over_is_reserved():
-    move = MoveIntent(id="m", source_name="x", destination_name="east", source_replicas=0,
-                      destination_replicas=8, started_time=NOW, deadline_wall_seconds=60,
-                      reason="CheaperPower", source_before=1, destination_before=4)
+    move = MoveIntent(
+        id="m",
+        source_name="x",
+        destination_name="east",
+        source_replicas=0,
+        destination_replicas=8,
+        started_time=NOW,
+        deadline_wall_seconds=60,
+        reason="CheaperPower",
+        source_before=1,
+        destination_before=4,
+    )
     row = placement("east", 4, engine=engine(20.0, pods=4))
     here = snapshot((workload(placements=(row,), intent=move),), (site("east"),))
     assert estimate(here, NOW)[KEY].committed_watts == pytest.approx(8 * 450)
 
 
 def test_a_profile_without_watts_makes_the_power_unknown_where_no_meter_tells():
-    here = snapshot((workload(placements=(placement("east", 3, profile_name="none"),)),),
-                    (site("east"),))
+    here = snapshot(
+        (workload(placements=(placement("east", 3, profile_name="none"),)),), (site("east"),)
+    )
     power = estimate(here, NOW)[KEY]
     assert power.committed_watts is None
     assert power.reason is Reason.POWER_UNKNOWN
@@ -138,8 +168,9 @@ def test_a_profile_without_watts_makes_the_power_unknown_where_no_meter_tells():
 
 
 def test_a_lost_member_counts_what_was_last_known():
-    row = placement("east", None, ready_replicas=None, in_service_replicas=None,
-                    last_written_replicas=5)
+    row = placement(
+        "east", None, ready_replicas=None, in_service_replicas=None, last_written_replicas=5
+    )
     here = snapshot((workload(placements=(row,)),), (site("east", phase=MemberPhase.LOST),))
     power = estimate(here, NOW)[KEY]
     assert power.upper_watts == pytest.approx(5 * 600)
@@ -154,8 +185,11 @@ def test_load_beside_ours_is_part_of_the_model_and_unknown_when_it_is():
 
 
 def test_power_falls_on_the_connection_of_the_cluster():
-    here = site("east", feed=connection("a"), members=(
-        member("c1", connection_name="a"), member("c2", connection_name="b")))
+    here = site(
+        "east",
+        feed=connection("a"),
+        members=(member("c1", connection_name="a"), member("c2", connection_name="b")),
+    )
     here = replace(here, connections=(connection("a"), connection("b")))
     row = placement("p", 2, engine=engine(2.0, pods=2), site_name="east", cluster_name="c2")
     powers = estimate(snapshot((workload(placements=(row,)),), (here,)), NOW)

@@ -40,9 +40,11 @@ def test_carbon_is_charged_at_its_price():
 
 @pytest.mark.parametrize(
     ("settings", "known"),
-    [(Settings(reporting_currency="EUR"), False),
-     (Settings(reporting_currency="EUR", exchange_rates=(("CNY", "0.125"),)), True),
-     (Settings(reporting_currency="EUR", exchange_rates=(("CNY", "bad"),)), False)],
+    [
+        (Settings(reporting_currency="EUR"), False),
+        (Settings(reporting_currency="EUR", exchange_rates=(("CNY", "0.125"),)), True),
+        (Settings(reporting_currency="EUR", exchange_rates=(("CNY", "bad"),)), False),
+    ],
 )
 def test_other_currencies_need_a_rate(settings, known):
     found = of(feed(price=quote("0.8")), settings)
@@ -72,8 +74,10 @@ def test_without_a_contract_the_signal_of_the_site_is_the_price():
 
 
 def test_a_forecast_of_the_signal_is_averaged_over_the_dwell():
-    rows = (signal("p", Quantity.ENERGY_PRICE, 0.4, unit="CNYPerKilowattHour"),
-            signal("f", Quantity.ENERGY_PRICE, ahead=((NOW, 0.4), (NOW + 1800, 0.8))))
+    rows = (
+        signal("p", Quantity.ENERGY_PRICE, 0.4, unit="CNYPerKilowattHour"),
+        signal("f", Quantity.ENERGY_PRICE, ahead=((NOW, 0.4), (NOW + 1800, 0.8))),
+    )
     found = of(site("a", price=None, signals=rows), horizon_seconds=3600)
     assert found.shadow == pytest.approx(0.6)
 
@@ -91,11 +95,16 @@ def test_an_unknown_step_ahead_counts_like_the_present():
 
 
 def test_surplus_of_own_supply_comes_first_at_its_sale_price():
-    here = site("a", feed=connection(price=quote("0.60", direct="0.20", own_up=True)),
-                supplies=(supply(5000),))
+    here = site(
+        "a",
+        feed=connection(price=quote("0.60", direct="0.20", own_up=True)),
+        supplies=(supply(5000),),
+    )
     found = of(here, load_watts=3000.0)
-    assert [(row.watts, row.rate.own_supply) for row in found.up] == [(2000, True),
-                                                                       (float("inf"), False)]
+    assert [(row.watts, row.rate.own_supply) for row in found.up] == [
+        (2000, True),
+        (float("inf"), False),
+    ]
     assert found.up[0].rate.total == pytest.approx(0.2)
     assert found.up[1].rate.energy == pytest.approx(0.6)
     assert found.up[0].rate.grams == 0
@@ -120,8 +129,10 @@ def test_unknown_load_is_no_surplus():
 
 
 def test_surplus_without_a_contract_costs_its_export_price():
-    rows = (signal("p", Quantity.ENERGY_PRICE, 0.5, unit="CNYPerKilowattHour"),
-            signal("x", Quantity.EXPORT_PRICE, 0.15, unit="CNYPerKilowattHour"))
+    rows = (
+        signal("p", Quantity.ENERGY_PRICE, 0.5, unit="CNYPerKilowattHour"),
+        signal("x", Quantity.EXPORT_PRICE, 0.15, unit="CNYPerKilowattHour"),
+    )
     here = site("a", price=None, signals=rows, supplies=(supply(5000),))
     assert of(here, load_watts=1000.0).up[0].rate.total == pytest.approx(0.15)
 
@@ -131,8 +142,10 @@ def test_negative_prices_are_kept():
 
 
 def test_marginal_carbon_wins_over_average():
-    rows = (signal("a", Quantity.CARBON_INTENSITY_AVERAGE, 300.0),
-            signal("m", Quantity.CARBON_INTENSITY_MARGINAL, 700.0))
+    rows = (
+        signal("a", Quantity.CARBON_INTENSITY_AVERAGE, 300.0),
+        signal("m", Quantity.CARBON_INTENSITY_MARGINAL, 700.0),
+    )
     assert carbon_intensity(site("a", signals=rows), NOW) == 700
     assert carbon_intensity(site("a", signals=rows[:1]), NOW) == 300
     assert carbon_intensity(site("a"), NOW) is None

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 from tests.core.build import (
-    NOW, WALL, MoveIntent, engine, event, placement, site, snapshot, workload,
+    NOW,
+    WALL,
+    MoveIntent,
+    engine,
+    event,
+    placement,
+    site,
+    snapshot,
+    workload,
 )
 from wattshift.core.decision import Action
 from wattshift.core.governor import govern
@@ -37,9 +45,18 @@ def person(mode):
     return Override(mode=mode, until_time=NOW + 60, reason="test", requested_by="ann")
 
 
-INTENT = MoveIntent(id="m1", source_name="east", destination_name="west", source_replicas=0,
-                    destination_replicas=2, started_time=NOW, deadline_wall_seconds=60,
-                    reason="CheaperPower", source_before=6, destination_before=0)
+INTENT = MoveIntent(
+    id="m1",
+    source_name="east",
+    destination_name="west",
+    source_replicas=0,
+    destination_replicas=2,
+    started_time=NOW,
+    deadline_wall_seconds=60,
+    reason="CheaperPower",
+    source_before=6,
+    destination_before=0,
+)
 
 
 def test_a_decision_on_the_same_world_is_valid():
@@ -52,50 +69,105 @@ def test_a_decision_on_the_same_world_is_valid():
     [
         pytest.param(replace(HERE, workloads=()), Reason.STALE_PLAN, "gone", id="workload gone"),
         pytest.param(with_job(uid="other"), Reason.STALE_PLAN, "made anew", id="made anew"),
-        pytest.param(replace(HERE, mode=Mode.OBSERVE), Reason.MODE_OBSERVE, "Observe",
-                     id="installation observes"),
+        pytest.param(
+            replace(HERE, mode=Mode.OBSERVE),
+            Reason.MODE_OBSERVE,
+            "Observe",
+            id="installation observes",
+        ),
         pytest.param(with_job(mode=Mode.OBSERVE), Reason.MODE_OBSERVE, "Observe", id="observe"),
-        pytest.param(with_job(mode=Mode.RECOMMEND), Reason.MODE_RECOMMEND, "Recommend",
-                     id="recommend"),
+        pytest.param(
+            with_job(mode=Mode.RECOMMEND), Reason.MODE_RECOMMEND, "Recommend", id="recommend"
+        ),
         pytest.param(with_job(accepted=False), Reason.NOT_ACCEPTED, "accepted", id="refused"),
-        pytest.param(with_job(originals_known=False), Reason.ORIGINALS_UNKNOWN, "doubt",
-                     id="originals in doubt"),
+        pytest.param(
+            with_job(originals_known=False),
+            Reason.ORIGINALS_UNKNOWN,
+            "doubt",
+            id="originals in doubt",
+        ),
         pytest.param(with_job(deleting=True), Reason.RELEASED, "deleted", id="deleting"),
-        pytest.param(with_job(override=person(OverrideMode.HOLD)), Reason.OVERRIDE_HOLD, "ann",
-                     id="held"),
-        pytest.param(with_job(override=person(OverrideMode.PIN)), Reason.OVERRIDE_PIN, "ann",
-                     id="pinned"),
-        pytest.param(with_job(override=person(OverrideMode.RELEASE)), Reason.OVERRIDE_RELEASE,
-                     "ann", id="released"),
+        pytest.param(
+            with_job(override=person(OverrideMode.HOLD)), Reason.OVERRIDE_HOLD, "ann", id="held"
+        ),
+        pytest.param(
+            with_job(override=person(OverrideMode.PIN)), Reason.OVERRIDE_PIN, "ann", id="pinned"
+        ),
+        pytest.param(
+            with_job(override=person(OverrideMode.RELEASE)),
+            Reason.OVERRIDE_RELEASE,
+            "ann",
+            id="released",
+        ),
         pytest.param(with_job(intent=INTENT), Reason.MOVE_IN_PROGRESS, "m1", id="move open"),
-        pytest.param(with_job(placements=(placement("east", 6, engine=engine()),)),
-                     Reason.STALE_PLAN, "west is gone", id="placement gone"),
-        pytest.param(with_east(target_found=False), Reason.TARGET_NOT_FOUND, "east",
-                     id="target gone"),
-        pytest.param(with_east(target_problem="RolloutInProgress"), Reason.ROLLOUT_IN_PROGRESS,
-                     "east", id="rollout"),
+        pytest.param(
+            with_job(placements=(placement("east", 6, engine=engine()),)),
+            Reason.STALE_PLAN,
+            "west is gone",
+            id="placement gone",
+        ),
+        pytest.param(
+            with_east(target_found=False), Reason.TARGET_NOT_FOUND, "east", id="target gone"
+        ),
+        pytest.param(
+            with_east(target_problem="RolloutInProgress"),
+            Reason.ROLLOUT_IN_PROGRESS,
+            "east",
+            id="rollout",
+        ),
         pytest.param(with_east(rival=True), Reason.CONFLICT, "somebody else", id="rival"),
-        pytest.param(with_east(replicas=5), Reason.STALE_PLAN, "5 replicas, decided on 6",
-                     id="count changed"),
-        pytest.param(with_east(engine=engine(veto_wall_time=None) if False else
-                               engine(waiting=30, first_tokens_per_second=1.0)),
-                     Reason.QUEUE_GROWING, "wait", id="veto since"),
-        pytest.param(with_east(veto_wall_time=WALL - 1), Reason.LATENCY_GUARD, "clean",
-                     id="veto remembered"),
-        pytest.param(with_east(engine=engine(good=3)), Reason.OBJECTIVE_UNKNOWN, "do not show",
-                     id="in doubt since"),
-        pytest.param(with_east(engine=engine(age=99.0)), Reason.METRICS_STALE, "scraped",
-                     id="blind since"),
-        pytest.param(with_west(unschedulable=True), Reason.SITE_LIMIT, "scheduled",
-                     id="unschedulable"),
-        pytest.param(replace(HERE, sites=(HERE.sites[0], site("west", limit=700))),
-                     Reason.SITE_LIMIT, "feed", id="limit now"),
-        pytest.param(replace(HERE, sites=(HERE.sites[0], site("west", emergency="leak"))),
-                     Reason.EMERGENCY, "leak", id="emergency at the destination"),
-        pytest.param(replace(HERE, sites=(HERE.sites[0], site("west", phase=MemberPhase.LOST))),
-                     Reason.MEMBER_LOST, "lost", id="member lost"),
-        pytest.param(replace(HERE, sites=(HERE.sites[0],)), Reason.MEMBER_LOST, "not a member",
-                     id="site gone"),
+        pytest.param(
+            with_east(replicas=5), Reason.STALE_PLAN, "5 replicas, decided on 6", id="count changed"
+        ),
+        pytest.param(
+            with_east(
+                engine=engine(veto_wall_time=None)
+                if False
+                else engine(waiting=30, first_tokens_per_second=1.0)
+            ),
+            Reason.QUEUE_GROWING,
+            "wait",
+            id="veto since",
+        ),
+        pytest.param(
+            with_east(veto_wall_time=WALL - 1), Reason.LATENCY_GUARD, "clean", id="veto remembered"
+        ),
+        pytest.param(
+            with_east(engine=engine(good=3)),
+            Reason.OBJECTIVE_UNKNOWN,
+            "do not show",
+            id="in doubt since",
+        ),
+        pytest.param(
+            with_east(engine=engine(age=99.0)), Reason.METRICS_STALE, "scraped", id="blind since"
+        ),
+        pytest.param(
+            with_west(unschedulable=True), Reason.SITE_LIMIT, "scheduled", id="unschedulable"
+        ),
+        pytest.param(
+            replace(HERE, sites=(HERE.sites[0], site("west", limit=700))),
+            Reason.SITE_LIMIT,
+            "feed",
+            id="limit now",
+        ),
+        pytest.param(
+            replace(HERE, sites=(HERE.sites[0], site("west", emergency="leak"))),
+            Reason.EMERGENCY,
+            "leak",
+            id="emergency at the destination",
+        ),
+        pytest.param(
+            replace(HERE, sites=(HERE.sites[0], site("west", phase=MemberPhase.LOST))),
+            Reason.MEMBER_LOST,
+            "lost",
+            id="member lost",
+        ),
+        pytest.param(
+            replace(HERE, sites=(HERE.sites[0],)),
+            Reason.MEMBER_LOST,
+            "not a member",
+            id="site gone",
+        ),
     ],
 )
 def test_a_changed_world_refuses_with_one_cause(fresh, reason, words):
@@ -120,8 +192,9 @@ def test_a_hold_changes_nothing_and_is_refused_with_its_own_reason():
 
 
 def shed(firmness):
-    here = snapshot(sites=(site("east", events=(event(upper=500, firmness=firmness),)),
-                           site("west")))
+    here = snapshot(
+        sites=(site("east", events=(event(upper=500, firmness=firmness),)), site("west"))
+    )
     return here, govern(here, None, NOW).decisions[0]
 
 

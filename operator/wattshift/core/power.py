@@ -175,7 +175,8 @@ def _watts_of_one(
             concurrency = engine.concurrency / running
             output = engine.output_tokens_per_second / running
             prompt = engine.prompt_tokens_per_second / running
-    watts = replica_watts(profile, concurrency, output, prompt)
+    duty = None if engine is None or concurrency is None else engine.duty
+    watts = replica_watts(profile, concurrency, output, prompt, duty=duty)
     assert watts is not None
     return watts
 

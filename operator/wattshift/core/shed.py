@@ -15,6 +15,7 @@ from wattshift.core.limits import Bound, Hardness
 from wattshift.core.model import Allowed, Mode, OverrideMode, Tier
 from wattshift.core.score import watts_by_feed
 from wattshift.core.survey import Feed, Job, Spot
+from wattshift.core.watts import replica_watts
 
 TIERS = tuple(Tier)
 STEPS = {
@@ -66,16 +67,23 @@ def shed(
         for spot in job.spots
         if spot.feed is feed and spot.frozen is None and _may_touch(job, bound)
     ]
+    bases: dict[str, list[int]] = {}
+    by_job: dict[str, float] = {}
     here.sort(key=lambda pair: _order(pair[0], pair[1], lowering))
     for step in STEPS[bound.hardness]:
         for job, spot, count in _offers(step, here, vectors, bound):
+            vector = vectors[job.key]
+            base = bases.setdefault(job.key, list(vector))
             for _ in range(count):
-                each = _freed(job, spot, feed, vectors[job.key])
-                over = result.freed_watts + each > most_watts + EPSILON
+                vector[spot.index] -= 1
+                total = _freed(job, feed, base, vector)
+                more = total - by_job.get(job.key, 0.0)
+                over = result.freed_watts + more > most_watts + EPSILON
                 if over and not (first and result.freed_watts <= 0 < most_watts):
+                    vector[spot.index] += 1
                     return result
-                vectors[job.key][spot.index] -= 1
-                result.freed_watts += each
+                by_job[job.key] = total
+                result.freed_watts += more
                 result.touched.append(job.key)
                 if result.freed_watts + 1e-6 >= excess_watts:
                     return result
@@ -100,16 +108,27 @@ def replica_freed_watts(job: Job, spot: Spot, feed: Feed) -> float:
     return max(1.0, watts * feed.terms.marginal)
 
 
-def _freed(job: Job, spot: Spot, feed: Feed, vector: list[int]) -> float:
-    """Facility watts that leave with one more replica; its tokens go to the survivors."""
-    flat = replica_freed_watts(job, spot, feed)
-    if feed.power.ceiling or feed.power.suspect or job.outside or job.load.concurrency is None:
-        return flat
-    before = watts_by_feed(job, tuple(vector)).get(feed.key, 0.0)
-    vector[spot.index] -= 1
+def _freed(job: Job, feed: Feed, base: list[int], vector: list[int]) -> float:
+    """Facility watts that a job has freed at a feed since `base`; tokens go to its survivors.
+
+    Never more than its replicas draw by their own counters, which is what will be credited.
+    """
+    gone = [
+        (base[spot.index] - vector[spot.index], spot) for spot in job.spots if spot.feed is feed
+    ]
+    flat = feed.power.ceiling or feed.power.suspect
+    if flat or job.outside or job.load.concurrency is None:
+        return sum(count * replica_freed_watts(job, spot, feed) for count, spot in gone)
+    credited = 0.0
+    for count, spot in gone:
+        engine, profile = spot.state.engine, spot.profile
+        if count <= 0 or profile is None:
+            continue
+        use = None if engine is None or spot.replicas <= 0 else engine.concurrency / spot.replicas
+        credited += count * (replica_watts(profile, use) or 0.0) * feed.terms.marginal
+    before = watts_by_feed(job, tuple(base)).get(feed.key, 0.0)
     after = watts_by_feed(job, tuple(vector)).get(feed.key, 0.0)
-    vector[spot.index] += 1
-    return max(1.0, before - after)
+    return max(0.0, min(credited, before - after))
 
 
 def _may_touch(job: Job, bound: Bound) -> bool:

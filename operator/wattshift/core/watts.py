@@ -65,12 +65,14 @@ def replica_watts(
     concurrency: float | None,
     output_tokens_per_second: float | None = None,
     prompt_tokens_per_second: float | None = None,
+    *,
+    duty: float | None = None,
 ) -> float | None:
     """IT watts of one replica that decodes `concurrency` sequences on average; None = no profile.
 
     `loaded_idle + duty x (floor - loaded_idle) + a x output tok/s + b x prompt tok/s` (serving.md
-    4), where duty, the share of time with a sequence in decode, is at most one sequence's worth of
-    concurrency. Without token rates the dynamic part runs linearly from the active floor to
+    4), where `duty`, the share of time with a sequence in decode, is at most one sequence's worth of
+    concurrency where the engine does not say it. Without token rates the dynamic part runs linearly from the active floor to
     `busy_watts` at `max_concurrency_at_objective`. Concurrency unknown: busy.
     """
     idle, floor, busy = profile.loaded_idle_watts, profile.floor_watts, profile.busy_watts
@@ -78,7 +80,8 @@ def replica_watts(
         return None
     if concurrency is None:
         return float(busy)
-    watts = idle + min(1.0, max(0.0, concurrency)) * (floor - idle)
+    decoding = concurrency if duty is None else duty
+    watts = idle + min(1.0, max(0.0, decoding)) * (floor - idle)
     slope = profile.watts_per_output_token_per_second
     if output_tokens_per_second is None or slope is None:
         share = min(1.0, max(0.0, concurrency) / max(1, profile.max_concurrency_at_objective))
