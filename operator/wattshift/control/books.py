@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from wattshift.control.gather import Gatherer
-from wattshift.control.prices import Flows, Prices
+from wattshift.control.prices import Flows, Prices, site_of
 from wattshift.control.runtime import Runtime
 from wattshift.core.contract.meter import MeterInterval, advance
-from wattshift.core.contract.model import Basis, Contract, SurplusUse
+from wattshift.core.contract.model import DIRECT_SUPPLY, Basis, Contract, SurplusUse
 from wattshift.core.model import Snapshot
 
 MINIMUM_SECONDS = 60
@@ -118,8 +118,9 @@ def _bases(contract: Contract, flows: Mapping[tuple[str, str], Flows]) -> dict[s
     found = dict.fromkeys(
         (Basis.IMPORT, Basis.GROSS_USE, Basis.SELF_USE, Basis.EXPORT, Basis.CURTAILED), 0
     )
+    # As the marginal price sees it: a direct supply without a rule for its surplus is curtailed.
     curtails = any(
-        row.surplus is not None and row.surplus.use is SurplusUse.CURTAIL
+        row.type in DIRECT_SUPPLY and (row.surplus is None or row.surplus.use is SurplusUse.CURTAIL)
         for row in contract.positions
     )
     for point in contract.points:
@@ -132,4 +133,7 @@ def _bases(contract: Contract, flows: Mapping[tuple[str, str], Flows]) -> dict[s
         found[Basis.GROSS_USE] += flow.load_watts
         found[Basis.SELF_USE] += self_use
         found[Basis.CURTAILED if curtails else Basis.EXPORT] += supply - self_use
+    it_watts = site_of(contract, flows).it_watts
+    if it_watts is not None:
+        found[Basis.IT_LOAD] = it_watts
     return {basis.value: watts for basis, watts in found.items()}

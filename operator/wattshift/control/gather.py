@@ -38,6 +38,7 @@ from wattshift.core.model import (
 from wattshift.core.power import estimate
 from wattshift.core.power_profile import PowerProfile
 from wattshift.core.signal import SignalState
+from wattshift.core.units import Quantity
 
 MEMORY_TICKS = 120
 """Ticks for which the model's estimate is kept, to compare it with a meter that lags."""
@@ -236,6 +237,11 @@ class Gatherer:
             if not isinstance(spec, PowerSiteSpec):
                 continue
             first = spec.connections[0].name if spec.connections else ""
+            it_signal = next(
+                (s.name for s in spec.signals if s.quantity.value == Quantity.IT_POWER.value), None
+            )
+            it_value = _value(states, name, it_signal)
+            it_watts = None if it_value is None else round(it_value)
             for row in spec.connections:
                 load = self._load(name, row.name, row.meter_signal_name, states)
                 supplies = [
@@ -256,6 +262,7 @@ class Gatherer:
                     load_watts=load,
                     import_watts=max(0, load - (supply_watts or 0)),
                     supply_watts=supply_watts,
+                    it_watts=it_watts if row.name == first else None,
                 )
         return found
 

@@ -36,6 +36,8 @@ class Flows:
     import_watts: int
     supply_watts: int | None
     """What direct supplies could deliver; None = unknown, or there is none."""
+    it_watts: int | None = None
+    """Metered IT power; None = no such signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,12 @@ class Prices:
 
     def period(self, stored: Stored, contract: Contract, now: float) -> Period:
         """Period to date from the book, or the one it opens with."""
-        record = self._book.contract(stored.key)
-        return record.period if record.period is not None else opening_period(contract, int(now))
+        known = self._book.contract(stored.key).period
+        if known is None or now < known.start_time:
+            # NB: a grid clock that was set back (a new replay) begins new books; time does not
+            # run backwards in old ones.
+            return opening_period(contract, int(now))
+        return known
 
     def in_force(self, now: float) -> tuple[tuple[Stored, Contract], ...]:
         """Accepted contracts that are in force, by name."""
@@ -141,10 +147,12 @@ def site_of(contract: Contract, flows: Mapping[tuple[str, str], Flows]) -> SiteS
         if (point.site_name, point.connection_name) in flows
     ]
     supplies = [row.supply_watts for row in rows if row.supply_watts is not None]
+    loads = [row.it_watts for row in rows if row.it_watts is not None]
     return SiteState(
         import_watts=sum(row.import_watts for row in rows),
         load_watts=sum(row.load_watts for row in rows),
         direct_supply_watts=sum(supplies) if supplies else None,
+        it_watts=sum(loads) if loads else None,
     )
 
 

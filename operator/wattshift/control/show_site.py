@@ -18,7 +18,6 @@ from wattshift.api.site_status import (
 )
 from wattshift.control.conditions import Condition, condition, format_utc
 from wattshift.core.contract.bill import bill
-from wattshift.core.contract.errors import ContractError
 from wattshift.core.contract.model import Contract
 from wattshift.core.contract.obligation import ObligationState, states
 from wattshift.core.contract.period import Period
@@ -222,20 +221,14 @@ def contract_document(
         if total is not None:
             change["total"] = total
         shown["nextChange"] = change
-    cost = None
-    try:
-        total_bill = bill(contract, period)
-        cost = {
-            "total": fixed_text(total_bill.total, 2),
-            "currency": contract.currency,
-            "lines": [
-                {"name": line.name[:63], "amount": fixed_text(line.amount, 2)}
-                for line in total_bill.lines
-            ],
-        }
-        shown["cost"] = cost
-    except ContractError:
-        pass
+    so_far = bill(contract, period)
+    cost = shown["cost"] = {
+        "total": fixed_text(so_far.total, 2),
+        "currency": contract.currency,
+        "lines": [
+            {"name": line.name[:63], "amount": fixed_text(line.amount, 2)} for line in so_far.lines
+        ],
+    }
     paces = states(contract, period, now) if contract.obligations else ()
     shown["pace"] = [_pace(row) for row in paces]
     shown["summary"] = _contract_summary(contract, period, price, cost, paces)
@@ -266,7 +259,7 @@ def _contract_summary(
     contract: Contract,
     period: Period,
     price: PriceQuote,
-    cost: Mapping[str, Any] | None,
+    cost: Mapping[str, Any],
     paces: tuple[ObligationState, ...],
 ) -> dict[str, str]:
     total = price.up.total
@@ -276,8 +269,7 @@ def _contract_summary(
     }
     if price.next_change_time is not None:
         summary["next"] = f"{price.next_band or 'change'} {format_utc(price.next_change_time)}"
-    if cost is not None:
-        summary["cost"] = f"{cost['total']} {contract.currency}"
+    summary["cost"] = f"{cost['total']} {contract.currency}"
     peaks = period.peak_watts.values()
     if peaks:
         summary["peak"] = watts_text(max(peaks))
@@ -297,10 +289,31 @@ def price_known(price: PriceQuote) -> Condition:
     )
 
 
-def green_on_track(paces: tuple[ObligationState, ...]) -> Condition | None:
-    """Whether every obligation keeps its pace; None without obligations."""
+def within_capacity(contract: Contract, load_watts: Mapping[str, int]) -> Condition:
+    """Whether the power at every point stays below the contract's maximum.
+
+    Args:
+        contract: with its points.
+        load_watts: import by `site/connection`.
+    """
+    kind = EnergyContractCondition.WITHIN_CAPACITY
+    for point in contract.points:
+        place = f"{point.site_name}/{point.connection_name}"
+        seen = load_watts.get(place)
+        if point.maximum_watts is None or seen is None:
+            continue
+        if seen > point.maximum_watts:
+            words = f"{place}: {watts_text(seen)} above {watts_text(point.maximum_watts)}"
+            return condition(kind, False, "MaximumExceeded", words)
+    return condition(kind, True, "WithinCapacity", "power is below the maximum at every point")
+
+
+def green_on_track(paces: tuple[ObligationState, ...]) -> Condition:
+    """Whether every obligation keeps its pace."""
     if not paces:
-        return None
+        return condition(
+            EnergyContractCondition.GREEN_ON_TRACK, True, "NoObligations", "nothing is promised"
+        )
     behind = [row for row in paces if not row.on_track]
     if not behind:
         return condition(
