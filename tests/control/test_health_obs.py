@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from wattshift.control.clock import ManualClock
 from wattshift.control.health import HealthServer, Progress
-from wattshift.obs import logs
+from wattshift.obs import logs, reference
 from wattshift.obs.metrics import Metrics
 
 
@@ -143,3 +144,8 @@ def test_an_exception_is_logged_without_its_secret_and_what_is_no_json_does_not_
     assert "ValueError" in line["exception"]
     text = lines("text", lambda log: log.warning("slow", extra={"reason": "X"}))
     assert text.rstrip().endswith("slow [reason=X]")
+
+
+def test_the_reference_of_metrics_is_up_to_date():
+    page = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+    assert page.read_text() == reference.document(), "make generate"

@@ -165,6 +165,57 @@ def test_wrong_settings_are_named_and_end_the_process(crds, start_operator):
     assert "mode" in operator.tail()
 
 
+def test_each_broken_rule_between_objects_has_its_own_reason_and_stops_nobody_else(
+    crds, namespace, start_operator, objects
+):
+    closed = {"from": "Selector", "selector": {"matchLabels": {"wattshift.io/sites": "west"}}}
+    no_clusters = {"clusters": []}
+    crds.apply(
+        objects.site("s1", originLatencies=[{"originName": "east", "roundTripMilliseconds": 9}]),
+        objects.site("s-closed", allowedNamespaces=closed, **no_clusters),
+        objects.contract("c1", "s1"),
+        objects.deployment(namespace, "chat"),
+        objects.workload(namespace, "chat", "s1"),
+    )
+    operator = start_operator().wait_ready()
+    objects.condition_is(crds, fw(namespace, "chat"), "Ready", "True")
+    same_target = {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}}
+    west = [{"name": "west", "sharePermille": 1000}]
+    crds.apply(
+        objects.contract("c2", "s1"),
+        objects.contract("c3", "s-closed", currency="USD"),
+        objects.site("s2"),
+        objects.workload(namespace, "twin", "s1", **same_target),
+        objects.workload(namespace, "far", "s1", origins=west),
+        objects.workload(
+            namespace,
+            "outside",
+            "s1",
+            placements=[{"name": "a", "siteName": "s-closed", "clusterName": "none"}],
+        ),
+    )
+    for path, reason in (
+        (f"{GROUP}/energycontracts/c2", "ContractsOverlap"),
+        (f"{GROUP}/energycontracts/c3", "CurrencyNotConvertible"),
+        (f"{GROUP}/powersites/s2", "ClusterInTwoSites"),
+        (fw(namespace, "twin"), "TargetClaimedByOther"),
+        (fw(namespace, "far"), "OriginUnknown"),
+    ):
+        body = objects.condition_is(crds, path, "Accepted", "False", reason)
+        assert objects.conditions(body)["Ready"]["status"] == "False"
+    outside = objects.condition_is(crds, fw(namespace, "outside"), "Accepted", "False")
+    assert "does not allow namespace" in objects.conditions(outside)["Accepted"]["message"]
+    for path in (f"{GROUP}/powersites/s1", f"{GROUP}/energycontracts/c1", fw(namespace, "chat")):
+        objects.condition_is(crds, path, "Ready", "True")
+    crds.delete(fw(namespace, "chat"))
+    objects.condition_is(crds, fw(namespace, "twin"), "Accepted", "True")
+    crds.merge(
+        f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"wattshift.io/sites": "west"}}}
+    )
+    objects.condition_is(crds, fw(namespace, "outside"), "Accepted", "False", "ClusterUnknown")
+    assert operator.metric('wattshift_objects_count{accepted="true",kind="PowerSite"}') == 2
+
+
 def test_the_whole_operator_plans_governs_and_ends_gracefully(
     crds, namespace, start_operator, objects
 ):

@@ -130,7 +130,9 @@ async def test_two_updates_in_turn_keep_each_other(bench):
 async def test_a_restart_loads_the_records_and_keeps_transition_times(bench, hub):
     record = bench.book.workload(bench.key)
     bench.book.set_conditions(bench.key, condition("Ready", True, "Resolved"))
-    bench.book.update(bench.key, replace(record, originals=(ORIGINAL,), paused_since_time=1_790_000_000.0))
+    bench.book.update(
+        bench.key, replace(record, originals=(ORIGINAL,), paused_since_time=1_790_000_000.0)
+    )
     await bench.book.persist_now(bench.key)
     version = bench.version()
     bench.clock.advance(500)
@@ -169,7 +171,9 @@ async def test_a_deleted_object_is_not_created_again_and_the_act_is_told(bench):
         await bench.book.persist_now(bench.key)
 
 
-async def test_a_namesake_does_not_get_the_status_of_the_object_before_it(bench, namespace, objects):
+async def test_a_namesake_does_not_get_the_status_of_the_object_before_it(
+    bench, namespace, objects
+):
     bench.book.set_conditions(bench.key, condition("Accepted", True, "Valid"))
     bench.access.delete(bench.path)
     bench.access.apply(objects.workload(namespace, "chat", "s1"))
@@ -285,7 +289,14 @@ async def test_a_site_is_held_while_in_use(crds, hub, objects):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '[{"placementName": "a"}]', originals_annotation([ORIGINAL]).replace("3", "-3")]
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '[{"placementName": "a"}]',
+        originals_annotation([ORIGINAL]).replace("3", "-3"),
+    ],
 )
 def test_an_annotation_that_somebody_edited_is_refused_and_never_guessed(text):
     if text == "{}":

@@ -63,6 +63,7 @@ class App:
             progress=self.progress,
             ready=self._ready,
             registry=self.metrics.registry,
+            refresh=self._refresh,
         )
         self._elector: Elector | None = None
 
@@ -206,6 +207,13 @@ class App:
         if self._assembly is None or not self._assembly.synced:
             return False, "leading; not synced yet"
         return True, "leading"
+
+    def _refresh(self) -> None:
+        """Gauges that follow from state, for one scrape."""
+        for part, age in self.progress.ages().items():
+            self.metrics.part_age.labels(part).set(age)
+        if self._assembly is not None:
+            self._assembly.refresh()
 
     def _declare(self) -> None:
         self.metrics.build.info({"version": __version__})

@@ -145,6 +145,31 @@ class Assembly:
         """End kopf and our own watches."""
         await self._supervisor.stop_all(grace_seconds=2.5)
 
+    def refresh(self) -> None:
+        """Gauges that follow from state."""
+        metrics = self._metrics
+        metrics.queue_depth.set(len(self._queue))
+        metrics.watch_canary_age.set(self._canary.age())
+        metrics.objects.clear()
+        for key in self._store.all_keys():
+            accepted = str(self._store.accepted(key)).lower()
+            metrics.objects.labels(key.kind.value, accepted).inc()
+        metrics.condition.clear()
+        for key, row in self._book.all_conditions():
+            labels = (key.kind.value, row.type, row.status.value, row.reason)
+            metrics.condition.labels(*labels).inc()
+        metrics.member_state.clear()
+        metrics.member_age.clear()
+        for name, view in self._pool.views().items():
+            metrics.member_state.labels(name, view.state.value).set(1)
+            metrics.member_age.labels(name).set(view.age_seconds)
+        metrics.signal_age.clear()
+        now = self._clock.grid()
+        for (_, owner, signal), state in self._poller.states(now).items():
+            reading = state.reading
+            if reading is not None and reading.source_time is not None:
+                metrics.signal_age.labels(owner, signal).set(now - reading.source_time)
+
     # ---- building --------------------------------------------------------------------------
 
     async def _build(self) -> None:

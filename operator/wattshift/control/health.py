@@ -68,7 +68,10 @@ class HealthServer:
         progress: Progress,
         ready: Callable[[], tuple[bool, str]],
         registry: CollectorRegistry,
+        refresh: Callable[[], None] = lambda: None,
     ) -> None:
+        """`refresh` brings gauges up to date before each scrape."""
+        self._refresh = refresh
         self._host = host
         self._port = port
         self._progress = progress
@@ -111,6 +114,7 @@ class HealthServer:
         return web.Response(status=200 if ready else 503, text=message + "\n")
 
     async def _metrics(self, _request: web.Request) -> web.Response:
+        self._refresh()
         return web.Response(
             body=generate_latest(self._registry),
             headers={"Content-Type": CONTENT_TYPE_PLAIN_1_0_0},

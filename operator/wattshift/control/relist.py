@@ -87,7 +87,7 @@ class Relist:
         self.synced.set()
 
     async def _compare(self) -> None:
-        known = set(self._store.keys())
+        known = set(self._store.all_keys())
         listed = await self._list()
         if self._missing(listed) or self._extra(listed, known):
             await asyncio.sleep(_GRACE_SECONDS)

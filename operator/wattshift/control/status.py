@@ -8,7 +8,7 @@ apply would delete what it leaves out. `persist_now` is for what an act depends 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -129,6 +129,12 @@ class StatusBook:
         """One condition as it stands."""
         page = self._pages.get(key)
         return page.conditions.get(condition_type) if page is not None else None
+
+    def all_conditions(self) -> Iterator[tuple[ObjectKey, Condition]]:
+        """Every condition of every object."""
+        for key, page in self._pages.items():
+            for row in page.conditions.values():
+                yield key, row
 
     # ---- the watch's side ------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ class Store:
         """All FlexibleWorkloads."""
         return self.of_kind(Kind.FLEXIBLE_WORKLOAD)
 
-    def keys(self) -> tuple[ObjectKey, ...]:
+    def all_keys(self) -> tuple[ObjectKey, ...]:
         """All keys."""
         return tuple(sorted(self._objects))
 
