@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, list_atomic, list_map, list_set
+from wattshift.api.base import ApiModel
 from wattshift.api.common import (
     Conditions,
     Count,
@@ -29,6 +29,7 @@ from wattshift.api.common import (
     Uid,
     Watts,
 )
+from wattshift.api.lists import list_atomic, list_map, list_set
 from wattshift.api.site_status import GridClockSpeed
 from wattshift.api.workload_policy import ActionType, Tier
 
@@ -219,8 +220,14 @@ class WorkloadTotals(ApiModel):
     """sinceTime is when counting began."""
     watt_hours: Watts | None = None
     """wattHours of facility energy."""
+    green_watt_hours: Watts | None = None
+    """greenWattHours of it that own supply matched at the same time."""
+    saved_watt_hours: SignedWatts | None = None
+    """savedWattHours against doing nothing."""
     carbon_grams: Watts | None = None
     """carbonGrams of CO2 equivalent."""
+    saved_carbon_grams: SignedWatts | None = None
+    """savedCarbonGrams against doing nothing on the same signals."""
     cost: DecimalText | None = None
     """cost in the reporting currency."""
     saved_cost: DecimalText | None = None

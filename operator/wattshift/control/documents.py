@@ -159,7 +159,10 @@ def _totals(row: TotalsRecord | None) -> dict[str, Any] | None:
     return {
         "sinceTime": format_utc(row.since_time),
         "wattHours": row.watt_hours,
+        "greenWattHours": row.green_watt_hours,
+        "savedWattHours": row.saved_watt_hours,
         "carbonGrams": row.carbon_grams,
+        "savedCarbonGrams": row.saved_carbon_grams,
         "cost": row.cost,
         "savedCost": row.saved_cost,
         "outputTokens": row.output_tokens,
@@ -368,7 +371,10 @@ def _load_totals(row: Mapping[str, Any]) -> TotalsRecord:
     return TotalsRecord(
         since_time=parse_utc(row["sinceTime"]),
         watt_hours=row.get("wattHours", 0),
+        green_watt_hours=row.get("greenWattHours", 0),
+        saved_watt_hours=row.get("savedWattHours", 0),
         carbon_grams=row.get("carbonGrams", 0),
+        saved_carbon_grams=row.get("savedCarbonGrams", 0),
         cost=row.get("cost", "0"),
         saved_cost=row.get("savedCost", "0"),
         output_tokens=row.get("outputTokens", 0),

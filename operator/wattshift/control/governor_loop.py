@@ -20,6 +20,7 @@ from wattshift.control.rivals import Rivals
 from wattshift.control.runtime import Runtime
 from wattshift.control.show import Show
 from wattshift.control.significant import significant_change
+from wattshift.control.totals import Totals
 from wattshift.core.decision import Action, Governance
 from wattshift.core.governor import govern
 from wattshift.core.model import Snapshot
@@ -43,6 +44,7 @@ class GovernorLoop:
         releaser: Releaser,
         rivals: Rivals,
         books: Books,
+        totals: Totals,
         show: Show,
         recorder: Recorder,
         latest: Latest,
@@ -54,6 +56,7 @@ class GovernorLoop:
         self._releaser = releaser
         self._rivals = rivals
         self._books = books
+        self._totals = totals
         self._show = show
         self._recorder = recorder
         self._latest = latest
@@ -87,6 +90,7 @@ class GovernorLoop:
         released = await self._releaser.advance(snapshot)
         moved = await self._mover.advance(self._gather.snapshot())
         self._books.advance(snapshot)
+        self._totals.advance(snapshot)
         self._record(snapshot, decided, acted)
         self._show.conceded(conceded)
         self._show.moves(moved)

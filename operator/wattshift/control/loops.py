@@ -27,6 +27,7 @@ from wattshift.control.release_loop import ReleaseLoop
 from wattshift.control.rivals import Rivals
 from wattshift.control.runtime import Component, Runtime
 from wattshift.control.show import Show
+from wattshift.control.totals import Totals
 from wattshift.control.world import World
 from wattshift.core.need import needed_total
 
@@ -110,6 +111,7 @@ def build(runtime: Runtime, *, release_only: bool = False) -> Sequence[Component
         releaser=releaser,
         rivals=rivals,
         books=Books(runtime=runtime, gather=gather, prices=prices),
+        totals=Totals(runtime=runtime),
         show=show,
         recorder=recorder,
         latest=latest,

@@ -127,7 +127,10 @@ class TotalsRecord:
 
     since_time: float
     watt_hours: int = 0
+    green_watt_hours: int = 0
+    saved_watt_hours: int = 0
     carbon_grams: int = 0
+    saved_carbon_grams: int = 0
     cost: str = "0"
     """Reporting currency, decimal."""
     saved_cost: str = "0"
