@@ -230,6 +230,7 @@ def test_capacity_comes_back_within_the_tick_of_a_veto():
     assert tick.decisions[0].reason is Reason.QUEUE_GROWING
     assert tick.vetoes[0][0] == "team/chat"
     assert tick.within_objective[0][1] == "False"
+    assert tick.violations == (("team/chat", "east"),)
 
 
 @pytest.mark.parametrize(
@@ -365,3 +366,22 @@ def test_a_paused_batch_is_a_pause_and_a_start_from_zero_a_resume():
     assert tick.decisions[0].action is Action.PAUSE
     again = run(snapshot((batch(replicas=0, originals=(found(4),)),), (after(),)))
     assert again.decisions[0].action is Action.RESUME
+
+
+def test_a_load_that_trembles_inside_half_the_head_room_starts_nothing():
+    # two replicas carry 28: need is 25.2 x 1.2 = 30.2, half of the head room is 27.7
+    assert run(snapshot((east(replicas=2, concurrency=25.2),), (site("east"),))).decisions == ()
+    assert run(snapshot((east(replicas=2, concurrency=25.8),), (site("east"),))).decisions != ()
+
+
+def test_paused_batch_stays_paused_while_there_is_no_plan_yet():
+    job = batch(replicas=0, originals=(found(4),))
+    assert run(snapshot((job,), (site("east"),))).decisions == ()
+
+
+def test_unmeasured_workloads_return_to_what_was_found_once_no_bound_forbids_it():
+    job = workload(placements=(placement("east", 2),), originals=(found(6),))
+    assert targets(run(snapshot((job,), (site("east"),)))) == {"team/chat": {"east": 6}}
+    assert run(snapshot((job,), (capped(1000),))).decisions[0:] == () or all(
+        row.replicas_of("east") <= 2 for row in run(snapshot((job,), (capped(1000),))).decisions
+    )

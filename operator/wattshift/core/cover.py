@@ -113,7 +113,9 @@ def owed_to(job: Job) -> Owed | None:
     if job.outside or job.need is None:
         return None
     has = capacity(job, job.vector)
-    if has + EPSILON >= job.need or job.standing >= job.state.max_replicas:
+    # half of the head room is slack, so that a load that trembles does not start replicas
+    least = (job.need + (job.load.concurrency or 0.0)) / 2
+    if has + EPSILON >= least or job.standing >= job.state.max_replicas:
         return None
     return Owed(
         concurrency=job.need,

@@ -137,3 +137,6 @@ class Governance:
     """(workload, reason, message): savings frozen there."""
     within_objective: tuple[tuple[str, str, Reason | None, str], ...] = ()
     """(workload, True|False|Unknown, reason, message) for the condition WithinObjective."""
+    violations: tuple[tuple[str, str], ...] = ()
+    """(workload, placement) violated in these very windows: the loop notes the snapshot's wall time
+    as the placement's `veto_wall_time`, which is the guard's memory."""

@@ -132,7 +132,7 @@ class _Tick:
         owed = owed_to(job)
         hardness = Hardness.COMMITTED
         ended = self._ended(job)
-        if owed is None and (ended or _never_measured(job)):
+        if owed is None and (ended or (_never_measured(job) and not job.outside)):
             owed, hardness = self._owed_after(job, ended), Hardness.VOLUNTARY
         elif owed is not None and ended and owed.reason is Reason.DEMAND_GROWTH:
             owed = Owed(
@@ -202,6 +202,12 @@ class _Tick:
             sites=tuple(outlook(feed, world, 0.0) for feed in feeds),
             vetoes=tuple(vetoes),
             within_objective=tuple(within),
+            violations=tuple(
+                (job.key, spot.state.name)
+                for job in world.jobs
+                for spot in job.spots
+                if spot.verdict.violated_now
+            ),
         )
 
     def _decision(self, job: Job, vector: tuple[int, ...]) -> Decision:
