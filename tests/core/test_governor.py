@@ -382,6 +382,5 @@ def test_paused_batch_stays_paused_while_there_is_no_plan_yet():
 def test_unmeasured_workloads_return_to_what_was_found_once_no_bound_forbids_it():
     job = workload(placements=(placement("east", 2),), originals=(found(6),))
     assert targets(run(snapshot((job,), (site("east"),)))) == {"team/chat": {"east": 6}}
-    assert run(snapshot((job,), (capped(1000),))).decisions[0:] == () or all(
-        row.replicas_of("east") <= 2 for row in run(snapshot((job,), (capped(1000),))).decisions
-    )
+    bound = run(snapshot((job,), (capped(1000),)))
+    assert all(row.replicas_of("east") <= 2 for row in bound.decisions)
