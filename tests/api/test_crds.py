@@ -12,9 +12,10 @@ from pydantic import Field
 
 from tests.api.documents import ROOT
 from wattshift.api import crdgen, refgen
-from wattshift.api.base import ApiModel, Resource, camel
+from wattshift.api.base import ApiModel, Resource
 from wattshift.api.crdgen import KINDS, custom_resource_definition, structural_schema
 from wattshift.api.lint import EXCEPTIONS, lint
+from wattshift.api.rules import camel
 
 KIND_NAMES = [kind.__name__ for kind in KINDS]
 

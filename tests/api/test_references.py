@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.bad_objects import ABSENT, put
 from tests.api.documents import full
-from wattshift.api.common import LabelRequirement, LabelSelector
+from wattshift.api.endpoints import LabelRequirement, LabelSelector
 from wattshift.api.energycontract import EnergyContract
 from wattshift.api.flexibleworkload import FlexibleWorkload
 from wattshift.api.powersite import PowerSite

@@ -10,8 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, list_atomic, list_set, present
+from wattshift.api.base import ApiModel
 from wattshift.api.common import DateText, DecimalText, LocalName, Month, WindowText
+from wattshift.api.lists import list_atomic, list_set
+from wattshift.api.rules import Rule, present
 
 
 class DayType(StrEnum):

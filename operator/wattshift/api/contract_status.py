@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, list_map
+from wattshift.api.base import ApiModel
 from wattshift.api.common import (
     Conditions,
     Currency,
@@ -24,6 +24,7 @@ from wattshift.api.common import (
     WattHours,
     Watts,
 )
+from wattshift.api.lists import list_map
 from wattshift.api.site_status import GridClockSpeed
 
 

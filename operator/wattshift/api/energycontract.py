@@ -11,18 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from wattshift.api.base import (
-    ApiModel,
-    Column,
-    Resource,
-    Rule,
-    before,
-    budget,
-    list_atomic,
-    list_map,
-    ordered,
-    present,
-)
+from wattshift.api.base import ApiModel, Column, Resource
 from wattshift.api.calendars import Calendar
 from wattshift.api.common import (
     Currency,
@@ -36,9 +25,11 @@ from wattshift.api.common import (
     ZoneName,
 )
 from wattshift.api.contract_status import EnergyContractStatus, MeteredQuantity
+from wattshift.api.lists import list_atomic, list_map
 from wattshift.api.obligations import Carbon, Obligation
 from wattshift.api.positions import Position, Settlement
 from wattshift.api.programs import Program
+from wattshift.api.rules import Rule, before, budget, ordered, present
 from wattshift.api.signals import SIGNAL_BUDGETS, ContractSignals
 from wattshift.api.tariff import Component, Regime, Shape
 

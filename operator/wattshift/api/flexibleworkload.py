@@ -9,9 +9,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Column, Resource, Rule, list_map
+from wattshift.api.base import ApiModel, Column, Resource
 from wattshift.api.common import LocalName, Mode, Override
+from wattshift.api.lists import list_map
 from wattshift.api.placements import Engine, Placement, TargetRef
+from wattshift.api.rules import Rule
 from wattshift.api.workload_policy import (
     Batch,
     CheckpointType,

@@ -7,14 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, list_map, list_set
-from wattshift.api.common import (
-    Count,
-    DecimalText,
-    LocalName,
-    PositiveDecimalText,
-)
-from wattshift.api.measures import Period
+from wattshift.api.base import ApiModel
+from wattshift.api.common import Count, DecimalText, LocalName, PositiveDecimalText
+from wattshift.api.demand import Period
+from wattshift.api.lists import list_map, list_set
 
 
 class ObligationQuantity(StrEnum):

@@ -11,8 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, list_map, ordered, present
+from wattshift.api.base import ApiModel
 from wattshift.api.common import LocalName, ObjectName, Port, Replicas
+from wattshift.api.lists import list_map
+from wattshift.api.rules import Rule, ordered, present
 
 _INT32 = {"format": "int32"}
 

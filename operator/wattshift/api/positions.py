@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from wattshift.api.base import ApiModel, Rule, at_most_one, present
-from wattshift.api.common import (
-    Amount,
-    DecimalText,
-    FractionText,
-    LocalName,
-    TimeOfDayText,
-)
-from wattshift.api.measures import Period
+from wattshift.api.base import ApiModel
+from wattshift.api.common import Amount, DecimalText, FractionText, LocalName, TimeOfDayText
+from wattshift.api.demand import Period
+from wattshift.api.rules import Rule, at_most_one, present
 from wattshift.api.tariff import SignalRate
 
 

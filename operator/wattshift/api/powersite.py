@@ -10,8 +10,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Column, Resource, Rule, budget, list_map
+from wattshift.api.base import ApiModel, Column, Resource
 from wattshift.api.common import Mode, Override, OverrideMode
+from wattshift.api.lists import list_map
+from wattshift.api.rules import Rule, budget
 from wattshift.api.signals import SIGNAL_BUDGETS, Signals
 from wattshift.api.site_clusters import (
     Accelerator,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, list_atomic, list_set, ordered
+from wattshift.api.base import ApiModel
 from wattshift.api.calendars import DayType
 from wattshift.api.common import (
     Count,
@@ -20,6 +20,8 @@ from wattshift.api.common import (
     Watts,
     WindowText,
 )
+from wattshift.api.lists import list_atomic, list_set
+from wattshift.api.rules import Rule, ordered
 from wattshift.api.site_events import Firmness
 
 _INT32 = {"format": "int32"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from wattshift.api.common import LabelSelector, SignalRef
+from wattshift.api.endpoints import LabelSelector, SignalRef
 from wattshift.api.findings import Finding, known
 from wattshift.api.flexibleworkload import FlexibleWorkload
 from wattshift.api.powersite import PowerSite

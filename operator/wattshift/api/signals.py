@@ -10,8 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, budget, list_map, present
+from wattshift.api.base import ApiModel
 from wattshift.api.common import DecimalText, LocalName, PositiveSeconds, UnitName
+from wattshift.api.lists import list_map
+from wattshift.api.rules import Rule, budget, present
 from wattshift.api.sources import Source
 
 

@@ -10,17 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, present, union
-from wattshift.api.common import (
-    Count,
-    DecimalText,
-    HttpEndpoint,
-    LabelSelector,
-    LocalName,
-    Milliseconds,
-    ObjectName,
-    ZoneName,
-)
+from wattshift.api.base import ApiModel
+from wattshift.api.common import Count, DecimalText, LocalName, Milliseconds, ObjectName, ZoneName
+from wattshift.api.endpoints import HttpEndpoint, LabelSelector
+from wattshift.api.rules import Rule, present, union
 
 
 class Location(ApiModel):

@@ -11,17 +11,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, before, list_atomic, ordered, present, union
-from wattshift.api.common import (
-    HttpEndpoint,
-    LocalName,
-    ObjectName,
-    PositiveSeconds,
-    Seconds,
-    Text,
-    Time,
-    Watts,
-)
+from wattshift.api.base import ApiModel
+from wattshift.api.common import LocalName, ObjectName, PositiveSeconds, Seconds, Text, Time, Watts
+from wattshift.api.endpoints import HttpEndpoint
+from wattshift.api.lists import list_atomic
+from wattshift.api.rules import Rule, before, ordered, present, union
 
 _INT32 = {"format": "int32"}
 

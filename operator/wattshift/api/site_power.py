@@ -10,13 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, list_map, ordered, union
-from wattshift.api.common import (
-    IntervalMinutes,
-    LocalName,
-    Millicelsius,
-    Watts,
-)
+from wattshift.api.base import ApiModel
+from wattshift.api.common import IntervalMinutes, LocalName, Millicelsius, Watts
+from wattshift.api.lists import list_map
+from wattshift.api.rules import ordered, union
 
 _INT32 = {"format": "int32"}
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, list_map
+from wattshift.api.base import ApiModel
 from wattshift.api.common import (
     Conditions,
     DecimalText,
@@ -25,6 +25,7 @@ from wattshift.api.common import (
     UnitName,
     Watts,
 )
+from wattshift.api.lists import list_map
 from wattshift.api.site_events import EventReference, EventType, Firmness, ProgramRef
 
 _INT32 = {"format": "int32"}

@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from wattshift.api.base import ApiModel, union
-from wattshift.api.common import (
-    LocalName,
-    Permille,
-    PositiveDecimalText,
-    Watts,
-)
+from wattshift.api.base import ApiModel
+from wattshift.api.common import LocalName, Permille, PositiveDecimalText, Watts
+from wattshift.api.rules import union
 
 
 class SupplyType(StrEnum):

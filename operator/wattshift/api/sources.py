@@ -11,17 +11,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, exactly_one, list_atomic, list_map, present
-from wattshift.api.common import (
-    ConfigMapRef,
-    DecimalText,
-    IntervalMinutes,
-    LocalName,
-    SecretRef,
-    Text,
-    Time,
-    ZoneName,
-)
+from wattshift.api.base import ApiModel
+from wattshift.api.common import DecimalText, IntervalMinutes, LocalName, Text, Time, ZoneName
+from wattshift.api.endpoints import ConfigMapRef, SecretRef
+from wattshift.api.lists import list_atomic, list_map
+from wattshift.api.rules import Rule, exactly_one, present
 from wattshift.api.sources_device import (
     _INT32,
     BacnetSource,

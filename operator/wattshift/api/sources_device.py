@@ -11,15 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from wattshift.api.base import ApiModel
-from wattshift.api.common import (
-    Amount,
-    Auth,
-    DecimalText,
-    Host,
-    Port,
-    SecretRef,
-    Tls,
-)
+from wattshift.api.common import Amount, DecimalText, Host, Port
+from wattshift.api.endpoints import Auth, SecretRef, Tls
 from wattshift.api.sources_http import JsonPath
 
 _INT32 = {"format": "int32"}

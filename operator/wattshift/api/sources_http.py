@@ -11,11 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from wattshift.api.base import ApiModel
-from wattshift.api.common import (
-    Auth,
-    HttpEndpoint,
-    Url,
-)
+from wattshift.api.common import Url
+from wattshift.api.endpoints import Auth, HttpEndpoint
 
 JsonPath = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_$*\[\]().\-/@:]+$")

@@ -11,16 +11,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, Rule, before, count_of, list_atomic, present
-from wattshift.api.common import (
-    Amount,
-    ConfigMapRef,
-    DecimalText,
-    LocalName,
-    PositiveDecimalText,
-    Time,
-)
+from wattshift.api.base import ApiModel
+from wattshift.api.common import Amount, DecimalText, LocalName, PositiveDecimalText, Time
+from wattshift.api.endpoints import ConfigMapRef
+from wattshift.api.lists import list_atomic
 from wattshift.api.measures import ComponentNames, Measure, MeasureType
+from wattshift.api.rules import Rule, before, count_of, present
 
 
 class Per(StrEnum):

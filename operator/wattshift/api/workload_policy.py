@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wattshift.api.base import ApiModel, list_map, list_set, ordered, union
+from wattshift.api.base import ApiModel
 from wattshift.api.common import (
     Amount,
     Count,
@@ -19,9 +19,11 @@ from wattshift.api.common import (
     PositiveSeconds,
     Replicas,
     Seconds,
-    SignalRef,
     Time,
 )
+from wattshift.api.endpoints import SignalRef
+from wattshift.api.lists import list_map, list_set
+from wattshift.api.rules import ordered, union
 
 _INT32 = {"format": "int32"}
 
