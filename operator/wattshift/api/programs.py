@@ -139,5 +139,7 @@ class Program(ApiModel):
     """penaltyRate per kWh that is missing."""
     exclusive_with: Annotated[list[LocalName], list_set(8)] = Field(default_factory=list)
     """exclusiveWith are programs that may not be sold for the same time."""
+    attainment_floor_permille: Permille | None = None
+    """attainmentFloorPermille of the latency objectives below which it is declined; absent = none."""
     opt_in: OptIn = OptIn.AUTOMATIC
     """optIn is Automatic (only within commitments) or Manual."""

@@ -144,6 +144,8 @@ class PowerEvent(ApiModel):
     """rampSeconds is the time in which the bound must be reached after the start."""
     recovery_seconds: Seconds | None = None
     """recoverySeconds is the time over which load may return after the end."""
+    randomization_seconds: Seconds | None = None
+    """randomizationSeconds is the longest random delay of start and end; absent = none."""
     revision: Annotated[int, Field(strict=True, ge=0, le=1_000_000, json_schema_extra=_INT32)] = 0
     """revision grows with every change of the sender."""
     opt_deadline_time: Time | None = None

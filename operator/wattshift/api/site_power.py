@@ -45,6 +45,8 @@ class Connection(ApiModel):
     """redundancy is what stays when the feed fails."""
     meter_signal_name: LocalName | None = None
     """meterSignalName is the SitePower signal of the meter."""
+    export_meter_signal_name: LocalName | None = None
+    """exportMeterSignalName is the SitePower signal of the export meter; absent = no export."""
     uncontrolled_load_signal_name: LocalName | None = None
     """uncontrolledLoadSignalName is the UncontrolledPower signal: other load on the meter."""
 

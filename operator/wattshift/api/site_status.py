@@ -131,6 +131,14 @@ class EventState(StrEnum):
     SUPERSEDED = "Superseded"
 
 
+class Authenticity(StrEnum):
+    """How it is known who sent an event."""
+
+    MANUAL = "Manual"
+    TRANSPORT = "Transport"
+    SIGNED = "Signed"
+
+
 class ActiveEvent(ApiModel):
     """An event as it was received; written before anything is done about it."""
 
@@ -164,6 +172,8 @@ class ActiveEvent(ApiModel):
         Annotated[int, Field(strict=True, ge=0, le=86_400, json_schema_extra=_INT32)] | None
     ) = None
     """rampSeconds is the time in which the bound must be reached."""
+    authenticity: Authenticity | None = None
+    """authenticity is Manual (spec.events), Transport (TLS and credential) or Signed."""
     received_time: Time | None = None
     """receivedTime is when it was first seen."""
     program: ProgramRef | None = None

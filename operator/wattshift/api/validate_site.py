@@ -21,6 +21,9 @@ def _uses(spec: PowerSiteSpec) -> Iterator[SignalUse]:
         path = f"spec.connections[{connection.name}]"
         yield SignalUse(f"{path}.meterSignalName", connection.meter_signal_name, site_power)
         yield SignalUse(
+            f"{path}.exportMeterSignalName", connection.export_meter_signal_name, site_power
+        )
+        yield SignalUse(
             f"{path}.uncontrolledLoadSignalName",
             connection.uncontrolled_load_signal_name,
             frozenset({Quantity.UNCONTROLLED_POWER}),
