@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import aiohttp
 
@@ -30,11 +31,12 @@ from wattshift.api.powersite import PowerSiteSpec
 from wattshift.api.site_clusters import EngineMetricsType
 from wattshift.control.convert import objectives_of
 from wattshift.control.gather_workload import locate
-from wattshift.control.keys import member_name
+from wattshift.control.keys import ObjectKey, member_name
 from wattshift.control.runtime import Runtime
 from wattshift.control.store import Stored
 from wattshift.control.world import World
 from wattshift.core.engine import EngineStats
+from wattshift.core.guard import thresholds_milliseconds
 from wattshift.core.model import Objective
 from wattshift.errors import WattshiftError
 from wattshift.kube.views import PodView
@@ -73,6 +75,7 @@ class EngineLoop:
             timeout_seconds=config.timeout_seconds,
         )
         self._objectives: dict[str, tuple[Objective, ...]] = {}
+        """By workload: each objective against its own threshold, and less every round trip."""
         self._readers: dict[str, tuple[object, EngineReader]] = {}
         self._engines: dict[str, Engine] = {}
         self._models: dict[str, str] = {}
@@ -122,12 +125,36 @@ class EngineLoop:
             spec = stored.spec
             if not isinstance(spec, FlexibleWorkloadSpec):
                 continue
-            self._objectives[stored.key.path] = objectives_of(spec)
+            self._objectives[stored.key.path] = self._counted(spec)
             for row in spec.placements:
                 target = self._target(stored, spec, row)
                 if target is not None:
                     targets.append(target)
         self._monitor.configure(targets, self._reader_of_members())
+
+    def _counted(self, spec: FlexibleWorkloadSpec) -> tuple[Objective, ...]:
+        """Objectives to count samples against: what a user feels includes the way to the site."""
+        found: dict[tuple[str, int], Objective] = {}
+        round_trips = {self._round_trip(spec, row.site_name) for row in spec.placements}
+        for objective in objectives_of(spec):
+            for round_trip in sorted(round_trips):
+                for threshold in thresholds_milliseconds(objective, round_trip):
+                    found[objective.metric, threshold] = replace(
+                        objective, threshold_milliseconds=threshold
+                    )
+        return tuple(found[key] for key in sorted(found))
+
+    def _round_trip(self, spec: FlexibleWorkloadSpec, site_name: str) -> int:
+        """Longest known round trip from any origin of the workload to a site."""
+        stored = self._runtime.store.get(ObjectKey.site(site_name))
+        if stored is None or not isinstance(stored.spec, PowerSiteSpec):
+            return 0
+        known = {
+            row.origin_name: row.round_trip_milliseconds for row in stored.spec.origin_latencies
+        }
+        return max(
+            (known.get(row.name, 0) for row in spec.origins if row.share_permille), default=0
+        )
 
     def _target(
         self, stored: Stored, spec: FlexibleWorkloadSpec, row: Placement

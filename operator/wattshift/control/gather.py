@@ -76,6 +76,7 @@ class Gatherer:
             maxlen=MEMORY_TICKS
         )
         self._last: Snapshot | None = None
+        self._vetoes: dict[tuple[str, str], float] = {}
 
     def snapshot(self) -> Snapshot:
         """The world as of now."""
@@ -120,6 +121,11 @@ class Gatherer:
         self._remember(snapshot)
         return snapshot
 
+    def note_violations(self, rows: tuple[tuple[str, str], ...], wall_time: float) -> None:
+        """The guard's memory: (workload, placement) that were outside their objective just now."""
+        for identity in rows:
+            self._vetoes[identity] = wall_time
+
     def locate(self, workload: WorkloadState, placement: PlacementState) -> Found | None:
         """Target of a placement as of now; of one that left the spec, by its identity."""
         key = ObjectKey.workload(workload.key)
@@ -160,6 +166,7 @@ class Gatherer:
             world=self._world,
             engines=self._engines,
             cooling_off=self._rivals.cooling_off,
+            veto_wall_time=lambda workload, placement: self._vetoes.get((workload, placement)),
             utc=runtime.clock.utc(),
             cluster_uid=lambda site, cluster: runtime.book.site(ObjectKey.site(site)).cluster_uid(
                 cluster

@@ -39,6 +39,8 @@ class WorkloadInputs:
     engines: Engines
     cooling_off: Callable[[str, str], bool]
     """(workload key, placement): a rival was met less than an hour ago."""
+    veto_wall_time: Callable[[str, str], float | None]
+    """(workload key, placement): wall time at which the guard last saw a violation."""
     utc: float
     cluster_uid: Callable[[str, str], str]
     """Recorded identity of (site, cluster); empty = never recorded."""
@@ -114,6 +116,7 @@ def _placement(  # noqa: PLR0917 - one caller
         rival=rival,
         engine=given.engines(stored.key.path, row.name),
         unschedulable=_stuck(found, given.utc),
+        veto_wall_time=given.veto_wall_time(stored.key.path, row.name),
     )
 
 

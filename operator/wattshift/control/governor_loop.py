@@ -83,6 +83,7 @@ class GovernorLoop:
         await self._gather.persist_events()
         snapshot = self._gather.snapshot()
         decided = govern(snapshot, self._latest.plan, snapshot.grid_time)
+        self._gather.note_violations(decided.violations, snapshot.wall_time)
         acted = await self._act(decided)
         conceded = self._rivals.advance(snapshot)
         for row in conceded:
