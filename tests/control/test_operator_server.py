@@ -100,6 +100,30 @@ def test_nothing_is_written_while_nothing_changes(
     assert writes == []
 
 
+def test_a_restart_changes_no_condition_and_tells_nothing(crds, namespace, start_operator, objects):
+    selected = {"from": "Selector", "selector": {"matchLabels": {"wattshift.io/sites": "west"}}}
+    label = {"metadata": {"labels": {"wattshift.io/sites": "west"}}}
+    crds.merge(f"/api/v1/namespaces/{namespace}", label)
+    crds.apply(
+        objects.site("s1", allowedNamespaces=selected),
+        objects.contract("c1", "s1"),
+        objects.deployment(namespace, "chat"),
+        objects.workload(namespace, "chat", "s1"),
+    )
+    first = start_operator("op-a").wait_ready()
+    paths = (f"{GROUP}/powersites/s1", f"{GROUP}/energycontracts/c1", fw(namespace, "chat"))
+    for path in paths:
+        objects.condition_is(crds, path, "Ready", "True")
+    objects.condition_is(crds, paths[2], "TargetsResolved", "True")
+    time.sleep(2)
+    assert first.terminate() == 0
+    before = [crds.get(path)["metadata"]["resourceVersion"] for path in paths]
+    second = start_operator("op-b").wait_ready()
+    time.sleep(5)
+    assert [crds.get(path)["metadata"]["resourceVersion"] for path in paths] == before
+    assert second.metric('wattshift_events_total{result="created"}') == 0
+
+
 def test_a_status_that_somebody_damaged_is_repaired(crds, namespace, start_operator, objects):
     crds.apply(objects.site("s1"))
     start_operator().wait_ready()
@@ -230,11 +254,14 @@ def test_the_whole_operator_plans_governs_and_ends_gracefully(
 
     def loops_run() -> bool:
         return all(
-            operator.metric(f'wattshift_loop_duration_seconds_count{{loop="{name}"}}') >= 2
-            for name in ("planner", "governor")
+            operator.metric(f'wattshift_loop_duration_seconds_count{{loop="{name}"}}') >= count
+            for name, count in (("planner", 1), ("governor", 2))
         )
 
-    wait_for("both loops run", loops_run, timeout_seconds=30)
+    try:
+        wait_for("both loops run", loops_run, timeout_seconds=30)
+    except TimeoutError as error:
+        raise AssertionError(f"{error}\n{operator.tail()}") from error
     assert operator.metric('wattshift_bugs_total{part="planner"}') == 0, operator.tail()
     assert operator.metric('wattshift_bugs_total{part="governor"}') == 0, operator.tail()
     assert operator.probe("/livez")[0] == 200

@@ -125,7 +125,7 @@ class App:
             self._assembly = assembly
             assembly.start()
             ends = (self._stop.wait, work.failure, supervisor.failure)
-            if await _first(assembly.start_loops(), *(end() for end in ends)) == 0:
+            if await _first(assembly.start_acting(), *(end() for end in ends)) == 0:
                 log.info("synced; loops run", extra=fields(reason="Synced"))
                 await _first(*(end() for end in ends))
             status = _STOPPED

@@ -8,6 +8,7 @@ Neighbours: `app.py` drives the life of it, `runtime.py` is what the loops get.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -56,6 +57,9 @@ Parts = Callable[[Runtime], Sequence[Component]]
 """Builds planner loop, governor loop and scrapers."""
 _MEMBER_DEBOUNCE_SECONDS = 1.0
 _LOOP_STALL_SECONDS = 120.0
+_NAMESPACES_PATIENCE_SECONDS = 5.0
+_SETTLING_SECONDS = 20.0
+"""After the start what was true is not called false for want of a first answer."""
 
 
 class Assembly:
@@ -102,7 +106,7 @@ class Assembly:
         return self._relist.synced.is_set()
 
     def start(self) -> None:
-        """Start to watch and to work; loops follow once all is synced (`start_loops`)."""
+        """Start to watch; work and loops follow once all is synced (`start_acting`)."""
         start = self._supervisor.start
         watch = kopf_setup.watch(
             access=self._access,
@@ -117,13 +121,20 @@ class Assembly:
         start("watch", "poller", self._poller.run())
         start("watch", "kopf", watch)
         start("watch", self._relist.name, self._relist.run())
+
+    async def start_acting(self) -> None:
+        """Wait until all that references may name is known, then start to judge and to decide.
+
+        Judged earlier, a good object would be refused for a site that has not been read yet.
+        """
+        await self._relist.synced.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NAMESPACES_PATIENCE_SECONDS):
+                await self._namespaces.wait_synced()
+        start = self._supervisor.start
         start("work", "queue", self._queue.run())
         start("work", self._writer.name, self._writer.run())
         start("work", self._events.name, self._events.run())
-
-    async def start_loops(self) -> None:
-        """Wait until the store is complete, then start the loops."""
-        await self._relist.synced.wait()
         for component in self._components:
             self._progress.expect(component.name, stall_seconds=_LOOP_STALL_SECONDS)
             self._supervisor.start("loops", component.name, component.run())
@@ -174,6 +185,7 @@ class Assembly:
 
     async def _build(self) -> None:
         config, clock = self._config, self._clock
+        self._started = clock.monotonic()
         self._hub = ClusterClient(
             name="hub",
             access=self._access,
@@ -279,6 +291,7 @@ class Assembly:
                 pool=self._pool,
                 poller=self._poller,
                 clock=self._clock,
+                settling=self._settling,
             ),
             contract_parts=ContractReconciler(
                 book=self._book, contracts=self._contracts, clock=self._clock
@@ -288,6 +301,7 @@ class Assembly:
                 book=self._book,
                 pool=self._pool,
                 installation=self._config.mode,
+                settling=self._settling,
             ),
             events=self._events,
             metrics=self._metrics,
@@ -323,6 +337,9 @@ class Assembly:
             planner_wake=self.planner_wake,
             governor_wake=self.governor_wake,
         )
+
+    def _settling(self) -> bool:
+        return self._clock.monotonic() - self._started < _SETTLING_SECONDS
 
     # ---- what happens ----------------------------------------------------------------------
 

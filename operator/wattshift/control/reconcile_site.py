@@ -55,6 +55,7 @@ class SiteReconciler:
         poller: Poller,
         clock: Clock,
         on_members: Callable[[], None] = lambda: None,
+        settling: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._book = book
@@ -62,6 +63,7 @@ class SiteReconciler:
         self._poller = poller
         self._clock = clock
         self._on_members = on_members
+        self._settling = settling
         self._members: dict[str, MemberSource] = {}
 
     async def visit(self, stored: Stored, acceptance: Acceptance) -> float | None:
@@ -87,12 +89,9 @@ class SiteReconciler:
                 summary=summary.model_copy(update={"clusters": f"{known}/{len(clusters)}"}),
             ),
         )
-        self._book.set_conditions(
-            stored.key,
-            _connected(clusters),
-            _fresh(signals),
-            _ready(acceptance, clusters),
-        )
+        publish = self._book.settle_conditions if self._settling() else self._book.set_conditions
+        publish(stored.key, _connected(clusters), _fresh(signals))
+        self._book.set_conditions(stored.key, _ready(acceptance, clusters))
         return VISIT_SECONDS
 
     def reconfigure(self) -> None:
@@ -158,6 +157,9 @@ class SiteReconciler:
         record = self._book.site(stored.key)
         before = next((old for old in record.clusters if old.name == row.name), None)
         view = self._pool.view(member_name(stored.key.name, row.name))
+        waiting = view is None or view.state is MemberState.CONNECTING
+        if waiting and before is not None and self._settling():
+            return before
         if row.type not in _SOURCES:
             state, reason = ClusterState.LOST, ConnectionReason.CLUSTER_TYPE_NOT_AVAILABLE.value
             message = f"type {row.type.value} is not supported yet: use KubeconfigSecret or Local"

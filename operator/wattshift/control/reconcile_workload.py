@@ -6,6 +6,7 @@ readiness probe. Replicas, objectives and moves are the loops'. A lost member do
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wattshift.api.conditions import FlexibleWorkloadCondition as Type
@@ -44,7 +45,16 @@ class _Judged:
 class WorkloadReconciler:
     """Publishes what follows from spec, sites and member views."""
 
-    def __init__(self, *, store: Store, book: StatusBook, pool: Pool, installation: Mode) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        book: StatusBook,
+        pool: Pool,
+        installation: Mode,
+        settling: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._settling = settling
         self._store = store
         self._book = book
         self._pool = pool
@@ -69,7 +79,9 @@ class WorkloadReconciler:
             return None
         judged = [await self._judge(stored, spec, row) for row in spec.placements]
         resolved = _targets_resolved(spec, judged)
-        self._book.set_conditions(stored.key, resolved, self._ready(stored, resolved))
+        ready = self._ready(stored, resolved)
+        publish = self._book.settle_conditions if self._settling() else self._book.set_conditions
+        publish(stored.key, resolved, ready)
         return VISIT_SECONDS if resolved.status is Truth.TRUE else RETRY_SECONDS
 
     def _show_effective(self, stored: Stored, spec: FlexibleWorkloadSpec) -> None:
@@ -161,7 +173,7 @@ class WorkloadReconciler:
             and before.observed_generation == stored.generation
         )
         if once and resolved.status is Truth.UNKNOWN:
-            return condition(Type.READY, True, "Resolved", "accepted; every target was found once")
+            return condition(Type.READY, True, "Resolved", "accepted; every target was found")
         return condition(Type.READY, False, resolved.reason, resolved.message)
 
 

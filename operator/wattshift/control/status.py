@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from wattshift.control import documents
 from wattshift.control.changes import Urgency, compare
 from wattshift.control.clock import Clock
-from wattshift.control.conditions import Condition, merged
+from wattshift.control.conditions import Condition, Truth, merged
 from wattshift.control.keys import ObjectKey
 from wattshift.control.records import ContractRecord, Record, SiteRecord, WorkloadRecord
 from wattshift.errors import NeedsHuman, Transient
@@ -118,6 +118,25 @@ class StatusBook:
             page.conditions[new.type] = kept
             if flipped and self._on_flip is not None:
                 self._on_flip(key, kept)
+
+    def settle_conditions(self, key: ObjectKey, *conditions: Condition) -> None:
+        """As `set_conditions`, but what is True for this generation is not taken back.
+
+        For the first moments of a process, in which nothing has answered yet.
+        """
+        page = self._pages.get(key)
+        if page is None:
+            return
+        for new in conditions:
+            old = page.conditions.get(new.type)
+            kept = (
+                old is not None
+                and old.status is Truth.TRUE
+                and new.status is not Truth.TRUE
+                and old.observed_generation == page.generation
+            )
+            if not kept:
+                self.set_conditions(key, new)
 
     def clear_condition(self, key: ObjectKey, condition_type: str) -> None:
         """Take a condition away that exists only while true (`Conflict`)."""

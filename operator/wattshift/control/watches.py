@@ -48,6 +48,10 @@ class NamespaceLabels:
         """Whether the first list is complete."""
         return self._informer.synced.is_set()
 
+    async def wait_synced(self) -> None:
+        """Return once the first list is complete."""
+        await self._informer.synced.wait()
+
     def get(self, namespace: str) -> Mapping[str, str] | None:
         """Labels of a namespace; None = unknown (not synced, or no such namespace)."""
         return self._informer.get(namespace)
