@@ -1,0 +1,1 @@
+"""Scenarios of the whole product on three real API servers; see `world.py`."""
