@@ -94,7 +94,18 @@ class Actor:
         if lock.locked():
             return _acted(decision, "Refused", Reason.MOVE_IN_PROGRESS, "another act is open")
         async with lock:
+            if decision.urgent and workload.intent is not None:
+                self._drop_move(workload)
             return await self._write_all(decision, workload)
+
+    def _drop_move(self, workload: WorkloadState) -> None:
+        """An urgent decision pre-empts an open hand-over, else the two would undo each other.
+
+        Both placements keep what they have; the next plan starts from there. The record reaches
+        status together with the intent of the first write.
+        """
+        key = ObjectKey.workload(workload.key)
+        self._book.update(key, replace(self._book.workload(key), move=None))
 
     async def _write_all(self, decision: Decision, workload: WorkloadState) -> Acted:
         """Raises before lowers; lowers that go with raises wait for the next plan to see them."""

@@ -110,7 +110,8 @@ class FleetLoop:
             metrics.actions.labels(row.action, row.result, "").inc()
             if row.result == "Refused":
                 metrics.validation_failures.labels(row.reason).inc()
-            _log(decided, row)
+            if latest.is_news(row):
+                _log(decided, row)
         self._show.plan(snapshot, decided, acted)
         self._recorder.record(Step(snapshot=snapshot, plan=decided, outcomes=outcomes(acted)))
 

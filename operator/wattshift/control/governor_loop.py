@@ -21,7 +21,7 @@ from wattshift.control.runtime import Runtime
 from wattshift.control.show import Show
 from wattshift.control.significant import significant_change
 from wattshift.control.totals import Totals
-from wattshift.core.decision import Action, Governance
+from wattshift.core.decision import Action, Governance, Plan
 from wattshift.core.governor import govern
 from wattshift.core.model import Snapshot
 from wattshift.errors import WattshiftError
@@ -82,7 +82,8 @@ class GovernorLoop:
     async def _iterate(self) -> None:
         await self._gather.persist_events()
         snapshot = self._gather.snapshot()
-        decided = govern(snapshot, self._latest.plan, snapshot.grid_time)
+        plan_before = self._latest.plan
+        decided = govern(snapshot, plan_before, snapshot.grid_time)
         self._gather.note_violations(decided.violations, snapshot.wall_time)
         acted = await self._act(decided)
         conceded = self._rivals.advance(snapshot)
@@ -92,7 +93,7 @@ class GovernorLoop:
         moved = await self._mover.advance(self._gather.snapshot())
         self._books.advance(snapshot)
         self._totals.advance(snapshot)
-        self._record(snapshot, decided, acted)
+        self._record(snapshot, plan_before, decided, acted)
         self._show.conceded(conceded)
         self._show.moves(moved)
         self._show.releases(released)
@@ -102,7 +103,13 @@ class GovernorLoop:
             return ()
         return await self._actor.carry_out(decided.decisions, self._gather.snapshot())
 
-    def _record(self, snapshot: Snapshot, decided: Governance, acted: tuple[Acted, ...]) -> None:
+    def _record(
+        self,
+        snapshot: Snapshot,
+        plan_before: Plan | None,
+        decided: Governance,
+        acted: tuple[Acted, ...],
+    ) -> None:
         latest = self._latest
         latest.snapshot, latest.governance = snapshot, decided
         metrics = self._runtime.metrics
@@ -112,6 +119,8 @@ class GovernorLoop:
             metrics.vetoes.labels(reason).inc()
         for row in acted:
             metrics.actions.labels(row.action, row.result, "").inc()
+        news = tuple(row for row in acted if latest.is_news(row))
+        for row in news:
             log.info(
                 "%s %s: %s",
                 row.action,
@@ -120,9 +129,14 @@ class GovernorLoop:
                 extra={"reason": row.reason, "object": f"FlexibleWorkload/{row.workload_key}"},
             )
         self._show.governance(snapshot, decided, acted)
-        if acted:
+        if news:
             self._recorder.record(
-                Step(snapshot=snapshot, governance=decided, outcomes=outcomes(acted))
+                Step(
+                    snapshot=snapshot,
+                    plan_before=plan_before,
+                    governance=decided,
+                    outcomes=outcomes(acted),
+                )
             )
         cause = significant_change(latest.plan_snapshot, snapshot)
         if cause:

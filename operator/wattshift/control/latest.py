@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wattshift.control.act import Acted
 from wattshift.core.decision import Governance, Plan
@@ -19,3 +19,16 @@ class Latest:
     plan: Plan | None = None
     plan_acted: tuple[Acted, ...] = ()
     governance: Governance | None = None
+    told: dict[str, Acted] = field(default_factory=dict)
+    """By workload: the last outcome that was logged."""
+
+    def is_news(self, row: Acted) -> bool:
+        """Whether an outcome differs from the last one of its workload; remembers it.
+
+        What is refused, or not acted on in Observe, is decided again every tick: once is enough.
+        """
+        done = row.result in ("Done", "Started")
+        if not done and self.told.get(row.workload_key) == row:
+            return False
+        self.told[row.workload_key] = row
+        return True
