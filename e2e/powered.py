@@ -49,6 +49,8 @@ class Service:
     namespace: str
     replicas: Mapping[str, int]
     """Replicas found, by place."""
+    deployments: Mapping[str, str] = field(default_factory=dict)
+    """Names of its Deployments where they differ from its own, by place."""
     devices_per_replica: int = 4
     time_to_first_token: str = "60ms"
     inter_token_latency: str = "15ms"
@@ -91,6 +93,11 @@ class PoweredLab:
     def start(self) -> Self:
         """Clusters, then plants and Prometheus."""
         self.lab.start()
+        self.start_power()
+        return self
+
+    def start_power(self) -> None:
+        """Plants and Prometheus; apart from the clusters for a clock that is set late."""
         for place in self.places:
             config = {
                 "site": place.site,
@@ -112,7 +119,6 @@ class PoweredLab:
         for plant in self.plants.values():
             plant.wait()
         self._start_prometheus()
-        return self
 
     def stop(self) -> None:
         """End everything; safe to call twice."""
@@ -158,7 +164,8 @@ class PoweredLab:
 
     def counts(self, service: Service, place: str) -> tuple[int, int]:
         """(spec.replicas, readyReplicas) of a Deployment."""
-        path = f"/apis/apps/v1/namespaces/{service.namespace}/deployments/{service.name}"
+        name = service.deployments.get(place, service.name)
+        path = f"/apis/apps/v1/namespaces/{service.namespace}/deployments/{name}"
         body = self.access(place).get(path)
         return int(body["spec"].get("replicas", 1)), int(body["status"].get("readyReplicas", 0))
 
@@ -279,7 +286,7 @@ class PoweredLab:
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {
-                "name": service.name,
+                "name": service.deployments.get(place, service.name),
                 "namespace": service.namespace,
                 "labels": {**labels, "wattshift.io/flexible": "true"},
             },

@@ -233,6 +233,7 @@ _ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "WATTSHIFT_API_PORT": ("server", "apiPort"),
     "WATTSHIFT_KUBECONFIG": ("hub", "kubeconfig"),
     "WATTSHIFT_LOG_LEVEL": ("log", "level"),
+    "WATTSHIFT_RECORDER_DIRECTORY": ("recorder", "directory"),
 }
 """What differs between pods of one installation; everything else belongs into the file."""
 
