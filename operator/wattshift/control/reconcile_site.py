@@ -54,7 +54,6 @@ class SiteReconciler:
         pool: Pool,
         poller: Poller,
         clock: Clock,
-        on_members: Callable[[], None] = lambda: None,
         settling: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
@@ -62,9 +61,7 @@ class SiteReconciler:
         self._pool = pool
         self._poller = poller
         self._clock = clock
-        self._on_members = on_members
         self._settling = settling
-        self._members: dict[str, MemberSource] = {}
 
     async def visit(self, stored: Stored, acceptance: Acceptance) -> float | None:
         """Configure, then publish clusters, signals and the conditions about them."""
@@ -97,11 +94,7 @@ class SiteReconciler:
     def reconfigure(self) -> None:
         """Make members and signals exactly what the objects say; returns at once."""
         self._poller.configure(self._signal_configs())
-        desired = self._member_sources()
-        self._pool.reconcile(desired)
-        if desired.keys() != self._members.keys():
-            self._on_members()
-        self._members = desired
+        self._pool.reconcile(self._member_sources())
 
     def _member_sources(self) -> dict[str, MemberSource]:
         kinds = self._extra_kinds()
