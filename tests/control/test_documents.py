@@ -11,7 +11,8 @@ from wattshift.api.contract_status import EnergyContractStatus
 from wattshift.api.site_status import ClusterStatus, PowerSiteStatus
 from wattshift.api.workload_status import FlexibleWorkloadStatus
 from wattshift.control.conditions import condition, merged
-from wattshift.control.documents import compose, contains, load
+from wattshift.control.documents import compose, contains
+from wattshift.control.documents_load import load
 from wattshift.control.keys import Kind
 from wattshift.control.records import (
     AlternativeRecord,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from wattshift.control import documents
+from wattshift.control import documents, documents_load
 from wattshift.control.changes import Urgency, compare
 from wattshift.control.clock import Clock
 from wattshift.control.conditions import Condition, Truth, merged
@@ -163,7 +163,7 @@ class StatusBook:
         """Take what the watch shows: load at first sight, notice damage later."""
         page = self._pages.get(key)
         if page is None or page.uid != uid:
-            record, conditions = documents.load(key.kind, status)
+            record, conditions = documents_load.load(key.kind, status)
             self._pages[key] = _Page(
                 uid=uid,
                 generation=generation,
