@@ -43,6 +43,8 @@ class Step:
     snapshot: Snapshot
     plan: Plan | None = None
     governance: Governance | None = None
+    plan_before: Plan | None = None
+    """The plan whose prices a governor tick used."""
     outcomes: tuple[Outcome, ...] = ()
 
 

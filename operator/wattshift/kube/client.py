@@ -126,6 +126,7 @@ class ClusterClient:
         subresource: str = "",
         force: bool = False,
         field_manager: str = FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> Json:
         """Server-side apply. `metadata.name` (and namespace) come from `obj`; repeated if need be.
 
@@ -138,7 +139,11 @@ class ClusterClient:
         return await self._transport.request(
             "PATCH",
             path,
-            params={"fieldManager": field_manager, "force": "true" if force else "false"},
+            params={
+                "fieldManager": field_manager,
+                "force": "true" if force else "false",
+                **({"dryRun": "All"} if dry_run else {}),
+            },
             body={"apiVersion": resource.api_version, "kind": resource.kind, **obj},
             content_type="application/apply-patch+yaml",
             idempotent=True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -79,8 +79,20 @@ def hub_access(env: Mapping[str, str], *, home: Path) -> Access:
     return in_cluster(env) or load_hub_files([home / ".kube" / "config"])
 
 
-def load_hub_files(paths: Sequence[Path]) -> Access:
-    """Parse our own kubeconfig files, merged as kubectl does: of equal names the first wins."""
+def load_hub_files(
+    paths: Sequence[Path],
+    *,
+    context: str = "",
+    run_exec: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> Access:
+    """Parse our own kubeconfig files, merged as kubectl does: of equal names the first wins.
+
+    Args:
+        paths: files; those that do not exist are left out.
+        context: name of a context; empty = the current one.
+        run_exec: turns a user's `exec` into its credential (`token`, `client-certificate-data`,
+            `client-key-data`); None = such users are refused. For people's own shells only.
+    """
     merged: dict[str, Any] = {"clusters": [], "users": [], "contexts": [], "current-context": ""}
     folder = None
     for path in paths:
@@ -96,6 +108,7 @@ def load_hub_files(paths: Sequence[Path]) -> Access:
                 e for e in entries if isinstance(e, dict) and e.get("name") not in names
             ]
         merged["current-context"] = merged["current-context"] or document.get("current-context")
+    merged["current-context"] = context or merged["current-context"]
     if folder is None:
         raise NeedsHuman(
             f"no kubeconfig at {', '.join(map(str, paths))}; set KUBECONFIG",
@@ -103,6 +116,8 @@ def load_hub_files(paths: Sequence[Path]) -> Access:
         )
     try:
         cluster, user, namespace = _entries(merged)
+        if user.get("exec") and run_exec is not None:
+            user = {**user, **run_exec(user["exec"]), "exec": None}
         if user.get("exec") or user.get("auth-provider"):
             raise _refuse(
                 "exec and auth-provider credentials are not supported here yet; use a token"
