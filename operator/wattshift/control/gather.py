@@ -42,6 +42,8 @@ from wattshift.core.units import Quantity
 
 MEMORY_TICKS = 120
 """Ticks for which the model's estimate is kept, to compare it with a meter that lags."""
+METER_LAG_SECONDS = 20.0
+"""Wall seconds by which a meter, its scrape and engines that drain may trail the model."""
 
 
 @dataclass(slots=True)
@@ -321,11 +323,27 @@ class Gatherer:
             if reading is None or reading.source_time is None or not self._estimates:
                 found[row.name] = None
                 continue
-            found[row.name] = self._estimate_at(reading.source_time).get((name, row.name))
+            found[row.name] = self._estimate_of(
+                (name, row.name), reading.source_time, reading.value
+            )
         return found
 
-    def _estimate_at(self, time: float) -> Mapping[tuple[str, str], int]:
-        return min(self._estimates, key=lambda item: abs(item[0] - time))[1]
+    def _estimate_of(
+        self, key: tuple[str, str], source_time: float, metered: float | None
+    ) -> int | None:
+        """The recent estimate that the meter shows.
+
+        A meter lags behind the engines, and engines that drain draw power after they left the model:
+        right after a change the estimate of the same moment is not what the meter saw. Of the last
+        seconds before the reading the estimate nearest to it is; else what was shed is shed again.
+        """
+        at = min(self._estimates, key=lambda item: abs(item[0] - source_time))
+        since = at[0] - METER_LAG_SECONDS * self._runtime.clock.speed
+        rows = [row.get(key) for time, row in self._estimates if since <= time <= at[0]]
+        known = [row for row in rows if row is not None]
+        if metered is None or not known:
+            return at[1].get(key)
+        return min(reversed(known), key=lambda watts: abs(watts - metered))
 
     def _remember(self, snapshot: Snapshot) -> None:
         self._last = snapshot
