@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from e2e import objects
 from e2e.lab.audit import AuditEvent, AuditLog, service_account
@@ -23,7 +24,7 @@ from e2e.lab.client import Access, ApiError, Document, wait_for
 from e2e.lab.lab import MEMBER_ACCOUNT, SYSTEM_NAMESPACE
 from e2e.lab.process import marked_processes
 from e2e.lab.telemetry.clock import GridClock, clock_from
-from e2e.lab.traffic.companion import Companion
+from e2e.lab.traffic.companion import Companion, get_json
 from e2e.powered import Place, PoweredLab, Service, replay_clock
 from e2e.scenarios.recorder import Recorder
 
@@ -42,7 +43,12 @@ NAMESPACES = tuple(f"serving-{number}" for number in range(1, 8))
 OPERATOR = service_account(SYSTEM_NAMESPACE, "wattshift")
 MEMBER = service_account(SYSTEM_NAMESPACE, MEMBER_ACCOUNT)
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases/wattshift"
-PLANT = {"meters": {"lagSeconds": 0.5}}
+PLANT = {
+    "meters": {"lagSeconds": 0.5},
+    "facility": [
+        {"temperatureMillicelsius": 20000, "fixedWatts": 500, "marginalPermille": 1150},
+    ],
+}
 VALUES: Document = {
     "mode": "Enforce",
     "planner": {"intervalSeconds": 300, "minimumWallSeconds": 1},
@@ -115,6 +121,26 @@ class World:
         moment = datetime.fromtimestamp(int(self.clock.now() + after_seconds), ZONE)
         return moment.isoformat()
 
+    def watts(self, site: str) -> float:
+        """True power of a site now; the operator never sees it."""
+        return float(self.lab.truth(site)["now"]["load_watts"])
+
+    def wait_steady(self, site: str, *, above_watts: float = 0.0) -> float:
+        """Wait until the meter, as its readers see it, stands still; true power then."""
+        query = f'site_meter_watts{{site="{site}"}}[4s]'
+
+        def steady() -> float:
+            low, high = (self._query(f"{name}_over_time({query})") for name in ("min", "max"))
+            now = self.watts(site)
+            still = high - low < 0.05 * high and abs(now - high) < 0.05 * high
+            return now if still and now > above_watts else 0.0
+
+        return wait_for(f"steady power at {site}", steady, interval_seconds=0.5)
+
+    def _query(self, text: str) -> float:
+        found = get_json(f"{self.lab.prometheus_url}/api/v1/query?{urlencode({'query': text})}")
+        return float(found["data"]["result"][0]["value"][1])
+
     # ---- the operator ------------------------------------------------------------------------
 
     def leader_pod(self) -> str:
@@ -151,6 +177,28 @@ class World:
         wait_for("another leader", changed, timeout_seconds=timeout_seconds, interval_seconds=0.05)
         return time.time() - since
 
+    def wait_led(self) -> None:
+        """Wait until every operator pod is Ready: one leads with its watches synced, others wait."""
+        path = f"/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments/wattshift"
+
+        def ready() -> bool:
+            status = self.lab.hub.get(path)["status"]
+            pods = int(status.get("readyReplicas", 0))
+            return pods == self.replicas and bool(self.operator_pid(self.leader_pod()))
+
+        wait_for("operator pods Ready", ready, timeout_seconds=90)
+
+    def acquired_after(self, since: float) -> float:
+        """Wall time of the first Lease write by another holder after `since`; inf if none."""
+        last = ""
+        for event in self.audit(PLACES[0].name).writes("leases", name="wattshift"):
+            holder = str((event.body.get("spec") or {}).get("holderIdentity") or "")
+            if event.time > since and holder not in ("", last):
+                return event.time
+            if event.time <= since:
+                last = holder
+        return float("inf")
+
     def holder(self) -> str:
         """Full identity in the Lease."""
         return str(self.lab.hub.get(LEASE)["spec"].get("holderIdentity") or "")
@@ -177,6 +225,15 @@ class World:
                 asked = [row["value"] for row in event.body if row["path"] == "/spec/replicas"]
                 found.append((place, event, int(asked[-1])))
         return sorted(found, key=lambda row: row[1].time)
+
+    def told(self, case: Case, reason: str) -> list[Document]:
+        """Events about a workload with a reason."""
+        path = f"/apis/events.k8s.io/v1/namespaces/{case.namespace}/events"
+        return [
+            row
+            for row in self.lab.hub.items(path)
+            if row.get("reason") == reason and row["regarding"]["name"] == case.name
+        ]
 
     # ---- workloads -----------------------------------------------------------------------------
 
@@ -206,7 +263,7 @@ class Case:
     """As found, by place."""
     service: Mapping[str, Any] = field(default_factory=dict)
     traffic: bool = True
-    recorder: Recorder | None = None
+    _recorder: Recorder | None = None
     entry: Companion | None = None
     _service: Service | None = None
     _started: list[Companion] = field(default_factory=list)
@@ -218,7 +275,7 @@ class Case:
             name=self.name, namespace=self.namespace, replicas=self.replicas, **self.service
         )
         lab.deploy(self._service)
-        self.recorder = Recorder(
+        self._recorder = Recorder(
             {place: lab.access(place).kubeconfig for place in self.replicas},
             namespace=self.namespace,
             selector=f"app={self.name}",
@@ -256,8 +313,8 @@ class Case:
         lab = self.world.lab
         for companion in reversed(self._started):
             companion.stop()
-        if self.recorder is not None:
-            self.recorder.stop()
+        if self._recorder is not None:
+            self._recorder.stop()
         path = f"/apis/wattshift.io/v1alpha1/namespaces/{self.namespace}/flexibleworkloads"
         with suppress(ApiError):
             lab.hub.delete(f"{path}/{self.name}")
@@ -275,6 +332,12 @@ class Case:
                 lab.access(place).delete(f"{root}/deployments/{self.name}")
         if self._service in lab.services:
             lab.services.remove(self._service)
+
+    @property
+    def recorder(self) -> Recorder:
+        """Of the pods in service, since `start`."""
+        assert self._recorder is not None, "not started"
+        return self._recorder
 
     # ---- acts ----------------------------------------------------------------------------------
 
@@ -345,13 +408,24 @@ class Case:
 
     def release(self) -> None:
         """Ask for the state found by an override."""
-        override = {
-            "mode": "Release",
-            "untilTime": self.world.grid_text(6 * 3600),
-            "reason": "end of the scenario",
+        self._override(mode="Release")
+
+    def pin(self, placement: str, replicas: int) -> None:
+        """Ask for a count at a placement by an override."""
+        self._override(mode="Pin", placementName=placement, replicas=replicas)
+
+    def _override(self, **body: Any) -> None:
+        common = {
+            "untilTime": self.world.grid_text(20 * 3600),
+            "reason": "a scenario",
             "requestedBy": "scenarios",
         }
-        self.patch({"spec": {"override": override}})
+        self.patch({"spec": {"override": {**common, **body}}})
+
+    def delete(self) -> None:
+        """Delete the FlexibleWorkload and wait until it is gone."""
+        self.world.lab.hub.delete(self.path)
+        self.wait("gone", lambda: not self.world.lab.hub.exists(self.path))
 
     def patch(self, body: Document) -> None:
         """Merge patch of the FlexibleWorkload."""
