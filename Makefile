@@ -25,9 +25,9 @@ $(VENV)/.installed: pyproject.toml requirements/dev.txt
 setup: $(VENV)/.installed ## install the project and its tools into .venv
 
 lint: setup ## ruff, mypy --strict and the import contracts
-	@$(BIN)/ruff check operator tests e2e
-	@$(BIN)/ruff format --check operator e2e
-	@$(BIN)/mypy operator/wattshift
+	@$(BIN)/ruff check operator tests e2e scripts
+	@$(BIN)/ruff format --check operator e2e scripts
+	@$(BIN)/mypy operator/wattshift scripts
 	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
 test: setup ## everything that has to pass: lint, drift, all tests; builds the lab's binaries once
@@ -67,8 +67,10 @@ verify: setup ## fail when a generated file is not what the code gives
 chart: setup ## render and lint the chart
 	@$(BIN)/python -m e2e.lab.install lint charts/wattshift
 
-image: ## build the container image (needs Docker); IMAGE=wattshift:dev
-	docker build -f Containerfile -t $${IMAGE:-wattshift:dev} $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} .
+image: ## build the container image (needs Docker); IMAGE=wattshift:dev BASE_IMAGE=... BUILD_FLAGS=...
+	docker build -f Containerfile -t $${IMAGE:-wattshift:dev} $${BUILD_FLAGS:-} $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} \
+	  --build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/wattshift/__init__.py) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
 lock: setup ## renew requirements/*.txt (pinned and hashed) from pyproject.toml
 	@$(BIN)/pip install --quiet uv
@@ -76,6 +78,8 @@ lock: setup ## renew requirements/*.txt (pinned and hashed) from pyproject.toml
 	  --no-emit-find-links -o requirements/image.txt pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --extra test --extra lint -o requirements/dev.txt pyproject.toml requirements/build.in
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links -o requirements/build.txt requirements/build.in
 
 clean: ## remove what was made here (the lab's binaries stay in ~/.cache/wattshift)
 	rm -rf $(VENV) build dist bench-results demo-report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

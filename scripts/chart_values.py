@@ -58,6 +58,7 @@ def settings(path: Path) -> list[Setting]:
     """
     text = path.read_text(encoding="utf-8")
     root = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode)
     return _settings(root, text.splitlines(), yaml.safe_load(text), ())
 
 
