@@ -29,7 +29,7 @@ from wattshift.control.runtime import Component, Runtime
 from wattshift.control.show import Show
 from wattshift.control.totals import Totals
 from wattshift.control.world import World
-from wattshift.core.need import needed_total
+from wattshift.core.need import needed
 
 
 def build(runtime: Runtime, *, release_only: bool = False) -> Sequence[Component]:
@@ -76,7 +76,7 @@ def build(runtime: Runtime, *, release_only: bool = False) -> Sequence[Component
         book=runtime.book,
         warm=WarmBook(probe=engines.probe, monotonic=runtime.clock.monotonic),
         locate=gather.locate,
-        need=needed_total,
+        need=needed,
         clock=runtime.clock,
     )
     releaser = Releaser(

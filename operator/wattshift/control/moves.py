@@ -29,6 +29,7 @@ from wattshift.core.model import (
     Snapshot,
     WorkloadState,
 )
+from wattshift.core.need import Needed
 from wattshift.core.reasons import Reason
 from wattshift.core.validate import validate
 from wattshift.errors import WattshiftError
@@ -40,10 +41,10 @@ EXTRA_DEADLINE_SECONDS = 120
 
 
 class Need(Protocol):
-    """How many replicas the present load of a workload needs (`core/demand.py`)."""
+    """What the present load of a workload needs (`core/need.py`)."""
 
-    def __call__(self, workload: WorkloadState, snapshot: Snapshot) -> int:
-        """Replicas over all placements."""
+    def __call__(self, workload: WorkloadState, snapshot: Snapshot) -> Needed:
+        """Capacity over all placements."""
         ...
 
 
@@ -232,8 +233,9 @@ class Mover:
         self._warm.probe(pods, workload.objectives)
         if destination.engine is not None:
             self._warm.observe(destination.engine.pods)
+        need = self._need(workload, snapshot)
         elsewhere = sum(
-            placement.in_service_replicas or 0
+            (placement.in_service_replicas or 0) * need.of(placement.name)
             for placement in workload.placements
             if placement.name not in (intent.source_name, intent.destination_name)
         )
@@ -247,8 +249,10 @@ class Mover:
             ),
             pods=self._warm.evidence(pods),
             demand=_demand(workload),
-            needed_replicas=self._need(workload, snapshot),
-            in_service_elsewhere=elsewhere,
+            needed_capacity=need.capacity,
+            capacity_elsewhere=elsewhere,
+            source_capacity=need.of(source.name),
+            destination_capacity=need.of(destination.name),
         )
 
     def _restart_deadline(self, key: ObjectKey, record: WorkloadRecord) -> bool:

@@ -2,8 +2,9 @@
 
 Make before break: the destination is raised, ready, probed and carries traffic (or there is none)
 before the source is lowered. Nothing is remembered but the intent, so a restart resumes and a
-repeated step does no harm. Carried out by `actuators/migrate.py`. Evidence: serving.md's
-hand-over conditions (ready, warm, own counters rising).
+repeated step does no harm. Carried out by `control/moves.py`. Evidence: serving.md's hand-over
+conditions (ready, warm, own counters rising). Capacity is counted in sequences, not in replicas:
+the two sides may have different accelerators.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Step(StrEnum):
     """Abort: then the destination returns to its count."""
     ABORTED = "Aborted"
     WAIT = "Wait"
-    """A member is unreachable or unknown: nothing may be written."""
+    """A member is unreachable, or somebody else set the count: nothing may be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +61,42 @@ class HandoverView:
     pods: tuple[PodEvidence, ...]
     demand: bool | None
     """Whether requests arrive at the workload at all; None = unknown, which counts as demand."""
-    needed_replicas: int
-    """Replicas that the present load needs over all placements."""
-    in_service_elsewhere: int
-    """In-service replicas of the other placements."""
+    needed_capacity: float
+    """What the present load needs over all placements; infinite = unknown, so all there was."""
+    capacity_elsewhere: float
+    """In-service capacity of the other placements."""
+    source_capacity: float = 1.0
+    """Of one replica of the source, in the same unit (sequences; 1 where it is not known)."""
+    destination_capacity: float = 1.0
+    """Of one replica of the destination."""
+
+    @property
+    def floor_capacity(self) -> float:
+        """min(before, needed): what must stay in service whatever we write."""
+        before = (
+            self.capacity_elsewhere
+            + self.intent.source_before * self.source_capacity
+            + self.intent.destination_before * self.destination_capacity
+        )
+        return min(before, self.needed_capacity)
+
+    def capacity_with(self, *, source: int, destination: int) -> float:
+        """In-service capacity when at most these many of the serving replicas stay."""
+        kept_source = min(source, self.source.in_service_replicas or 0)
+        kept_destination = min(destination, self.destination.in_service_replicas or 0)
+        return (
+            self.capacity_elsewhere
+            + kept_source * self.source_capacity
+            + kept_destination * self.destination_capacity
+        )
+
+    @property
+    def capacity_now(self) -> float:
+        """In-service capacity over all placements."""
+        return self.capacity_with(
+            source=self.source.in_service_replicas or 0,
+            destination=self.destination.in_service_replicas or 0,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +115,23 @@ def next_step(view: HandoverView) -> NextStep:
 
     Rules of loss: destination unreachable, never lower the source; source unreachable, keep the
     destination. Past its deadline a move that has not lowered the source is aborted; one that has
-    is finished.
+    is finished, or taken back where the destination does not serve. A count that somebody else set
+    is never written over.
     """
+    step = _derive(view)
+    if step.replicas is None:
+        return step
+    written = view.source if step.placement_name == view.source.name else view.destination
+    if written.rival:
+        message = f"{written.name}: somebody set {written.observed_replicas} replicas"
+        return _wait(message, Reason.CONFLICT)
+    if written.target_problem == Reason.CONFLICT:
+        message = f"{written.name} belongs to another writer by now: the hand-over ends where it is"
+        return NextStep(step=Step.ABORTED, reason=Reason.CONFLICT, message=message)
+    return step
+
+
+def _derive(view: HandoverView) -> NextStep:
     intent, source, destination = view.intent, view.source, view.destination
     if view.destination_member is not MemberPhase.READY or destination.observed_replicas is None:
         return _wait(f"destination {destination.name} is not reachable; the source keeps its pods")
@@ -139,17 +187,13 @@ def _before_lowering(view: HandoverView) -> NextStep:
             reason=Reason.MOVE_IN_PROGRESS,
             message=f"{len(idle)} replicas of {destination.name} carry no requests yet",
         )
-    remaining = view.in_service_elsewhere + in_service + intent.source_replicas
-    before = (
-        view.in_service_elsewhere + intent.destination_before + (source.in_service_replicas or 0)
-    )
-    floor = min(before, view.needed_replicas)
-    if remaining < floor:
+    remaining = view.capacity_with(source=intent.source_replicas, destination=in_service)
+    if remaining < min(view.floor_capacity, view.capacity_now):
         return NextStep(
             step=Step.AWAIT_TRAFFIC,
             reason=Reason.CAPACITY_SHORT,
-            message=f"lowering {source.name} would leave {remaining} replicas in service, "
-            f"the load needs {floor}",
+            message=f"lowering {source.name} to {intent.source_replicas} would leave a capacity of "
+            f"{remaining:g} in service, {view.floor_capacity:g} must stay",
         )
     return NextStep(
         step=Step.LOWER,
@@ -164,12 +208,21 @@ def _before_lowering(view: HandoverView) -> NextStep:
 def _after_lowering(view: HandoverView) -> NextStep:
     intent, source, destination = view.intent, view.source, view.destination
     in_service = destination.in_service_replicas or 0
-    if in_service == 0 and intent.destination_replicas > 0 and intent.deadline_wall_seconds < 0:
-        return _abort(
-            Reason.DEADLINE_EXCEEDED,
-            f"{destination.name} lost its replicas after the hand-over",
-            view,
-        )
+    if in_service < intent.destination_replicas:
+        # The source was lowered behind our back, or the destination lost pods since.
+        if intent.deadline_wall_seconds >= 0:
+            return NextStep(
+                step=Step.VERIFY,
+                reason=Reason.MOVE_IN_PROGRESS,
+                message=f"{in_service} of {intent.destination_replicas} replicas of "
+                f"{destination.name} are in service; {source.name} is lowered already",
+            )
+        if in_service == 0 or view.capacity_now < view.floor_capacity:
+            return _abort(
+                Reason.DEADLINE_EXCEEDED,
+                f"{destination.name} lost its replicas after the hand-over",
+                view,
+            )
     if (source.ready_replicas or 0) > intent.source_replicas and intent.deadline_wall_seconds >= 0:
         return NextStep(
             step=Step.VERIFY,
@@ -214,11 +267,14 @@ def _abort_step(view: HandoverView) -> NextStep:
             reason=Reason.DEADLINE_EXCEEDED,
             message=f"{source.name} serves as before",
         )
-    remaining = (
-        view.in_service_elsewhere + (source.in_service_replicas or 0) + intent.destination_before
+    remaining = view.capacity_with(
+        source=source.in_service_replicas or 0, destination=intent.destination_before
     )
-    if remaining < min(view.needed_replicas, intent.source_before + intent.destination_before):
-        return _wait(f"{source.name} is not back in service yet; {destination.name} keeps its pods")
+    if remaining < min(view.floor_capacity, view.capacity_now):
+        return _wait(
+            f"{source.name} is not back in service yet; {destination.name} keeps its pods",
+            Reason.CAPACITY_SHORT,
+        )
     return NextStep(
         step=Step.GIVE_BACK_DESTINATION,
         reason=Reason.DEADLINE_EXCEEDED,
@@ -228,5 +284,5 @@ def _abort_step(view: HandoverView) -> NextStep:
     )
 
 
-def _wait(message: str) -> NextStep:
-    return NextStep(step=Step.WAIT, reason=Reason.MEMBER_LOST, message=message)
+def _wait(message: str, reason: Reason = Reason.MEMBER_LOST) -> NextStep:
+    return NextStep(step=Step.WAIT, reason=reason, message=message)
