@@ -208,7 +208,7 @@ class Gatherer:
             stored.deleting,
             accepted,
             tuple(sorted(counts.items())),
-            tuple(sorted((site, str(mode)) for site, mode in modes.items())),
+            modes,
             override,
         )
         known = self._statics.get(stored.key)

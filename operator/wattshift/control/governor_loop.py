@@ -6,6 +6,7 @@ the last plan's prices when there is one. The decision is `core/governor.govern`
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from wattshift.control.act import Acted, Actor
@@ -83,16 +84,20 @@ class GovernorLoop:
         await self._gather.persist_events()
         snapshot = self._gather.snapshot()
         plan_before = self._latest.plan
-        decided = govern(snapshot, plan_before, snapshot.grid_time)
+        # Pure, so it may leave the event loop: probes and watches go on meanwhile.
+        decided = await asyncio.to_thread(govern, snapshot, plan_before, snapshot.grid_time)
         self._gather.note_violations(decided.violations, snapshot.wall_time)
         acted = await self._act(decided)
         conceded = self._rivals.advance(snapshot)
         for row in conceded:
             await self._actor.rewrite_originals(row.workload_key)
         released = await self._releaser.advance(snapshot)
-        moved = await self._mover.advance(self._gather.snapshot())
+        # A second look costs as much as the first: only an open hand-over is worth it.
+        moving = any(row.intent is not None for row in snapshot.workloads)
+        moved = await self._mover.advance(self._gather.snapshot() if moving else snapshot)
         self._books.advance(snapshot)
         self._totals.advance(snapshot)
+        await asyncio.sleep(0)  # a large fleet takes a while: probes are answered in between
         self._record(snapshot, plan_before, decided, acted)
         self._show.conceded(conceded)
         self._show.moves(moved)

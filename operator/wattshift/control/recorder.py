@@ -19,6 +19,8 @@ from wattshift.core.decision import Governance, Plan
 from wattshift.core.model import Snapshot
 
 FORMAT_VERSION = 1
+MOST_PLACEMENTS = 60_000
+"""Kept in memory over all steps, about 1 KiB each: a fleet of 20,000 keeps three steps, not 200."""
 _SNAPSHOT = TypeAdapter(Snapshot)
 _PLAN = TypeAdapter(Plan)
 _GOVERNANCE = TypeAdapter(Governance)
@@ -119,7 +121,8 @@ class Recorder:
     """Ring of the last steps; governor ticks that decide nothing are not kept."""
 
     def __init__(self, *, capacity: int = 200, directory: Path | None = None) -> None:
-        self._steps: deque[Step] = deque(maxlen=capacity)
+        self._steps: deque[Step] = deque()
+        self._placements = 0
         self._directory = directory
         self._files: deque[Path] = deque()
         self._capacity = capacity
@@ -128,8 +131,13 @@ class Recorder:
             self._files.extend(sorted(directory.glob("step-*.json")))
 
     def record(self, step: Step) -> None:
-        """Keep a step; the oldest goes when the ring is full."""
+        """Keep a step; the oldest go when the ring is full or weighs too much."""
         self._steps.append(step)
+        self._placements += _size(step)
+        while len(self._steps) > self._capacity or (
+            self._placements > MOST_PLACEMENTS and len(self._steps) > 1
+        ):
+            self._placements -= _size(self._steps.popleft())
         if self._directory is None:
             return
         kind = "plan" if step.plan is not None else "govern"
@@ -148,3 +156,7 @@ class Recorder:
     def steps(self) -> tuple[Step, ...]:
         """All kept steps, oldest first."""
         return tuple(self._steps)
+
+
+def _size(step: Step) -> int:
+    return sum(len(workload.placements) for workload in step.snapshot.workloads)

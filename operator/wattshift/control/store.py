@@ -83,6 +83,8 @@ class Store:
         """Grows with every change that a reference may notice."""
         self._objects: dict[ObjectKey, Stored] = {}
         self._acceptance: dict[ObjectKey, Acceptance] = {}
+        self._by_kind: dict[Kind, tuple[Stored, ...]] = {}
+        """Ordered objects; the loops ask dozens of times per tick."""
 
     def put(self, kind: Kind, body: Mapping[str, Any]) -> tuple[Stored, Change]:
         """Take an object from the watch or from a relist; an older version is ignored."""
@@ -118,6 +120,7 @@ class Store:
             document=document,
         )
         self._objects[key] = stored
+        self._by_kind.pop(kind, None)
         if old is None or old.uid != uid:
             self._acceptance.pop(key, None)
             self.revision += 1
@@ -133,6 +136,7 @@ class Store:
         if old is None or (uid and old.uid != uid):
             return False
         del self._objects[key]
+        self._by_kind.pop(key.kind, None)
         self._acceptance.pop(key, None)
         self.revision += 1
         return True
@@ -143,7 +147,11 @@ class Store:
 
     def of_kind(self, kind: Kind) -> tuple[Stored, ...]:
         """All objects of a kind, ordered by namespace and name."""
-        return tuple(self._objects[key] for key in sorted(self._objects) if key.kind is kind)
+        found = self._by_kind.get(kind)
+        if found is None:
+            keys = sorted(key for key in self._objects if key.kind is kind)
+            found = self._by_kind[kind] = tuple(self._objects[key] for key in keys)
+        return found
 
     def sites(self) -> tuple[Stored, ...]:
         """All PowerSites."""
