@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--hold", action="store_true", help="write nothing: it stays as it is")
     what.add_argument(
-        "--pin", metavar="N[@PLACEMENT]", default="", help="keep N replicas, in all or there"
+        "--pin", metavar="N[@PLACEMENT]", default="", help="keep N replicas there"
     )
     what.add_argument("--release", action="store_true", help="give it back as it was found")
     what.add_argument("--clear", action="store_true", help="end the override now")
@@ -72,7 +72,8 @@ async def _run(
         body = await hub.read(name)
         wanted = None
         if not options.clear:
-            _known(body, placement)
+            if replicas is not None:
+                placement = _placement(body, placement)
             mode = "Pin" if replicas is not None else "Hold" if options.hold else "Release"
             now = grid_now(await _clocks(hub, body), hub.clock.utc())
             wanted = override_document(
@@ -116,7 +117,11 @@ async def _clocks(hub: Hub, body: Json) -> list[Json]:
         return [body]
 
 
-def _known(body: Json, placement: str) -> None:
-    names_ = [row["name"] for row in body["spec"].get("placements") or ()]
-    if placement and placement not in names_:
-        raise UsageError(f"there is no placement {placement!r}; there are: {', '.join(names_)}")
+def _placement(body: Json, placement: str) -> str:
+    """The placement that a Pin is about: with one placement there is nothing to say."""
+    names_ = [str(row["name"]) for row in body["spec"].get("placements") or ()]
+    if not placement and len(names_) == 1:
+        return names_[0]
+    if placement not in names_:
+        raise UsageError(f"say where: --pin N@PLACEMENT, one of {', '.join(names_)}")
+    return placement
