@@ -29,17 +29,17 @@ def intent_recorded(case: Case) -> bool:
 
 def raised(case: Case) -> bool:
     move = case.move()
-    return bool(move) and case.counts()[_place(move["destinationName"])] > 0
+    return bool(move) and case.counts()[_place(move["destinationPlacement"])] > 0
 
 
 def warming(case: Case) -> bool:
     move = case.move()
-    return bool(move) and case.ready()[_place(move["destinationName"])] > 0
+    return bool(move) and case.ready()[_place(move["destinationPlacement"])] > 0
 
 
 def lowered(case: Case) -> bool:
     move = case.move()
-    return bool(move) and case.counts()[_place(move["sourceName"])] == 0
+    return bool(move) and case.counts()[_place(move["sourcePlacement"])] == 0
 
 
 def _place(site: str) -> str:
@@ -55,7 +55,7 @@ def test_a_leader_killed_at_any_step_of_a_hand_over_does_no_harm(world: World) -
         world.flat_prices()
         case.apply(replicas={"min": 2, "max": 4})
         case.wait_condition("Ready")
-        clients = case.clients(seconds=400)
+        clients = case.clients(seconds=400, rate=5)
         here, there = "hub", "west"
         for point in POINTS:
             world.wait_led()

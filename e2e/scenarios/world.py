@@ -6,6 +6,7 @@ of its in-service pods; it leaves the lab as it was found. Times: grid time is `
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -199,6 +200,20 @@ class World:
                 last = holder
         return float("inf")
 
+    def log_lines(self) -> list[str]:
+        """What the operator's pods said, in order of time, without figures that come and go."""
+        found = []
+        for line in self.lab.lab.operator_log().splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                if row.get("reason") in ("WithinLimit", "PowerModelSuspect", "Valid", "Known"):
+                    continue
+                words = [row["time"][11:23], row["level"], str(row.get("object", ""))]
+                more = {"reason", "why", "pod", "cluster", "exception"} & row.keys()
+                words += [row["message"], *(f"{key}={row[key]}" for key in sorted(more))]
+                found.append(" ".join(words))
+        return sorted(found)
+
     def holder(self) -> str:
         """Full identity in the Lease."""
         return str(self.lab.hub.get(LEASE)["spec"].get("holderIdentity") or "")
@@ -272,7 +287,10 @@ class Case:
         """Deployments, recorder and entry."""
         lab = self.world.lab
         self._service = Service(
-            name=self.name, namespace=self.namespace, replicas=self.replicas, **self.service
+            name=self.name,
+            namespace=self.namespace,
+            replicas=self.replicas,
+            **{"pre_stop_seconds": 1, **self.service},
         )
         lab.deploy(self._service)
         self._recorder = Recorder(
@@ -508,7 +526,7 @@ class Case:
                 kept = {k: status.get(k) for k in ("conditions", "power", "activeEvents")}
                 lines.append(f"{site}: {kept}")
         with suppress(Exception):
-            lines += ["--- operator ---", *lab.lab.operator_log().splitlines()[-60:]]
+            lines += ["--- operator ---", *self.world.log_lines()[-60:]]
         return "\n".join(lines)
 
 
