@@ -57,6 +57,8 @@ class Service:
     max_sequences: int = 8
     start_delay_seconds: float = 1.0
     grace_seconds: int = 20
+    pre_stop_seconds: int = 0
+    """Time in which a pod that ends still takes requests, until the entry has dropped it."""
     sigterm: str = "sim"
 
 
@@ -78,6 +80,8 @@ class PoweredLab:
         self.entry: Companion | None = None
         self.services: list[Service] = []
         self._started: list[Companion | Process] = []
+        self.extra_targets: dict[str, str] = {}
+        """Further `/metrics` addresses by job for the Prometheus, set before `start_power`."""
         self._prometheus = ""
 
     def __enter__(self) -> Self:
@@ -270,6 +274,7 @@ class PoweredLab:
             ScrapeUrl(job=site, url=f"{plant.info['url']}/metrics")
             for site, plant in self.plants.items()
         ]
+        targets += [ScrapeUrl(job=job, url=url) for job, url in self.extra_targets.items()]
         server = Prometheus(targets, workdir=self.folder / "prometheus")
         binary = ensure(["prometheus"])["prometheus"]
         process = Process(
@@ -317,6 +322,7 @@ class PoweredLab:
                                     str(service.max_sequences),
                                 ],
                                 "ports": [{"name": "http", "containerPort": 8000}],
+                                "lifecycle": _lifecycle(service),
                                 "readinessProbe": {
                                     "httpGet": {"path": "/health", "port": 8000},
                                     "periodSeconds": 1,
@@ -335,6 +341,12 @@ class PoweredLab:
 def replay_clock(start_time: str, speed: float) -> dict[str, Any]:
     """A grid clock that begins now, equal in every process that gets it."""
     return {"startTime": start_time, "speed": speed, "wallStartTime": time.time()}
+
+
+def _lifecycle(service: Service) -> Document:
+    if not service.pre_stop_seconds:
+        return {}
+    return {"preStop": {"sleep": {"seconds": service.pre_stop_seconds}}}
 
 
 def _ready(url: str) -> bool:

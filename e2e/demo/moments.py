@@ -1,0 +1,236 @@
+"""The moments that the demo must show, found in what was observed; pure.
+
+Each needs two witnesses: what the operator said (status or event, with its reason), and what was
+seen to happen elsewhere (Deployments of the clusters, the plant's meter, the clients).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+from e2e.demo import scene
+from e2e.demo.watch import Sample, Told
+
+EFFECT_GRID_SECONDS = 3 * 3600.0
+"""A decision's effect is looked for this long; at speed 400 that is 27 s on the wall."""
+_ZONE = timezone(timedelta(hours=scene.ZONE_HOURS))
+_METER_TOLERANCE = 1.01
+SCALE = "a scale"
+PAUSE = "a pause and a resume"
+HAND_OVER = "a hand-over between clusters"
+EVENT = "a power event obeyed"
+VETO = "a latency veto, capacity given back"
+TITLES = (SCALE, PAUSE, HAND_OVER, EVENT, VETO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerOrder:
+    """The event of the example: which site, how much, when (grid seconds)."""
+
+    site: str
+    name: str
+    upper_watts: float
+    start: float
+    end: float
+    ramp_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One line of the check list."""
+
+    name: str
+    seen: bool
+    time: float | None = None
+    reason: str = ""
+    words: str = ""
+    evidence: str = ""
+
+
+def hour_text(grid: float) -> str:
+    """`15 12:34`: local day and time of a grid moment."""
+    return datetime.fromtimestamp(grid, UTC).astimezone(_ZONE).strftime("%d %H:%M")
+
+
+def find(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -> list[Moment]:
+    """The check list, in the order of the day's story."""
+    return [
+        _scale(samples, told),
+        _pause(samples, told),
+        _hand_over(samples, told),
+        _event(samples, told, order),
+        _veto(samples, told),
+    ]
+
+
+def _decisions(told: Sequence[Told], action: str) -> list[Told]:
+    return [
+        row for row in told if row.action == action and row.subject.startswith("FlexibleWorkload/")
+    ]
+
+
+def _name(row: Told) -> str:
+    return row.subject.partition("/")[2]
+
+
+def _total(sample: Sample, workload: str, *, ready: bool = False) -> int:
+    rows = sample.workloads[workload].replicas.values()
+    return sum(row[1 if ready else 0] for row in rows)
+
+
+def _around(
+    samples: Sequence[Sample], grid: float, seconds: float = EFFECT_GRID_SECONDS
+) -> tuple[Sample | None, list[Sample]]:
+    """The last sample clearly before a moment, and those of its effect."""
+    before = [row for row in samples if row.grid < grid - 1]
+    after = [row for row in samples if grid <= row.grid <= grid + seconds]
+    return (before[-3] if len(before) >= 3 else before[0] if before else None), after
+
+
+def _scale(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
+    for row in _decisions(told, "ScaleTo"):
+        if row.reason not in ("Consolidation", "DemandGrowth"):
+            continue
+        name = _name(row)
+        before, after = _around(samples, row.grid)
+        if before is None:
+            continue
+        start = _total(before, name)
+        changed = next((s for s in after if _total(s, name, ready=True) != start), None)
+        if changed is not None and not before.workloads[name].move:
+            count = _total(changed, name, ready=True)
+            return Moment(
+                name=SCALE,
+                seen=True,
+                time=row.grid,
+                reason=row.reason,
+                words=row.note,
+                evidence=f"{name}: {start} -> {count} replicas ready in the cluster",
+            )
+    return Moment(name=SCALE, seen=False)
+
+
+def _pause(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
+    title = PAUSE
+    for pause in _decisions(told, "Pause"):
+        name = _name(pause)
+        _, after = _around(samples, pause.grid)
+        stopped = next((s for s in after if _total(s, name, ready=True) == 0), None)
+        if stopped is None:
+            continue
+        for resume in _decisions(told, "Resume"):
+            if _name(resume) != name or resume.grid <= pause.grid:
+                continue
+            _, after = _around(samples, resume.grid)
+            again = next((s for s in after if _total(s, name, ready=True) > 0), None)
+            if again is None or again.grid <= stopped.grid:
+                continue
+            hours = (again.grid - stopped.grid) / 3600
+            return Moment(
+                name=title,
+                seen=True,
+                time=pause.grid,
+                reason=f"{pause.reason}, {resume.reason}",
+                words=f"{pause.note}; then: {resume.note}",
+                evidence=(
+                    f"{name}: no replica from {hour_text(stopped.grid)[3:]}, "
+                    f"{_total(again, name, ready=True)} again {hours:.1f} h later; its queue waited"
+                ),
+            )
+    return Moment(name=title, seen=False)
+
+
+def _hand_over(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
+    title = HAND_OVER
+    for done in _decisions(told, "Migrate"):
+        if done.reason != "HandedOver":
+            continue
+        name = _name(done)
+        begun = [r for r in _decisions(told, "Migrate") if _name(r) == name and r.grid <= done.grid]
+        begun = [r for r in begun if r.reason != "HandedOver"]
+        if not begun:
+            continue
+        start = begun[-1]
+        during = [s for s in samples if start.grid - 1 <= s.grid <= done.grid]
+        if not during:
+            continue
+        first, last = during[0].workloads[name], during[-1].workloads[name]
+        least = min(_total(s, name, ready=True) for s in during)
+        places = ", ".join(
+            f"{place} {first.replicas.get(place, (0, 0))[1]} -> {count[1]}"
+            for place, count in sorted(last.replicas.items())
+        )
+        return Moment(
+            name=title,
+            seen=True,
+            time=start.grid,
+            reason=start.reason,
+            words=f"{start.note}; {done.note}",
+            evidence=(
+                f"{name}: {places}; never fewer than {least} ready; "
+                f"{during[-1].wall - during[0].wall:.0f} s on the wall"
+            ),
+        )
+    return Moment(name=title, seen=False)
+
+
+def _event(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -> Moment:
+    title = EVENT
+    watts = [(s.grid, s.sites[order.site].meter_watts) for s in samples]
+    known = [(grid, value) for grid, value in watts if value is not None]
+    before = [value for grid, value in known if order.start - 7200 <= grid < order.start]
+    inside = [
+        value for grid, value in known if order.start + order.ramp_seconds <= grid < order.end
+    ]
+    if not before or not inside:
+        return Moment(name=title, seen=False, words="the event's window was not observed")
+    kept = sum(value <= order.upper_watts * _METER_TOLERANCE for value in inside)
+    row = next((r for r in told if r.reason == "EventLimit"), None)
+    meant = max(before) > order.upper_watts
+    evidence = (
+        f"{order.site} by its own meter: {max(before) / 1000:.1f} kW before, at most "
+        f"{max(inside) / 1000:.2f} kW of {order.upper_watts / 1000:.1f} kW after the ramp "
+        f"({kept} of {len(inside)} readings inside)"
+    )
+    return Moment(
+        name=title,
+        seen=row is not None and meant and kept == len(inside),
+        time=row.grid if row else order.start,
+        reason=row.reason if row else "",
+        words=row.note if row else "nobody said EventLimit",
+        evidence=evidence,
+    )
+
+
+def _veto(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
+    title = VETO
+    for row in _decisions(told, "ScaleTo"):
+        if row.reason != "QueueGrowing":
+            continue
+        name = _name(row)
+        before, after = _around(samples, row.grid)
+        if before is None:
+            continue
+        start = _total(before, name)
+        raised = next((s for s in after if _total(s, name, ready=True) > start), None)
+        if raised is None:
+            continue
+        spell = [s for s in samples if row.grid - 1800 <= s.grid <= row.grid + EFFECT_GRID_SECONDS]
+        slow = [s.workloads[name].ttft_p95_ms or 0.0 for s in spell]
+        later = next((s for s in reversed(spell) if s.workloads[name].ttft_p95_ms), None)
+        ended = later.workloads[name].ttft_p95_ms if later else None
+        return Moment(
+            name=title,
+            seen=True,
+            time=row.grid,
+            reason=row.reason,
+            words=row.note,
+            evidence=(
+                f"{name}: {start} -> {_total(raised, name, ready=True)} replicas; p95 at the clients "
+                f"{max(slow):.0f} ms in the burst"
+                + (f", {ended:.0f} ms after it" if ended is not None else "")
+            ),
+        )
+    return Moment(name=title, seen=False)
