@@ -49,6 +49,7 @@ from wattshift.kube.client import ClusterClient
 from wattshift.kube.pool import Pool
 from wattshift.kube.secrets import CredentialStore
 from wattshift.kube.sources import Sources
+from wattshift.kube.views import MemberState
 from wattshift.obs.logs import fields
 from wattshift.obs.metrics import Metrics
 
@@ -59,6 +60,7 @@ _MEMBER_DEBOUNCE_SECONDS = 1.0
 _LOOP_STALL_SECONDS = 120.0
 _NAMESPACES_PATIENCE_SECONDS = 5.0
 _SETTLING_SECONDS = 20.0
+_KNOWN_SECONDS = 5.0
 """After the start what was true is not called false for want of a first answer."""
 
 
@@ -135,9 +137,26 @@ class Assembly:
         start("work", "queue", self._queue.run())
         start("work", self._writer.name, self._writer.run())
         start("work", self._events.name, self._events.run())
+        await self._wait_known()
         for component in self._components:
             self._progress.expect(component.name, stall_seconds=_LOOP_STALL_SECONDS)
             self._supervisor.start("loops", component.name, component.run())
+
+    async def _wait_known(self) -> None:
+        """Until every object is judged and every member has answered once, but not for long.
+
+        A first plan without them would only say of every workload that its clusters are not known,
+        in status and events; a member that hangs delays nobody for more than moments.
+        """
+        deadline = self._clock.monotonic() + _KNOWN_SECONDS
+        while self._clock.monotonic() < deadline and not self._known():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    def _known(self) -> bool:
+        judged = all(self._store.acceptance(key) is not None for key in self._store.all_keys())
+        return judged and all(
+            view.state is not MemberState.CONNECTING for view in self._pool.views().values()
+        )
 
     async def stop_acting(self) -> None:
         """End all writing: loops first, then what waits, each within a moment."""
@@ -336,6 +355,7 @@ class Assembly:
             progress=self._progress,
             planner_wake=self.planner_wake,
             governor_wake=self.governor_wake,
+            settling=self._settling,
         )
 
     def _settling(self) -> bool:

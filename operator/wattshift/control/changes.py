@@ -23,10 +23,12 @@ class Urgency(IntEnum):
     STEP = 4
 
 
-TELEMETRY = frozenset({"power", "signals", "shadowPrices", "marginalPrice", "pace", "headroom"})
+TELEMETRY = frozenset({"power", "signals", "shadowPrices", "marginalPrice", "headroom"})
 """Parts of status that follow measurements."""
-TOTALS = frozenset({"totals", "period"})
-"""Sums that grow with time."""
+TOTALS = frozenset({"totals", "period", "cost", "pace"})
+"""Sums that grow with time, and what is computed of them."""
+PEAKS = frozenset({"peakWatts"})
+"""Inside of sums, but a peak that rises is billed: it must survive a restart within the hour."""
 COSMETIC = frozenset({"summary", "message", "sourceTime", "asOfTime", "observedTime"})
 """Strings for people, and times of readings: never a reason to write by themselves."""
 _NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
@@ -58,6 +60,8 @@ def _compare(old: Any, new: Any, ratio: float, weight: Urgency) -> Urgency:
 
 
 def _weight(name: str, inherited: Urgency) -> Urgency:
+    if name in PEAKS:
+        return Urgency.DRIFT
     if name in COSMETIC:
         return min(inherited, Urgency.COSMETIC)
     if name in TELEMETRY:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 _MAX_MESSAGE_CHARS = 1024
+NOT_OBSERVED = "NotObserved"
+"""Reason of a condition that nobody has looked at yet."""
 
 
 class Truth(StrEnum):
@@ -72,7 +74,8 @@ def merged(
 ) -> tuple[Condition, bool]:
     """Put `new` in place of its namesake; returns it and whether the status flipped.
 
-    A first sighting is no flip: nobody wants an event for each condition of a new object.
+    A first sighting is no flip: nobody wants an event for each condition of a new object. Nor is the
+    good news that follows on `NotObserved`.
     """
     old = current.get(new.type)
     if old is None:
@@ -83,7 +86,8 @@ def merged(
             replace(new, transition_utc=old.transition_utc, observed_generation=generation),
             False,
         )
-    return replace(new, transition_utc=now_utc), True
+    expected = old.reason == NOT_OBSERVED and new.status is Truth.TRUE
+    return replace(new, transition_utc=now_utc), not expected
 
 
 def load(documents: Iterable[Mapping[str, Any]]) -> dict[str, Condition]:

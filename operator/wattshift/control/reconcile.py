@@ -11,7 +11,7 @@ import logging
 
 from wattshift.api.conditions import CONDITIONS
 from wattshift.api.conditions import EnergyContractCondition as Common
-from wattshift.control.conditions import Truth, condition
+from wattshift.control.conditions import NOT_OBSERVED, Truth, condition
 from wattshift.control.contracts import Contracts
 from wattshift.control.events import EventRecorder
 from wattshift.control.keys import Kind, ObjectKey
@@ -108,7 +108,7 @@ class Reconciler:
         )
         for kind in CONDITIONS[stored.key.kind.value]:
             if kind != _ONLY_WHILE_TRUE and self._book.condition(stored.key, kind) is None:
-                waiting = condition(kind, Truth.UNKNOWN, "NotObserved", "not looked at yet")
+                waiting = condition(kind, Truth.UNKNOWN, NOT_OBSERVED, "not looked at yet")
                 self._book.set_conditions(stored.key, waiting)
 
     def _announce(self, stored: Stored, acceptance: Acceptance) -> None:

@@ -5,6 +5,7 @@ Built once by `assembly.py`; loops and reconcilers take it whole and read what t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +58,8 @@ class Runtime:
     """`progress.expect(name, stall_seconds=...)` at the start of `run`, then `beat` per iteration."""
     planner_wake: Wake
     governor_wake: Wake
+    settling: Callable[[], bool] = lambda: False
+    """Whether the process has just begun, so that not everything has answered yet."""
 
 
 class Component(Protocol):

@@ -13,7 +13,7 @@ from wattshift.api.conditions import FlexibleWorkloadCondition
 from wattshift.api.workload_status import FlexibleWorkloadSummary
 from wattshift.control import show_site
 from wattshift.control.act import Acted
-from wattshift.control.conditions import condition
+from wattshift.control.conditions import Condition, condition
 from wattshift.control.gather import Gatherer
 from wattshift.control.keys import ObjectKey
 from wattshift.control.moves import Moved
@@ -71,7 +71,7 @@ class Show:
         for key, truth, reason, message in decided.within_objective:
             if key in workloads:
                 value = {"True": True, "False": False}.get(truth)
-                self._runtime.book.set_conditions(
+                self._publish(
                     ObjectKey.workload(key),
                     condition(
                         _FC.WITHIN_OBJECTIVE,
@@ -235,7 +235,8 @@ class Show:
                 Reason.METRICS_STALE,
                 f"{len(fresh)} of {len(stats)} placements were read in time",
             )
-        self._runtime.book.set_conditions(key, baseline, progressing, metrics)
+        self._runtime.book.set_conditions(key, baseline, progressing)
+        self._publish(key, metrics)
 
     def _sites(self, snapshot: Snapshot, rows: tuple[SiteOutlook, ...], *, prices: bool) -> None:
         metrics = self._runtime.metrics
@@ -252,7 +253,7 @@ class Show:
                 summary = summary.model_copy(update={"price": record.summary.price})
             shadow = show_site.shadow_prices(own) if prices else record.shadow_prices
             book.update(key, replace(record, power=power, summary=summary, shadow_prices=shadow))
-            book.set_conditions(key, show_site.within_limit(site, own))
+            self._publish(key, show_site.within_limit(site, own))
             cooling = show_site.cooling_healthy(site)
             if cooling is not None:
                 book.set_conditions(key, cooling)
@@ -282,6 +283,12 @@ class Show:
                 show_site.green_on_track(paces),
                 show_site.within_capacity(contract, loads),
             )
+
+    def _publish(self, key: ObjectKey, row: Condition) -> None:
+        """A condition that follows what was read: in the first moments nothing has been read yet."""
+        book = self._runtime.book
+        publish = book.settle_conditions if self._runtime.settling() else book.set_conditions
+        publish(key, row)
 
     def _tell(
         self, key: ObjectKey, reason: str, action: str, note: str, *, warning: bool = False
