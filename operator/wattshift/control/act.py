@@ -15,7 +15,13 @@ from dataclasses import dataclass, replace
 
 from wattshift.actuators.base import Actuator, Outcome, Result, ScaleOrder
 from wattshift.control.clock import Clock
-from wattshift.control.finalizer import hold_site, protect_workload
+from wattshift.control.finalizer import (
+    ORIGINALS,
+    RESTORE,
+    hold_site,
+    protect_workload,
+    unprotect_workload,
+)
 from wattshift.control.keys import ObjectKey
 from wattshift.control.status import StatusBook
 from wattshift.control.store import Store
@@ -69,6 +75,8 @@ class Actor:
         self._clock = clock
         self._scale = scale
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._behind: set[str] = set()
+        """Workloads whose annotation still names an original that was conceded."""
 
     def lock(self, workload_key: str) -> asyncio.Lock:
         """One open act per workload: planner, governor, moves and releases share it."""
@@ -115,7 +123,7 @@ class Actor:
             outcome = await self.set_replicas(workload, placement, replicas)
             if outcome.result is not Result.DONE:
                 return _acted(decision, "Failed", Reason.WRITE_REFUSED, outcome.message)
-        self._note_pause(decision, workload)
+        self._note_pause(decision, workload, raised=bool(ups))
         words = ", ".join(f"{placement.name} to {replicas}" for placement, replicas in writes)
         return _acted(decision, "Done", decision.reason, words or "already so")
 
@@ -127,11 +135,21 @@ class Actor:
         if found is None:
             message = f"{placement.name}: the target is not visible in its cluster"
             return Outcome(result=Result.REFUSED, message=message)
+        if (
+            placement.observed_replicas is not None
+            and found.replicas != placement.observed_replicas
+        ):
+            message = (
+                f"{placement.name} has {found.replicas} replicas by now, "
+                f"not {placement.observed_replicas}"
+            )
+            return Outcome(result=Result.CONFLICT, message=message)
         key = ObjectKey.workload(workload.key)
         previous = self._book.workload(key).placement(placement.name)
         try:
             await self._record_intent(key, workload, placement, found, replicas)
         except WattshiftError as error:
+            self._take_back(key, placement.name, previous.desired_replicas)
             return Outcome(result=Result.REFUSED, message=f"not recorded: {error.message}")
         order = ScaleOrder(
             target=found.target.key,
@@ -166,8 +184,14 @@ class Actor:
         replicas: int,
     ) -> None:
         record = self._book.workload(key)
-        originals = record.originals
-        if all(row.placement_name != placement.name for row in originals):
+        # NB: where status was lost the annotation still knows; what it knows is never recaptured.
+        known = {row.placement_name for row in record.originals}
+        originals = (
+            *record.originals,
+            *(row for row in workload.originals if row.placement_name not in known),
+        )
+        missing = all(row.placement_name != placement.name for row in originals)
+        if missing:
             captured = Original(
                 placement_name=placement.name,
                 cluster_uid=found.cluster_uid,
@@ -175,7 +199,9 @@ class Actor:
                 replicas=found.replicas,
                 captured_time=self._clock.grid(),
             )
-            originals = tuple(sorted((*originals, captured), key=lambda row: row.placement_name))
+            originals = (*originals, captured)
+        originals = tuple(sorted(originals, key=lambda row: row.placement_name))
+        if missing or not (workload.deleting or self._is_protected(key)):
             await self._protect(key, workload.uid, originals)
             await self._hold_site(placement.site_name)
         row = replace(
@@ -194,23 +220,52 @@ class Actor:
         body = await protect_workload(self._hub, key, uid=uid, originals=originals)
         self._store.put(key.kind, body)
 
+    def _is_protected(self, key: ObjectKey) -> bool:
+        stored = self._store.get(key)
+        return (
+            stored is not None and RESTORE in stored.finalizers and ORIGINALS in stored.annotations
+        )
+
+    def _take_back(self, key: ObjectKey, placement_name: str, desired: int | None) -> None:
+        """Nothing was sent, so nothing is wanted: a later write of status must not say so."""
+        record = self._book.workload(key)
+        row = replace(record.placement(placement_name), desired_replicas=desired)
+        self._book.update(key, replace(record, placements=record.with_placement(row)))
+
     async def rewrite_originals(self, workload_key: str) -> None:
-        """Bring the annotation up to the record after a placement was left to its other writer."""
-        key = ObjectKey.workload(workload_key)
-        record, stored = self._book.workload(key), self._store.get(key)
-        if stored is None or not record.originals:
-            return  # nothing is held any more: the releaser takes finalizer and annotation away
-        try:
-            await self._protect(key, stored.uid, record.originals)
-            await self._book.persist_now(key)
-        except WattshiftError as error:
-            log.warning("originals not rewritten: %s", error.message, extra={"object": str(key)})
+        """Bring the annotation up to the record after a placement was left to its other writer.
+
+        It is tried again by `catch_up` until the two copies agree: meanwhile they are in doubt.
+        """
+        self._behind.add(workload_key)
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Rewrite the annotations that are behind their record; nothing held, nothing annotated."""
+        for workload_key in sorted(self._behind):
+            key = ObjectKey.workload(workload_key)
+            record, stored = self._book.workload(key), self._store.get(key)
+            try:
+                if stored is not None and record.originals:
+                    await self._protect(key, stored.uid, record.originals)
+                elif stored is not None:
+                    body = await unprotect_workload(self._hub, key, uid=stored.uid)
+                    if body is not None:
+                        self._store.put(key.kind, body)
+                self._behind.discard(workload_key)
+                if stored is not None:
+                    await self._book.persist_now(key)
+            except WattshiftError as error:
+                log.warning(
+                    "originals not rewritten: %s", error.message, extra={"object": str(key)}
+                )
 
     async def _hold_site(self, site_name: str) -> None:
         key = ObjectKey.site(site_name)
         stored = self._store.get(key)
-        if stored is not None and not stored.deleting:
-            await hold_site(self._hub, key, uid=stored.uid)
+        if stored is not None:
+            body = await hold_site(self._hub, key, uid=stored.uid)
+            self._store.put(key.kind, body)
 
     async def _record_outcome(
         self,
@@ -241,12 +296,14 @@ class Actor:
             # The write stands; status follows with the next composition.
             log.warning("status not written: %s", error.message, extra={"object": str(key)})
 
-    def _note_pause(self, decision: Decision, workload: WorkloadState) -> None:
+    def _note_pause(self, decision: Decision, workload: WorkloadState, *, raised: bool) -> None:
         key = ObjectKey.workload(workload.key)
         record = self._book.workload(key)
         if decision.action is Action.PAUSE and record.paused_since_time is None:
             self._book.update(key, replace(record, paused_since_time=self._clock.grid()))
-        elif decision.action is Action.RESUME:
+        elif (
+            decision.action is not Action.PAUSE and record.paused_since_time is not None and raised
+        ):
             self._book.update(key, replace(record, paused_since_time=None))
 
 

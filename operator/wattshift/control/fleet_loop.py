@@ -96,7 +96,8 @@ class FleetLoop:
         moves = [row for row in decided.decisions if row.action is Action.MIGRATE]
         others = [row for row in decided.decisions if row.action is not Action.MIGRATE]
         acted = await self._actor.carry_out(others, fresh)
-        begun = [await self._mover.begin(decision, fresh) for decision in moves]
+        # Each on the world as of now: the counts a hand-over starts from are its way back.
+        begun = [await self._mover.begin(decision, self._gather.snapshot()) for decision in moves]
         return (*acted, *begun)
 
     def _record(self, snapshot: Snapshot, decided: Plan, acted: tuple[Acted, ...]) -> None:

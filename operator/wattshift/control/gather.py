@@ -6,9 +6,10 @@ status before anybody acts on them. Neighbours: `gather_site.py`, `gather_worklo
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wattshift.adapters.base import SignalKey
 from wattshift.api.flexibleworkload import FlexibleWorkloadSpec
@@ -29,6 +30,7 @@ from wattshift.control.runtime import Runtime
 from wattshift.control.store import Stored
 from wattshift.control.world import Found, World
 from wattshift.core.model import (
+    MemberPhase,
     Mode,
     PlacementState,
     SiteState,
@@ -39,6 +41,9 @@ from wattshift.core.power import estimate
 from wattshift.core.power_profile import PowerProfile
 from wattshift.core.signal import SignalState
 from wattshift.core.units import Quantity
+from wattshift.errors import WattshiftError
+
+log = logging.getLogger(__name__)
 
 MEMORY_TICKS = 120
 """Ticks for which the model's estimate is kept, to compare it with a meter that lags."""
@@ -132,7 +137,8 @@ class Gatherer:
         """Target of a placement as of now; of one that left the spec, by its identity."""
         key = ObjectKey.workload(workload.key)
         stored = self._runtime.store.get(key)
-        if stored is not None and isinstance(stored.spec, FlexibleWorkloadSpec):
+        left = any(row == placement for row in workload.orphans)
+        if stored is not None and isinstance(stored.spec, FlexibleWorkloadSpec) and not left:
             for row in stored.spec.placements:
                 if row.name == placement.name:
                     return locate(stored.key.namespace, stored.spec, row, self._world)
@@ -142,7 +148,11 @@ class Gatherer:
         return None
 
     async def persist_events(self) -> None:
-        """Bring every site's events up to now; what is near or active is in status first."""
+        """Bring every site's events up to now; what is near or active is in status first.
+
+        What could not be written is taken back and tried again: nobody acts on it. One site's
+        failure keeps no other from being governed.
+        """
         runtime = self._runtime
         now = runtime.clock.grid()
         for stored in runtime.store.sites():
@@ -155,7 +165,18 @@ class Gatherer:
             if after.active_events == before.active_events:
                 continue
             runtime.book.update(stored.key, after)
-            await runtime.book.persist_now(stored.key)
+            try:
+                await runtime.book.persist_now(stored.key)
+            except WattshiftError as error:
+                now_known = runtime.book.site(stored.key)
+                runtime.book.update(
+                    stored.key, replace(now_known, active_events=before.active_events)
+                )
+                log.warning(
+                    "events not recorded: %s",
+                    error.message,
+                    extra={"object": str(stored.key), "reason": error.reason},
+                )
 
     # ---- parts ---------------------------------------------------------------------------------
 
@@ -170,6 +191,7 @@ class Gatherer:
             cooling_off=self._rivals.cooling_off,
             veto_wall_time=lambda workload, placement: self._vetoes.get((workload, placement)),
             utc=runtime.clock.utc(),
+            now=now,
             cluster_uid=lambda site, cluster: runtime.book.site(ObjectKey.site(site)).cluster_uid(
                 cluster
             ),
@@ -180,6 +202,8 @@ class Gatherer:
             if isinstance(stored.spec, PowerSiteSpec)
         }
         found = []
+        keys = {stored.key for stored in runtime.store.workloads()}
+        self._statics = {key: row for key, row in self._statics.items() if key in keys}
         for stored in runtime.store.workloads():
             if not isinstance(stored.spec, FlexibleWorkloadSpec):
                 continue
@@ -348,10 +372,21 @@ class Gatherer:
     def _remember(self, snapshot: Snapshot) -> None:
         self._last = snapshot
         feeds = estimate(snapshot, snapshot.grid_time)
+        # Replicas of a member that has not answered yet are no zero: a meter compared with them
+        # would make the model suspect after every start.
+        unseen = {
+            site.name
+            for site in snapshot.sites
+            if any(row.phase is MemberPhase.CONNECTING for row in site.members)
+        }
         self._estimates.append(
             (
                 snapshot.grid_time,
-                {key: round(feed.model_watts) for key, feed in feeds.items()},
+                {
+                    key: round(feed.model_watts)
+                    for key, feed in feeds.items()
+                    if key[0] not in unseen
+                },
             )
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from wattshift.adapters.base import SignalKey
 from wattshift.api.flexibleworkload import FlexibleWorkloadSpec
@@ -42,6 +43,8 @@ class WorkloadInputs:
     veto_wall_time: Callable[[str, str], float | None]
     """(workload key, placement): wall time at which the guard last saw a violation."""
     utc: float
+    now: float
+    """Grid time."""
     cluster_uid: Callable[[str, str], str]
     """Recorded identity of (site, cluster); empty = never recorded."""
 
@@ -56,20 +59,28 @@ def workload_state(
     """Fill the static part of a workload (`convert.workload_state`) with what is known now."""
     originals, known = originals_of(stored, record)
     specs = {row.name: row for row in spec.placements}
+    left = {
+        row.placement_name
+        for row in originals
+        if row.placement_name not in specs
+        or _points_elsewhere(row, stored, spec, specs[row.placement_name], given.world)
+    }
     placements = tuple(
-        _placement(row, stored, spec, specs[row.name], record, originals, given)
+        _placement(row, stored, spec, specs[row.name], record, left, given)
         for row in static.placements
     )
-    orphans = tuple(
-        _orphan(row, record, given) for row in originals if row.placement_name not in specs
-    )
-    known = known and not (
-        _one_copy_missing(stored, record) and _deviates((*placements, *orphans), originals)
-    )
+    orphans = tuple(_orphan(row, record, given) for row in originals if row.placement_name in left)
+    held = (*(row for row in placements if row.name not in left), *orphans)
+    known = known and not (_one_copy_missing(stored, record) and _deviates(held, originals))
+    if not known:
+        # A person's word beats both copies, where it is given for all of them.
+        said = {row.name for row in spec.placements if row.baseline_replicas is not None}
+        captured = {row.placement_name for row in originals}
+        known = bool(captured) and not left and captured <= said
     return replace(
         static,
         placements=placements,
-        moves_today=record.moves_today,
+        moves_today=record.moves_today if record.moves_day == move_day(given.now) else 0,
         last_change_time=record.last_change_time,
         paused_since_time=record.paused_since_time,
         batch=_batch(static.batch, spec, given.states),
@@ -79,6 +90,11 @@ def workload_state(
         orphans=orphans,
         demand=_demand(spec, given.states),
     )
+
+
+def move_day(grid_now: float) -> str:
+    """The day that `movesToday` counts, in UTC: a workload may span time zones."""
+    return datetime.fromtimestamp(grid_now, UTC).strftime("%Y-%m-%d")
 
 
 def target_key(namespace: str, spec: FlexibleWorkloadSpec, row: Placement) -> TargetKey | None:
@@ -95,13 +111,13 @@ def _placement(  # noqa: PLR0917 - one caller
     spec: FlexibleWorkloadSpec,
     row: Placement,
     record: WorkloadRecord,
-    originals: tuple[Original, ...],
+    left: set[str],
     given: WorkloadInputs,
 ) -> PlacementState:
-    kept = record.placement(row.name)
+    ours = row.name not in left
+    kept = record.placement(row.name) if ours else PlacementRecord(name=row.name)
     found = locate(stored.key.namespace, spec, row, given.world)
-    captured = any(item.placement_name == row.name for item in originals)
-    rival = captured and _is_rival(kept, found)
+    rival = ours and _is_rival(kept, found, _captured(record, row.name))
     problem = _problem(stored, row, found, given)
     return replace(
         static,
@@ -120,11 +136,33 @@ def _placement(  # noqa: PLR0917 - one caller
     )
 
 
-def _is_rival(kept: PlacementRecord, found: Found | None) -> bool:
-    """The count is neither what we wrote nor what we asked for."""
-    if found is None or kept.last_written_replicas is None:
+def _is_rival(kept: PlacementRecord, found: Found | None, captured: Original | None) -> bool:
+    """The count is neither what we wrote nor what we asked for, or the target was made anew.
+
+    Before the first acknowledged write what was found takes the place of what we wrote.
+    """
+    if found is None or captured is None:
         return False
-    return found.replicas not in (kept.last_written_replicas, kept.desired_replicas)
+    if found.cluster_uid == captured.cluster_uid and found.target.uid != captured.target_uid:
+        return True
+    written = kept.last_written_replicas
+    known = captured.replicas if written is None else written
+    return found.replicas not in (known, kept.desired_replicas)
+
+
+def _captured(record: WorkloadRecord, name: str) -> Original | None:
+    """The copy in status: rivals are only known where the record of our writes is."""
+    return next((row for row in record.originals if row.placement_name == name), None)
+
+
+def _points_elsewhere(
+    row: Original, stored: Stored, spec: FlexibleWorkloadSpec, place: Placement, world: World
+) -> bool:
+    """The placement names another target by now, and the one that was captured is still there."""
+    found = locate(stored.key.namespace, spec, place, world)
+    if found is not None and found.target.uid == row.target_uid:
+        return False
+    return world.find_by_uid(row.cluster_uid, row.target_uid) is not None
 
 
 def locate(
@@ -158,7 +196,7 @@ def _orphan(row: Original, record: WorkloadRecord, given: WorkloadInputs) -> Pla
         desired_replicas=kept.desired_replicas,
         last_written_replicas=kept.last_written_replicas,
         last_write_time=kept.last_write_time,
-        rival=_is_rival(kept, found),
+        rival=_is_rival(kept, found, _captured(record, row.placement_name)),
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from wattshift.control.act import Acted, Actor
 from wattshift.control.books import Books
@@ -83,25 +85,50 @@ class GovernorLoop:
     async def _iterate(self) -> None:
         await self._gather.persist_events()
         snapshot = self._gather.snapshot()
+        await self._part(self._govern(snapshot))
+        await self._part(self._concede(snapshot))
+        await self._part(self._release(snapshot))
+        await self._part(self._move(snapshot))
+        await self._part(self._count(snapshot))
+
+    async def _part(self, part: Coroutine[Any, Any, None]) -> None:
+        """One part of a tick: its failure is told and counted, and keeps no other from its turn."""
+        try:
+            await part
+        except WattshiftError as error:
+            log.warning("govern: %s", error.message, extra={"reason": error.reason})
+        except Exception:
+            self._runtime.metrics.bugs.labels(self.name).inc()
+            log.exception("govern failed", extra={"reason": "Bug"})
+
+    async def _govern(self, snapshot: Snapshot) -> None:
         plan_before = self._latest.plan
         # Pure, so it may leave the event loop: probes and watches go on meanwhile.
         decided = await asyncio.to_thread(govern, snapshot, plan_before, snapshot.grid_time)
         self._gather.note_violations(decided.violations, snapshot.wall_time)
         acted = await self._act(decided)
+        self._record(snapshot, plan_before, decided, acted)
+
+    async def _concede(self, snapshot: Snapshot) -> None:
         conceded = self._rivals.advance(snapshot)
         for row in conceded:
             await self._actor.rewrite_originals(row.workload_key)
-        released = await self._releaser.advance(snapshot)
+        await self._actor.catch_up()
+        self._show.conceded(conceded)
+
+    async def _release(self, snapshot: Snapshot) -> None:
+        self._show.releases(await self._releaser.advance(snapshot))
+
+    async def _move(self, snapshot: Snapshot) -> None:
         # A second look costs as much as the first: only an open hand-over is worth it.
         moving = any(row.intent is not None for row in snapshot.workloads)
-        moved = await self._mover.advance(self._gather.snapshot() if moving else snapshot)
+        fresh = self._gather.snapshot() if moving else snapshot
+        self._show.moves(await self._mover.advance(fresh))
+
+    async def _count(self, snapshot: Snapshot) -> None:
         self._books.advance(snapshot)
         self._totals.advance(snapshot)
         await asyncio.sleep(0)  # a large fleet takes a while: probes are answered in between
-        self._record(snapshot, plan_before, decided, acted)
-        self._show.conceded(conceded)
-        self._show.moves(moved)
-        self._show.releases(released)
 
     async def _act(self, decided: Governance) -> tuple[Acted, ...]:
         if all(decision.action is Action.HOLD for decision in decided.decisions):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from wattshift.actuators.base import Result
 from wattshift.actuators.warm import WarmBook
 from wattshift.control.act import Acted, Actor, Locate, find_workload
 from wattshift.control.clock import Clock
+from wattshift.control.gather_workload import move_day
 from wattshift.control.keys import ObjectKey
 from wattshift.control.records import MoveRecord, WorkloadRecord
 from wattshift.control.status import StatusBook
@@ -107,6 +107,8 @@ class Mover:
         async with lock:
             key = ObjectKey.workload(workload.key)
             record = self._book.workload(key)
+            if record.move is not None:
+                return _refused(decision, Reason.MOVE_IN_PROGRESS, "another hand-over is open")
             self._book.update(
                 key,
                 replace(
@@ -147,9 +149,6 @@ class Mover:
         assert destination_target is not None
         assert source.observed_replicas is not None
         assert destination.observed_replicas is not None
-        cold_start = next(
-            (p.cold_start_seconds for p in fresh.profiles if p.name == destination.profile_name), 0
-        )
         now = self._clock.grid()
         return MoveIntent(
             id=f"{decision.workload_key.replace('/', '.')}-{int(now)}",
@@ -160,7 +159,7 @@ class Mover:
             source_replicas=source_target,
             destination_replicas=destination_target,
             started_time=now,
-            deadline_wall_seconds=2 * cold_start + EXTRA_DEADLINE_SECONDS,
+            deadline_wall_seconds=_patience_seconds(destination.profile_name, fresh),
             reason=str(decision.reason),
         )
 
@@ -175,7 +174,11 @@ class Mover:
             if lock.locked():
                 continue
             async with lock:
-                result = await self._advance_one(workload, snapshot, open_pods)
+                try:
+                    result = await self._advance_one(workload, snapshot, open_pods)
+                except WattshiftError as error:  # one workload's trouble stops no other
+                    log.warning("hand-over: %s", error.message, extra={"object": workload.key})
+                    continue
             if result is not None:
                 moved.append(result)
         self._warm.forget(open_pods)
@@ -195,7 +198,7 @@ class Mover:
         if view is None:
             await self._finish(key)
             return None
-        if self._restart_deadline(key, record):
+        if self._restart_deadline(key, record, view.destination.profile_name, snapshot):
             return None
         step = next_step(view)
         if step.step in (Step.GIVE_BACK_SOURCE, Step.GIVE_BACK_DESTINATION, Step.ABORTED):
@@ -248,14 +251,16 @@ class Mover:
                 (destination.site_name, destination.cluster_name), MemberPhase.LOST
             ),
             pods=self._warm.evidence(pods),
-            demand=_demand(workload),
+            demand=_demand(workload, snapshot),
             needed_capacity=need.capacity,
             capacity_elsewhere=elsewhere,
             source_capacity=need.of(source.name),
             destination_capacity=need.of(destination.name),
         )
 
-    def _restart_deadline(self, key: ObjectKey, record: WorkloadRecord) -> bool:
+    def _restart_deadline(
+        self, key: ObjectKey, record: WorkloadRecord, profile_name: str, snapshot: Snapshot
+    ) -> bool:
         """A deadline that passed while the operator was down is given once more."""
         move = record.move
         now = self._clock.utc()
@@ -263,7 +268,8 @@ class Mover:
             return False
         if move.deadline_utc > self._started_utc:
             return False
-        renewed = replace(move, restarted=True, deadline_utc=now + EXTRA_DEADLINE_SECONDS)
+        patience = _patience_seconds(profile_name, snapshot)
+        renewed = replace(move, restarted=True, deadline_utc=now + patience)
         self._book.update(key, replace(record, move=renewed))
         return True
 
@@ -293,19 +299,33 @@ def member_phases(snapshot: Snapshot) -> Mapping[tuple[str, str], MemberPhase]:
     }
 
 
-def _demand(workload: WorkloadState) -> bool | None:
-    """Whether requests arrive anywhere; None when no engine says so."""
-    seen = [placement.engine for placement in workload.placements if placement.engine is not None]
-    if not seen:
-        return None
-    return any(
-        engine.requests_per_second > 0 or engine.running > 0 or engine.waiting > 0
-        for engine in seen
-    )
+def _patience_seconds(profile_name: str, snapshot: Snapshot) -> float:
+    """Wall seconds for a hand-over: twice the destination's cold start, and the rest."""
+    cold = next((p.cold_start_seconds for p in snapshot.profiles if p.name == profile_name), 0)
+    return 2 * cold + EXTRA_DEADLINE_SECONDS
+
+
+def _demand(workload: WorkloadState, snapshot: Snapshot) -> bool | None:
+    """Whether requests arrive anywhere; False only when every placement that runs says so now."""
+    if workload.demand is not None and (workload.demand.value or 0) > 0:
+        return True
+    running = [p for p in workload.placements if p.observed_replicas or p.ready_replicas]
+    quiet = bool(running)
+    for placement in running:
+        engine = placement.engine
+        if engine is None:
+            quiet = False
+            continue
+        if engine.requests_per_second > 0 or engine.running > 0 or engine.waiting > 0:
+            return True
+        patience = snapshot.settings.scrape_stale_intervals * engine.scrape_interval_seconds
+        if engine.age_seconds > patience or engine.pods_scraped < engine.pods_expected:
+            quiet = False
+    return False if quiet else None
 
 
 def _counted(record: WorkloadRecord, grid_now: float) -> WorkloadRecord:
-    day = datetime.fromtimestamp(grid_now, UTC).strftime("%Y-%m-%d")
+    day = move_day(grid_now)
     count = record.moves_today + 1 if record.moves_day == day else 1
     return replace(record, moves_today=count, moves_day=day)
 

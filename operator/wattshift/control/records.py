@@ -147,7 +147,7 @@ class WorkloadRecord:
     move: MoveRecord | None = None
     moves_today: int = 0
     moves_day: str = ""
-    """Local day (`2026-11-22`) that `moves_today` counts."""
+    """Day in UTC (`2026-11-22`) that `moves_today` counts."""
     last_change_time: float | None = None
     paused_since_time: float | None = None
     release_started_utc: float | None = None

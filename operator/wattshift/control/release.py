@@ -20,6 +20,7 @@ from wattshift.control.finalizer import (
     let_go_of_site,
     unprotect_workload,
 )
+from wattshift.control.gather_workload import originals_of
 from wattshift.control.keys import ObjectKey
 from wattshift.control.moves import member_phases
 from wattshift.control.records import PlacementRecord
@@ -27,7 +28,7 @@ from wattshift.control.status import StatusBook
 from wattshift.control.store import Store
 from wattshift.core.model import Mode, OverrideMode, Snapshot, WorkloadState
 from wattshift.core.reasons import Reason
-from wattshift.core.restore import RestoreStep, deviates, restore_step
+from wattshift.core.restore import RestoreStep, deviates, held_placements, restore_step
 from wattshift.errors import WattshiftError
 from wattshift.kube.client import ClusterClient
 
@@ -64,7 +65,7 @@ class Releaser:
         """One step for every workload that is to be given back."""
         released: list[Released] = []
         for workload in snapshot.workloads:
-            if not is_due(workload):
+            if not is_due(workload) or (workload.deleting and not self._held(workload)):
                 continue
             lock = self._actor.lock(workload.key)
             if lock.locked():
@@ -91,16 +92,22 @@ class Releaser:
                 await self._book.persist_now(key)
         policy, deadline = self._policy(key)
         started = record.release_started_utc or now
-        expired = policy == "Orphan" or now - started > deadline
+        if policy == "Orphan" and asked_for(workload):
+            step = RestoreStep(
+                writes=(), done=True, reason=Reason.RELEASED, message="left as it is: type Orphan"
+            )
+            await self._finish(workload, key)
+            return Released(workload_key=workload.key, step=step, finished=True, orphaned=False)
+        expired = now - started > deadline
         step = restore_step(workload, member_phases(snapshot), expired=expired)
+        failed = False
         for target in step.writes:
             placement = next(
-                p
-                for p in (*workload.placements, *workload.orphans)
-                if p.name == target.placement_name
+                p for p in held_placements(workload) if p.name == target.placement_name
             )
             outcome = await self._actor.set_replicas(workload, placement, target.replicas)
             if outcome.result is not Result.DONE:
+                failed = True
                 log.warning(
                     "restore of %s: %s",
                     target.placement_name,
@@ -109,7 +116,8 @@ class Releaser:
                 )
         if not step.done:
             return Released(workload_key=workload.key, step=step, finished=False, orphaned=False)
-        orphaned = step.reason is Reason.RESTORE_TIMED_OUT or (expired and deviates(workload))
+        orphaned = failed or step.reason is Reason.RESTORE_TIMED_OUT
+        orphaned = orphaned or (step.reason is Reason.ORIGINALS_UNKNOWN)
         await self._finish(workload, key)
         return Released(workload_key=workload.key, step=step, finished=True, orphaned=orphaned)
 
@@ -148,19 +156,46 @@ class Releaser:
         return self._store.get(ObjectKey.workload(workload.key)) is None
 
     async def _let_go_of_sites(self, snapshot: Snapshot) -> None:
-        in_use = {
-            placement.site_name
-            for workload in snapshot.workloads
-            if workload.originals or self._protected(workload)
-            for placement in (*workload.placements, *workload.orphans)
-            if any(row.placement_name == placement.name for row in workload.originals)
-        }
+        in_use = self._sites_in_use(snapshot)
+        if in_use is None:
+            return
         for stored in self._store.sites():
             if IN_USE in stored.finalizers and stored.key.name not in in_use:
                 try:
                     await let_go_of_site(self._hub, stored.key, uid=stored.uid)
                 except WattshiftError as error:
                     log.warning("site: %s", error.message, extra={"object": str(stored.key)})
+
+    def _sites_in_use(self, snapshot: Snapshot) -> set[str] | None:
+        """Sites at which something is held; None while it is not known where.
+
+        By the book and the annotations as of now, not by the snapshot: an act may have captured an
+        original since, and its site is held for it.
+        """
+        orphans = {
+            (workload.key, row.name): row.site_name
+            for workload in snapshot.workloads
+            for row in workload.orphans
+        }
+        found: set[str] = set()
+        for stored in self._store.workloads():
+            captured, agree = originals_of(stored, self._book.workload(stored.key))
+            if not agree:
+                return None
+            places = {
+                row["name"]: row["siteName"] for row in stored.document.get("placements") or ()
+            }
+            for row in captured:
+                name = row.placement_name
+                site = orphans.get((stored.key.path, name)) or places.get(name)
+                if not site:
+                    return None
+                found.add(site)
+                found.update([places[name]] if name in places else [])
+        return found
+
+    def _held(self, workload: WorkloadState) -> bool:
+        return bool(workload.originals) or self._protected(workload)
 
     def _protected(self, workload: WorkloadState) -> bool:
         stored = self._store.get(ObjectKey.workload(workload.key))
@@ -169,19 +204,27 @@ class Releaser:
         )
 
 
+def asked_for(workload: WorkloadState) -> bool:
+    """Whether somebody wants the workload back: by deletion or by a Release override."""
+    override = workload.override
+    return workload.deleting or (override is not None and override.mode is OverrideMode.RELEASE)
+
+
 def is_due(workload: WorkloadState) -> bool:
     """Whether a workload is to be given back now.
 
-    Deletion and a Release override ask for it. Without a deviation the finalizer goes as well, so
-    that an operator that is down later cannot block a deletion; a pending move keeps it.
+    Deletion and a Release override ask for it, and so does a placement that left the spec while its
+    target deviates. Without a deviation the finalizer goes as well, so that an operator that is down
+    later cannot block a deletion; a pending move keeps it.
     """
-    held = bool(workload.originals) or not workload.originals_known
     if workload.deleting:
         return True
-    if not held:
+    if not workload.originals and workload.originals_known:
         return False
-    if workload.override is not None and workload.override.mode is OverrideMode.RELEASE:
+    if asked_for(workload):
         return True
-    if workload.intent is not None or not workload.originals_known:
+    if not workload.originals_known or workload.mode is not Mode.ENFORCE:
         return False
-    return workload.mode is Mode.ENFORCE and not deviates(workload)
+    if workload.orphans:
+        return True
+    return workload.intent is None and not deviates(workload)

@@ -46,8 +46,10 @@ class Rivals:
         seen: set[tuple[str, str]] = set()
         conceded: list[Conceded] = []
         for workload in snapshot.workloads:
+            if workload.deleting or not workload.originals_known:
+                continue  # being given back, or frozen: neither copy may be touched
             for placement in workload.placements:
-                if not placement.rival or workload.deleting:
+                if not placement.rival:
                     continue
                 identity = (workload.key, placement.name)
                 if identity not in self._suspected:

@@ -31,7 +31,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Acknowledged:
-    before: int
+    before: frozenset[int]
+    """Counts that the watch may still show: one for each write that it has not caught up with."""
     replicas: int
     monotonic: float
 
@@ -68,7 +69,14 @@ class World:
 
     def acknowledge(self, target_uid: str, *, before: int, replicas: int) -> None:
         """Remember an acknowledged write until the watch shows it."""
-        self._acknowledged[target_uid] = _Acknowledged(before, replicas, self._monotonic())
+        last = self._acknowledged.get(target_uid)
+        now = self._monotonic()
+        earlier: frozenset[int] = frozenset()
+        if last is not None and now - last.monotonic < SETTLE_SECONDS:
+            earlier = last.before | {last.replicas}
+        self._acknowledged[target_uid] = _Acknowledged(
+            (earlier | {before}) - {replicas}, replicas, now
+        )
 
     def _found(self, view: MemberView, target: TargetView) -> Found:
         return Found(
@@ -83,7 +91,7 @@ class World:
         written = self._acknowledged.get(target.uid)
         if written is None:
             return target.replicas_spec
-        lagging = target.replicas_spec == written.before
+        lagging = target.replicas_spec in written.before
         recent = self._monotonic() - written.monotonic < SETTLE_SECONDS
         if lagging and recent:
             return written.replicas

@@ -36,9 +36,15 @@ def original_replicas(workload: WorkloadState, placement: PlacementState) -> int
     return captured[placement.name]
 
 
+def held_placements(workload: WorkloadState) -> tuple[PlacementState, ...]:
+    """What originals were captured of; where a name was pointed elsewhere, the old target."""
+    left = {row.name for row in workload.orphans}
+    return (*(row for row in workload.placements if row.name not in left), *workload.orphans)
+
+
 def deviates(workload: WorkloadState) -> bool:
     """Whether any placement stands, or may stand, off what was found."""
-    for placement in (*workload.placements, *workload.orphans):
+    for placement in held_placements(workload):
         original = original_replicas(workload, placement)
         if original is None:
             continue
@@ -57,7 +63,8 @@ def restore_step(
     Args:
         workload: with originals; `originals_known=False` writes nothing.
         phases: connection of each (site, cluster).
-        expired: the release deadline has passed, so what cannot be reached is let go.
+        expired: the release deadline has passed: one last try, then what is left is let go. What
+            serves in the place of something that is not back is never lowered for that.
     """
     if not workload.originals_known:
         message = "the two copies of the originals disagree: set placements[].baselineReplicas"
@@ -69,7 +76,7 @@ def restore_step(
     theirs: list[str] = []
     blocked: list[str] = []
     warming: list[str] = []
-    for placement in (*workload.placements, *workload.orphans):
+    for placement in held_placements(workload):
         original = original_replicas(workload, placement)
         if original is None:
             continue
@@ -85,6 +92,15 @@ def restore_step(
         elif (placement.in_service_replicas or 0) < original:
             warming.append(placement.name)
     owner = tuple(theirs)
+    if expired and (ups or warming or blocked):
+        left = [*blocked, *warming, *(t.placement_name for t in (*ups, *downs))]
+        return RestoreStep(
+            writes=tuple(ups),
+            done=True,
+            reason=Reason.RESTORE_TIMED_OUT,
+            message=f"not back in time: {', '.join(left)}",
+            released_to_owner=owner,
+        )
     if ups:
         return RestoreStep(
             writes=tuple(ups),
@@ -93,7 +109,7 @@ def restore_step(
             message="raise " + ", ".join(f"{t.placement_name} to {t.replicas}" for t in ups),
             released_to_owner=owner,
         )
-    if downs and (warming or blocked) and not expired:
+    if downs and (warming or blocked):
         waiting = ", ".join(warming + blocked)
         return RestoreStep(
             writes=(),
@@ -105,12 +121,12 @@ def restore_step(
     if downs:
         return RestoreStep(
             writes=tuple(downs),
-            done=False,
+            done=expired,
             reason=Reason.RESTORED,
             message="lower " + ", ".join(f"{t.placement_name} to {t.replicas}" for t in downs),
             released_to_owner=owner,
         )
-    if blocked and not expired:
+    if blocked:
         return RestoreStep(
             writes=(),
             done=False,
@@ -118,9 +134,7 @@ def restore_step(
             message=f"waits for {', '.join(blocked)}, which cannot be reached",
             released_to_owner=owner,
         )
-    reason = Reason.RESTORE_TIMED_OUT if blocked else Reason.RESTORED
-    if theirs and not blocked:
-        reason = Reason.RELEASED_TO_OWNER
+    reason = Reason.RELEASED_TO_OWNER if theirs else Reason.RESTORED
     return RestoreStep(
         writes=(), done=True, reason=reason, message="as found", released_to_owner=owner
     )

@@ -89,6 +89,9 @@ def _state(decision: Decision, job: Job) -> Refusal | None:
         return _no(Reason.ORIGINALS_UNKNOWN, "what was found is in doubt")
     if state.deleting and not restoring:
         return _no(Reason.RELEASED, f"{job.key} is being deleted")
+    if state.orphans and not restoring and not decision.urgent:
+        names = ", ".join(row.name for row in state.orphans)
+        return _no(Reason.RELEASED, f"{names} left the spec: first all is given back as found")
     return None
 
 
