@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from e2e.lab.client import wait_for
+from e2e.lab.install import installed
 
 pytestmark = pytest.mark.lab
 GROUP = "/apis/wattshift.io/v1alpha1"
@@ -19,6 +22,12 @@ def deployment(namespace: str, name: str = "chat") -> str:
     return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
 
 
+def roll_out(crds, namespace: str) -> None:
+    """What the Deployment controller would say; no controller runs here."""
+    ready = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+    crds.merge(deployment(namespace) + "/status", {"status": {**ready, "availableReplicas": 2}})
+
+
 @pytest.fixture
 def pinned(crds, namespace, start_whole_operator, wattshift, objects):
     """A workload that a running operator holds at 3 replicas where 2 were found."""
@@ -28,8 +37,7 @@ def pinned(crds, namespace, start_whole_operator, wattshift, objects):
         objects.deployment(namespace, "chat"),
         objects.workload(namespace, "chat", "s1", powerProfileName="h100-llama-3-1-70b"),
     )
-    ready = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
-    crds.merge(deployment(namespace) + "/status", {"status": {**ready, "availableReplicas": 2}})
+    roll_out(crds, namespace)
     operator = start_whole_operator().wait_ready()
     objects.condition_is(crds, fw(namespace), "Ready", "True")
     done = wattshift(
@@ -185,3 +193,90 @@ def test_a_server_dry_run_changes_nothing_and_a_site_can_be_held(
     assert wattshift(*words).status == 0
     assert crds.get(f"{GROUP}/powersites/s1")["spec"]["override"]["mode"] == "Hold"
     assert wattshift("override", "psite/s1", "--pin", "1", "--for", "1h").status == 2
+
+
+def test_the_uninstall_hook_needs_no_right_that_the_chart_does_not_give(
+    api_server, crds, namespace, pinned, wattshift, tmp_path
+):
+    """The operator is dead, and the command has the chart's service account and settings."""
+    pinned.kill()
+    values = {
+        "crds": {"enabled": False},
+        "uninstall": {"restore": False},
+        "mode": "Enforce",
+        "member": {"namespaces": [namespace]},
+    }
+    with installed(crds, namespace=namespace, values=values, wait=False):
+        account = crds.as_service_account(namespace, "wattshift", tmp_path / "hook.kubeconfig")
+        mounted = crds.get(f"/api/v1/namespaces/{namespace}/configmaps/wattshift")["data"]
+        config = tmp_path / "hook.yaml"
+        config.write_text(mounted["config.yaml"])
+        start = len(api_server.audit_log.read_text().splitlines())
+        done = wattshift(
+            "release", "--all", "--wait", "--deadline", "110", "--reason", "uninstall",
+            env={
+                "WATTSHIFT_CONFIG": str(config),
+                "WATTSHIFT_KUBECONFIG": str(account.kubeconfig),
+                "KUBECONFIG": str(account.kubeconfig),
+                "POD_NAMESPACE": namespace,
+                "POD_NAME": "wattshift-restore-x",
+            },
+        )  # fmt: skip
+        denied = [
+            (row["verb"], row["requestURI"])
+            for row in map(json.loads, api_server.audit_log.read_text().splitlines()[start:])
+            if row["user"]["username"] == f"system:serviceaccount:{namespace}:wattshift"
+            and row.get("responseStatus", {}).get("code") == 403
+        ]
+    assert done.status == 0, done
+    assert "everything stands as it was found" in done.out, done
+    assert denied == []
+    body = assert_given_back(crds, namespace)
+    assert "override" not in body["spec"]
+
+
+def test_in_a_replay_overrides_expire_on_the_grid_clock(
+    crds, namespace, start_whole_operator, wattshift, objects
+):
+    """The grid clock is a year ahead: an override until real time would have ended before it began."""
+    crds.apply(
+        objects.site(
+            "s1",
+            signals=[
+                {
+                    "name": "carbon",
+                    "quantity": "CarbonIntensityAverage",
+                    "unit": "GramPerKilowattHour",
+                    "source": {"constant": {"value": "620"}},
+                }
+            ],
+        ),
+        objects.contract("c1", "s1"),
+        objects.deployment(namespace, "chat"),
+        objects.workload(namespace, "chat", "s1", powerProfileName="h100-llama-3-1-70b"),
+    )
+    roll_out(crds, namespace)
+    replay = {"startTime": "2030-07-15T10:00:00+08:00", "speed": 60}
+    start_whole_operator(replay=replay).wait_ready()
+    wait_for(
+        "a decision",
+        lambda: crds.get(fw(namespace)).get("status", {}).get("lastDecision"),
+        timeout_seconds=40,
+    )
+    words = ("--hold", "--for", "2h", "--reason", "replay")
+    assert wattshift("override", "fw/chat", "-n", namespace, *words).status == 0
+    assert crds.get(fw(namespace))["spec"]["override"]["untilTime"].startswith("2030-07-15T0")
+    told = wait_for(
+        "the hold is in force",
+        lambda: (
+            crds.get(fw(namespace))["status"]["lastDecision"]["reason"] == "OverrideHold" or None
+        ),
+        timeout_seconds=30,
+    )
+    assert told
+    assert "replay: the grid clock runs 60 x" in wattshift("status", "-n", namespace).out
+    done = wattshift(
+        "release", "--all", "--wait", "--deadline", "30", "--operator-namespace", namespace
+    )
+    assert done.status == 0, done
+    assert crds.get(fw(namespace))["spec"]["override"]["untilTime"].startswith("2030-07-15T")
