@@ -39,6 +39,11 @@ PLACES = (
 )
 """Cluster and site by the same order everywhere; the first is the hub."""
 SITES = {place.name: place.site for place in PLACES}
+KINDS = {
+    "powersites": "PowerSite",
+    "energycontracts": "EnergyContract",
+    "flexibleworkloads": "FlexibleWorkload",
+}
 NAMESPACES = tuple(f"serving-{number}" for number in range(1, 8))
 """Opted in at installation; cases take them in turn."""
 OPERATOR = service_account(SYSTEM_NAMESPACE, "wattshift")
@@ -66,6 +71,8 @@ class World:
         self.clock: GridClock = clock_from(lab.clock)
         self._free = list(NAMESPACES)
         self.replicas = 2
+        self.cases = 0
+        """Scenarios that ran so far."""
 
     # ---- set up ------------------------------------------------------------------------------
 
@@ -83,6 +90,27 @@ class World:
         self.lab.apply(objects.profile(), *(self.site(place) for place in SITES.values()))
         self.flat_prices()
         self.wait_sites()
+
+    def reconnect(self) -> None:
+        """Sites, contracts and credentials again, after they were deleted."""
+        for place in PLACES[1:]:
+            self.lab.lab.install_member(place.name, namespaces=list(NAMESPACES))
+        self.lab.apply(*(self.site(place) for place in SITES.values()))
+        self.flat_prices()
+        self.wait_sites()
+
+    def wait_namespace_gone(self, name: str) -> None:
+        """Wait until a namespace of the hub is finalized."""
+        path = f"/api/v1/namespaces/{name}"
+        wait_for(f"namespace {name} gone", lambda: not self.lab.hub.exists(path))
+
+    def all_objects(self) -> list[Document]:
+        """Every object of our kinds, fit for `kubectl delete -f`."""
+        return [
+            {"apiVersion": objects.GROUP, "kind": kind, "metadata": row["metadata"]}
+            for plural, kind in KINDS.items()
+            for row in self.lab.hub.items(f"/apis/{objects.GROUP}/{plural}")
+        ]
 
     def wait_sites(self, *names: str, timeout_seconds: float = 60) -> None:
         """Wait until sites are Ready: all when none is named."""
@@ -255,6 +283,7 @@ class World:
     @contextmanager
     def case(self, name: str, replicas: Mapping[str, int], **options: Any) -> Iterator[Case]:
         """A deployed service; everything of it is taken away at the end."""
+        self.cases += 1
         case = Case(self, name, self._free.pop(0), replicas, **options)
         try:
             case.start()
