@@ -24,9 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("object", type=ObjectName.parse, metavar="fw/NAME|psite/NAME")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--hold", action="store_true", help="write nothing: it stays as it is")
-    what.add_argument(
-        "--pin", metavar="N[@PLACEMENT]", default="", help="keep N replicas there"
-    )
+    what.add_argument("--pin", metavar="N[@PLACEMENT]", default="", help="keep N replicas there")
     what.add_argument("--release", action="store_true", help="give it back as it was found")
     what.add_argument("--clear", action="store_true", help="end the override now")
     parser.add_argument("--for", dest="duration", metavar="TIME", default="", help="2h, 30m, 1d")
