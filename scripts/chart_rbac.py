@@ -30,13 +30,13 @@ def roles(chart: Path, values: Document) -> dict[str, Document]:
 
 
 def rendered(chart: Path, values: Document) -> list[Document]:
-    """All objects of the chart, hooks included."""
+    """All objects of the chart, hooks included, without the CRDs."""
     with Chart.load(chart) as loaded:
         files = loaded.render(values, name="wattshift", namespace="wattshift-system")
     return [
         row
         for name, text in sorted(files.items())
-        if name.endswith(".yaml")
+        if name.endswith(".yaml") and "/templates/crds/" not in name
         for row in yaml.safe_load_all(text)
         if row
     ]

@@ -26,6 +26,8 @@ CHART = REPOSITORY / "charts/wattshift"
 WARNING = 2
 """Helm's severities: 1 info, 2 warning, 3 error."""
 SCHEMA_VERSION = "1.36"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where PyYAML has it: CRDs are long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def lint(chart: Path = CHART, values: Document | None = None) -> list[str]:
         rendered = loaded.render(values, name="wattshift", namespace="wattshift-system")
     for path, text in rendered.items():
         if path.endswith((".yaml", ".yml")):
-            for document in yaml.safe_load_all(text):
+            for document in yaml.load_all(text, Loader=_LOADER):
                 found += _schema_complaints(path, document or {})
     return found
 
