@@ -39,6 +39,9 @@ from e2e.lab.telemetry.prometheus import Prometheus
 
 OPERATOR = service_account(SYSTEM_NAMESPACE, "wattshift")
 MEMBER = service_account(SYSTEM_NAMESPACE, MEMBER_ACCOUNT)
+REVIEWS = "selfsubjectaccessreviews"
+ASIDE = frozenset({"leases", REVIEWS})
+"""A review is a question that takes the verb create: nothing is stored. Both are counted apart."""
 UNINFORMED = frozenset({"NotAccepted", "MemberLost", "TargetNotFound", "PowerProfileNotFound"})
 """Reasons of a Hold that only says that something is not known yet: such a plan is not full."""
 VALUES = {"mode": "Enforce"}
@@ -180,7 +183,7 @@ class Live:
     # ---- the audit logs --------------------------------------------------------------------------
 
     def writes(self, since: float, until: float) -> list[tuple[str, AuditEvent]]:
-        """(cluster, request) of every write tried by our identities, the Lease aside."""
+        """(cluster, request) of every write tried by our identities, Lease and reviews aside."""
         found = []
         for cluster in frozen.PLACES:
             user = OPERATOR if cluster == "hub" else MEMBER
@@ -188,7 +191,7 @@ class Live:
             found += [
                 (cluster, event)
                 for event in log.writes(user=user, since=since, successful=False)
-                if event.time <= until and event.resource != "leases"
+                if event.time <= until and event.resource not in ASIDE
             ]
         return found
 
@@ -242,6 +245,7 @@ class Live:
                 for cluster, event in events
             ),
             "leaseWrites": requests.pop("leases"),
+            "accessReviews": requests.pop("reviews"),
             "otherRequests": requests,
             "memoryMebibytes": memory_megabytes(pid),
             "cpuShare": round(spent / (ended - began), 4),
@@ -255,7 +259,7 @@ class Live:
 
     def _requests(self, since: float, until: float) -> dict[str, int]:
         """Lease writes, and reads by their verb."""
-        found = {"leases": 0}
+        found = {"leases": 0, "reviews": 0}
         for cluster in frozen.PLACES:
             user = OPERATOR if cluster == "hub" else MEMBER
             for event in self.lab[cluster].audit.events(user=user, since=since):
@@ -263,6 +267,7 @@ class Live:
                     continue
                 if event.is_write:
                     found["leases"] += event.resource == "leases"
+                    found["reviews"] += event.resource == REVIEWS
                 else:
                     found[event.verb] = found.get(event.verb, 0) + 1
         return found

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from e2e.bench import fleet
 from e2e.bench.figures import by_name, memory_megabytes, spread
@@ -23,17 +24,37 @@ from wattshift.core.model import Snapshot
 from wattshift.core.planner import plan
 
 PRESSED_SITES = 4
+T = TypeVar("T")
+
+
+class Stopwatch:
+    """Wall time of runs, and the CPU time of this process in them (what a busy machine adds not)."""
+
+    def __init__(self) -> None:
+        self._wall: list[float] = []
+        self._cpu: list[float] = []
+
+    def time(self, run: Callable[[], T]) -> T:
+        """Run once and keep what it took."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = run()
+        self._wall.append(time.perf_counter() - wall)
+        self._cpu.append(time.process_time() - cpu)
+        return result
+
+    def report(self) -> dict[str, Any]:
+        """Percentiles of wall seconds, and of CPU seconds under `cpu`."""
+        cpu = spread(self._cpu)
+        return spread(self._wall) | {"cpu": {"p50": cpu["p50"], "p99": cpu["p99"]}}
 
 
 def timed(run: Callable[[], Any], count: int) -> dict[str, Any]:
     """Seconds of each of `count` runs after one that is not counted."""
     run()
-    took = []
+    watch = Stopwatch()
     for _ in range(count):
-        began = time.perf_counter()
-        run()
-        took.append(time.perf_counter() - began)
-    return spread(took)
+        watch.time(run)
+    return watch.report()
 
 
 def decide(size: fleet.Size, runs: int) -> dict[str, Any]:
@@ -69,38 +90,54 @@ async def ticks(size: fleet.Size, runs: int) -> dict[str, Any]:
     # NB: here and not above, so that the pure part's memory is its own.
     from e2e.bench.inprocess import Process  # noqa: PLC0415
 
+    gc.collect()
+    before = memory_megabytes()["rss"]
     process = Process(size)
     await process.start()
     last: Plan | None = None
     recorder = Recorder()
-    planned, governed = [], []
-    parts: dict[str, list[float]] = {"gather": [], "show": [], "compose": []}
+    planned, governed = Stopwatch(), Stopwatch()
+    parts = {name: Stopwatch() for name in ("gather", "show", "compose")}
     for _ in range(runs):
         process.clock.advance(2.0)
-        began = time.perf_counter()
-        last = process.plan()
-        planned.append(time.perf_counter() - began)
+        last = planned.time(process.plan)
         recorder.record(Step(snapshot=process.gather.snapshot(), plan=last))
         for _ in range(2):
             process.clock.advance(2.0)
-            began = time.perf_counter()
-            snapshot, decided = process.govern(last)
-            governed.append(time.perf_counter() - began)
+            snapshot, decided = governed.time(lambda p=last: process.govern(p))  # type: ignore[misc]
         for name, run in (
             ("gather", process.gather.snapshot),
             ("show", lambda s=snapshot, d=decided: process.show.governance(s, d, ())),
             ("compose", process.compose),
         ):
-            began = time.perf_counter()
-            run()
-            parts[name].append(time.perf_counter() - began)
+            parts[name].time(run)
     gc.collect()
     return {
-        "planIterationSeconds": spread(planned),
-        "governorTickSeconds": spread(governed),
-        "partSeconds": {name: spread(values) for name, values in parts.items()},
+        "planIterationSeconds": planned.report(),
+        "governorTickSeconds": governed.report(),
+        "partSeconds": {name: watch.report() for name, watch in parts.items()},
         "recordedSteps": len(recorder.steps()),
-        "memoryMebibytes": memory_megabytes(),
+        "memoryMebibytes": memory_of(before),
+    }
+
+
+def memory_of(before: float) -> dict[str, float]:
+    """What the fleet needs, beside what the operator's own imports need in a fresh process.
+
+    The sum stands for an operator with this fleet: this process has other imports than that one.
+    """
+    fleet_part = memory_megabytes()["rss"] - before
+    code = (
+        "import wattshift.control.__main__\n"
+        "from e2e.bench.figures import memory_megabytes\n"
+        "print(memory_megabytes()['rss'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imports = float(done.stdout)
+    return {
+        "imports": imports,
+        "fleet": round(fleet_part, 1),
+        "sum": round(imports + fleet_part, 1),
     }
 
 

@@ -67,3 +67,15 @@ documents = st.dictionaries(st.sampled_from(["power", "totals", "summary", "x"])
 @given(documents, documents)
 def test_nothing_is_reported_exactly_for_equal_documents(old, new):
     assert (urgency(old, new) is Urgency.NONE) == (old == new)
+
+
+def test_the_bill_so_far_and_the_pace_grow_with_the_period_and_wait_for_the_hour():
+    old = {"cost": {"total": "1.63"}, "pace": [{"name": "green", "slackWattHours": 10}]}
+    new = {"cost": {"total": "2.45"}, "pace": [{"name": "green", "slackWattHours": 90}]}
+    assert compare(old, new, ratio=0.02) is Urgency.TOTALS
+
+
+def test_a_peak_that_rises_inside_of_the_period_does_not_wait_for_the_hour():
+    old = {"period": {"wattHours": 1, "peaks": [{"componentName": "d", "peakWatts": 100}]}}
+    new = {"period": {"wattHours": 2, "peaks": [{"componentName": "d", "peakWatts": 150}]}}
+    assert compare(old, new, ratio=0.02) is Urgency.DRIFT

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattshift.control.conditions import (
+    NOT_OBSERVED,
     Truth,
     condition,
     format_utc,
@@ -54,3 +55,12 @@ def test_times_survive_a_round_trip(seconds):
 def test_a_time_without_an_offset_is_refused(text):
     with pytest.raises(ValueError):
         parse_utc(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "flips"), [(True, False), (False, True), (None, False)], ids=["good", "bad", "still"]
+)
+def test_what_follows_on_not_observed_is_news_only_when_it_is_bad(status, flips):
+    waiting = condition("Ready", None, NOT_OBSERVED)
+    kept, flipped = merged({"Ready": waiting}, condition("Ready", status, "R"), now_utc=2000)
+    assert (kept.reason, flipped) == ("R", flips)

@@ -119,3 +119,16 @@ def test_putting_leaves_the_document_of_the_caller_alone():
     before = copy.deepcopy(document)
     put(Store(read=read), document)
     assert document == before
+
+
+def test_objects_of_a_kind_are_listed_in_order_after_every_change():
+    store = Store(read=read)
+    assert store.workloads() == ()
+    put(store, body(name="b"))
+    put(store, body(name="a"))
+    assert [row.key.name for row in store.workloads()] == ["a", "b"]
+    put(store, body(name="a", version=7, generation=2))
+    assert [row.generation for row in store.workloads()] == [2, 1]
+    store.remove(ObjectKey.workload("team/a"))
+    assert [row.key.name for row in store.workloads()] == ["b"]
+    assert store.sites() == ()
