@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattshift.control.changes import Urgency, compare
+from wattshift.control.changes import Urgency, compare, same_words
 
 
 def urgency(old: dict, new: dict) -> Urgency:
@@ -79,3 +79,9 @@ def test_a_peak_that_rises_inside_of_the_period_does_not_wait_for_the_hour():
     old = {"period": {"wattHours": 1, "peaks": [{"componentName": "d", "peakWatts": 100}]}}
     new = {"period": {"wattHours": 2, "peaks": [{"componentName": "d", "peakWatts": 150}]}}
     assert compare(old, new, ratio=0.02) is Urgency.DRIFT
+
+
+@given(st.text(), st.integers(0, 10**9), st.integers(0, 10**9))
+def test_figures_that_count_up_in_a_text_are_no_other_words(words, before, after):
+    assert same_words(f"{words} {before} s", f"{words} {after} s")
+    assert not same_words(f"{words} {before} s", f"{words} {before} s more")

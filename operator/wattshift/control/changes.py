@@ -80,10 +80,14 @@ def _drift(old: Any, new: Any, ratio: float) -> Urgency:
     return Urgency.DRIFT if abs(after - before) > ratio * scale else Urgency.COSMETIC
 
 
+def same_words(old: str, new: str) -> bool:
+    """Whether two texts for people differ in their figures at most: then neither is news."""
+    return old == new or _DIGITS.sub("0", old) == _DIGITS.sub("0", new)
+
+
 def _text(old: Any, new: Any) -> Urgency:
     if isinstance(old, str) and isinstance(new, str):
-        same = _DIGITS.sub("0", old) == _DIGITS.sub("0", new)
-        return Urgency.COSMETIC if same else Urgency.DRIFT
+        return Urgency.COSMETIC if same_words(old, new) else Urgency.DRIFT
     return Urgency.DRIFT
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from wattshift.control import documents, documents_load
-from wattshift.control.changes import Urgency, compare
+from wattshift.control.changes import Urgency, compare, same_words
 from wattshift.control.clock import Clock
 from wattshift.control.conditions import Condition, Truth, merged
 from wattshift.control.keys import ObjectKey
@@ -24,6 +24,7 @@ from wattshift.kube.errors import ApiError
 from wattshift.kube.resources import WATTSHIFT, Json
 
 _ATTEMPTS = 3
+_PAGES_AT_ONCE = 100
 RecordT = TypeVar("RecordT", WorkloadRecord, SiteRecord, ContractRecord)
 Flip = Callable[[ObjectKey, Condition], None]
 """Called for each condition whose status flipped: the recorder of events listens."""
@@ -114,7 +115,7 @@ class StatusBook:
         for new in conditions:
             stamped = replace(new, observed_generation=new.observed_generation or page.generation)
             kept, flipped = merged(page.conditions, stamped, now_utc=self._clock.utc())
-            page.dirty = page.dirty or page.conditions.get(new.type) != kept
+            page.dirty = page.dirty or _is_news(page.conditions.get(new.type), kept)
             page.conditions[new.type] = kept
             if flipped and self._on_flip is not None:
                 self._on_flip(key, kept)
@@ -208,7 +209,9 @@ class StatusBook:
         """
         written = 0
         first: Exception | None = None
-        for key in tuple(self._pages):
+        for number, key in enumerate(tuple(self._pages)):
+            if number % _PAGES_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a large book takes a while: others go on in between
             try:
                 written += await self._write(key, at_least=None)
             except NeedsHuman as error:
@@ -334,6 +337,13 @@ class StatusBook:
         if not isinstance(page.record, kind):
             raise TypeError(f"{key} has no {kind.__name__}")
         return page.record
+
+
+def _is_news(old: Condition | None, new: Condition) -> bool:
+    """Whether a status has to be composed for it; seconds that count up in a message are none."""
+    if old is None or not same_words(old.message, new.message):
+        return True
+    return replace(old, message="") != replace(new, message="")
 
 
 def _later(version: str, page: _Page) -> bool:
