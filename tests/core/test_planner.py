@@ -530,6 +530,36 @@ def test_a_flat_price_pauses_nothing():
     assert (found.action, found.reason) == (Action.HOLD, Reason.NOTHING_TO_GAIN)
 
 
+@pytest.mark.parametrize(
+    ("replicas", "surplus"), [(4, 0.0), (0, 100_000.0)], ids=["running", "paused"]
+)
+def test_batch_on_own_supply_is_judged_by_the_price_of_its_own_watts(replicas, surplus):
+    """Its own load uses the surplus up: the price of the next watt would stop and start it."""
+    now = quote("0.60", direct="0.20", own_up=surplus > 0)
+    here = site(
+        "east",
+        feed=connection(price=now, price_ahead=((NOW + 1800, quote("0.40")),)),
+        supplies=(supply(100_000.0),),
+    )
+    found = decide(snapshot((batch(replicas=replicas),), (here,)), "team/nightly")
+    assert found.action in (Action.HOLD, Action.RESUME)
+    assert sum(counts(found).values()) == 4
+
+
+def test_a_pause_for_money_lasts_at_least_the_dwell():
+    job = batch(replicas=0, last_change_time=NOW - 60, min_dwell_seconds=900)
+    found = decide(snapshot((job,), (east("0.30", "0.80"),)), "team/nightly")
+    assert (found.action, found.reason) == (Action.HOLD, Reason.WITHIN_DWELL)
+    late = batch(
+        replicas=0,
+        last_change_time=NOW - 60,
+        min_dwell_seconds=900,
+        deadline_time=NOW + 3600.0,
+        units_per_replica_hour=250.0,
+    )
+    assert decide(snapshot((late,), (east(),)), "team/nightly").reason is Reason.DEADLINE
+
+
 def test_batch_resumes_only_inside_the_bounds():
     capped = site("east", limit=1300, price="0.30")
     assert counts(decide(snapshot((batch(replicas=0),), (capped,)), "team/nightly"))["east"] == 2

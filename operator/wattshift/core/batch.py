@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wattshift.core.freshness import value_of
-from wattshift.core.prices import exchange
+from wattshift.core.prices import FeedPrice, exchange
 from wattshift.core.reasons import Reason
 from wattshift.core.survey import Feed, Job, Survey
 
@@ -126,17 +126,42 @@ def _steps(job: Job, survey: Survey, end: float) -> list[tuple[float, float, flo
     steps = []
     for index, start in enumerate(starts):
         stop = starts[index + 1] if index + 1 < len(starts) else end
-        prices = [_price_at(feed, survey, start) for feed in feeds.values()]
+        prices = [_price_at(job, feed, survey, start) for feed in feeds.values()]
         known = [row for row in prices if row is not None]
         if known:
             steps.append((start, min(known), stop - start))
     return steps if steps and steps[0][0] == survey.now else []
 
 
-def _price_at(feed: Feed, survey: Survey, time: float) -> float | None:
+def _own_price(job: Job, feed: Feed, price: FeedPrice) -> float | None:
+    """Mean price of the job's own watts now: what stopping would save, or what starting would cost.
+
+    Not the price of the next watt: a job that runs on surplus uses it up, and would stop and start
+    for ever by the price that its own load makes.
+    """
+    blocks = price.down if job.standing > 0 else price.up
+    if not blocks:
+        return None
+    replicas = job.standing or level_of(job)
+    each = max(
+        (spot.profile.busy_watts or 0 for spot in job.spots if spot.feed is feed and spot.profile),
+        default=0,
+    )
+    watts = max(1.0, replicas * each * feed.terms.marginal)
+    money, left = 0.0, watts
+    for block in blocks:
+        part = min(left, block.watts)
+        money += part * block.rate.total
+        left -= part
+        if left <= 0:
+            break
+    return money / (watts - left) if watts > left else blocks[-1].rate.total
+
+
+def _price_at(job: Job, feed: Feed, survey: Survey, time: float) -> float | None:
     now = survey.price(feed, 0.0)
     if feed.connection is None or time <= survey.now:
-        return now.shadow
+        return _own_price(job, feed, now)
     quote = feed.connection.price
     for start, step in feed.connection.price_ahead:
         if start > time:

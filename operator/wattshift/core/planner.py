@@ -21,7 +21,7 @@ from wattshift.core.reasons import Reason
 from wattshift.core.relief import fits, relieve, take
 from wattshift.core.room import Room
 from wattshift.core.score import Pricer, Score
-from wattshift.core.stability import Budgets, horizon_seconds, pays, waits
+from wattshift.core.stability import Budgets, horizon_seconds, pays, waits, within_dwell
 from wattshift.core.standing import standing_order
 from wattshift.core.survey import Job, Survey, survey
 
@@ -114,6 +114,11 @@ def _owed_batch(draft: Draft, world: Survey) -> Owed | None:
     level = level_of(job)
     if not draft.wish.run or job.standing >= level:
         return None
+    if draft.wish.reason is Reason.CHEAPER_POWER:
+        early = within_dwell(job, world.now)
+        if early is not None:
+            draft.hold = early
+            return None
     return Owed(
         concurrency=0.0, replicas=level, reason=draft.wish.reason, message=draft.wish.message
     )

@@ -23,12 +23,20 @@ def horizon_seconds(workload: WorkloadState, settings: Settings) -> float:
     return float(max(workload.min_dwell_seconds, settings.plan_interval_seconds, 1))
 
 
-def waits(job: Job, candidate: Candidate, now: float) -> tuple[Reason, str] | None:
-    """Why a saving has to wait although it pays: dwell, then moves per day."""
+def within_dwell(job: Job, now: float) -> tuple[Reason, str] | None:
+    """Why a change for money has to wait for the dwell; None = it need not."""
     changed = job.state.last_change_time
     if changed is not None and now - changed < job.state.min_dwell_seconds:
         left = job.state.min_dwell_seconds - (now - changed)
         return Reason.WITHIN_DWELL, f"changed {now - changed:.0f} s ago, may change in {left:.0f} s"
+    return None
+
+
+def waits(job: Job, candidate: Candidate, now: float) -> tuple[Reason, str] | None:
+    """Why a saving has to wait although it pays: dwell, then moves per day."""
+    early = within_dwell(job, now)
+    if early is not None:
+        return early
     counted = candidate.action in (Action.MIGRATE, Action.PAUSE)
     if counted and job.state.moves_today >= job.state.max_moves_per_day:
         return Reason.MOVES_EXHAUSTED, (
