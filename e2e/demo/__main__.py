@@ -28,6 +28,7 @@ from e2e.demo.stage import Stage
 from e2e.demo.table import Screen
 from e2e.demo.watch import Watcher
 from e2e.demo.words import summary
+from e2e.lab.client import Document
 from e2e.lab.progress import clock_text, say
 from e2e.lab.telemetry.clock import parse_time
 from e2e.lab.traffic.companion import get_json
@@ -87,11 +88,13 @@ def show(stage: Stage, pace: scene.Pace, folder: Path, staged_seconds: float) ->
     day_start_wall = stage.clock.wall_start_time
     end = day_start_wall + pace.wall_seconds
     first_truth: dict[str, Any] = {}
+    start = parse_time(pace.start_time)
+    day_end = start + pace.hours * 3600
     try:
         while time.time() < end:
             looked = time.monotonic()
             if not first_truth and time.time() >= day_start_wall:
-                first_truth = totals(stage)
+                first_truth, start = totals(stage), stage.clock.now()
             screen.show(watcher.look(), watcher.told)
             time.sleep(max(0.0, min(LOOK_SECONDS - (time.monotonic() - looked), end - time.time())))
         last_truth = totals(stage)
@@ -103,19 +106,18 @@ def show(stage: Stage, pace: scene.Pace, folder: Path, staged_seconds: float) ->
         watcher.look()
     finally:
         watcher.close()
-    start = parse_time(pace.start_time)
     snapshots, _ = read_snapshots(watcher.step_files)
     books = keep_books(
         snapshots,
         watcher.tokens,
         start=start,
-        end=start + pace.hours * 3600,
+        end=day_end,
         speed=pace.speed,
     )
-    order = power_order()
+    order = power_order(stage.event)
     return build(
         pace=pace,
-        day=(start, start + pace.hours * 3600),
+        day=(start, day_end),
         samples=watcher.samples,
         told=watcher.told,
         books=books,
@@ -138,9 +140,8 @@ def totals(stage: Stage) -> dict[str, Any]:
     return {site: stage.power.truth(site)["totals"] for site in scene.SITES}
 
 
-def power_order() -> PowerOrder:
-    """The event of the example file."""
-    document = yaml.safe_load((scene.EXAMPLES / "event.yaml").read_text())
+def power_order(document: Document) -> PowerOrder:
+    """The event that was applied."""
     event = document["spec"]["events"][0]
     return PowerOrder(
         site=document["metadata"]["name"],

@@ -261,7 +261,9 @@ def _latency_plot(report: Mapping[str, Any]) -> str:
 
 
 def _clients_table(report: Mapping[str, Any]) -> str:
-    rows: list[tuple[str, ...]] = [("model", "requests", "failed", "within 1000 ms", "p50", "p95", "p99")]
+    rows: list[tuple[str, ...]] = [
+        ("model", "requests", "failed", "within 1000 ms", "p50", "p95", "p99")
+    ]
     for model, row in report["clients"].items():
         ttft = row.get("ttftMilliseconds") or {}
         rows.append(
@@ -278,7 +280,9 @@ def _clients_table(report: Mapping[str, Any]) -> str:
 
 def _books_table(report: Mapping[str, Any]) -> str:
     books = report["books"]
-    rows: list[tuple[str, ...]] = [("operator's estimator", "kWh", "cost, CNY", "kgCO2e", "green", "CNY per 1M tokens")]
+    rows: list[tuple[str, ...]] = [
+        ("operator's estimator", "kWh", "cost, CNY", "kgCO2e", "green", "CNY per 1M tokens")
+    ]
     for name, line in (("as run", books["asRun"]), ("doing nothing", books["doingNothing"])):
         rows.append(_books_row(name, line))
     for key, line in books["workloads"].items():
@@ -304,7 +308,9 @@ def _books_row(name: str, line: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _truth_table(report: Mapping[str, Any]) -> str:
-    rows: list[tuple[str, ...]] = [("the plants' truth", "kWh", "of it wind", "green", "bill, CNY", "kgCO2e")]
+    rows: list[tuple[str, ...]] = [
+        ("the plants' truth", "kWh", "of it wind", "green", "bill, CNY", "kgCO2e")
+    ]
     sites = {**report["truth"]["sites"], "together": report["truth"]["total"]}
     for name, row in sites.items():
         rows.append(

@@ -6,6 +6,7 @@ addresses and poll periods only, and returns what it changed in words.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ ZONE_HOURS = 8
 EXAMPLE_PROMETHEUS = "http://prometheus.monitoring:9090"
 LIVE_WALL_SECONDS = 30
 """A live reading may be this old, on the wall clock, before it is stale."""
+RAMP_WALL_SECONDS = 9
+"""Engines drain, and meters lag, on the wall clock: what an event's ramp must leave them."""
 SITES = ("shanghai", "gansu", "inner-mongolia")
 CHAT, CODE, BATCH = "qwen3-32b", "code-assistant", "document-summaries"
 WORKLOADS = (CHAT, CODE, BATCH)
@@ -47,13 +50,13 @@ ASCEND = {
 class Pace:
     """How fast the day runs, and how much of it."""
 
-    speed: float = 400.0
+    speed: float = 432.0
     start_hour: float = 0.0
     hours: float = 24.0
     burst_hour: float = 15.5
     """Grid hour at which the burst of load begins."""
-    burst_seconds: float = 9.0
-    burst_factor: float = 7.0
+    burst_seconds: float = 7.0
+    burst_factor: float = 4.5
 
     @property
     def wall_seconds(self) -> float:
@@ -208,6 +211,19 @@ def substitute(
         found.append(copy)
     words = [f"{what} ({count} x)" for what, count in sorted(changed.items())]
     return found, words
+
+
+def stretched_event(document: Document, speed: float) -> tuple[Document, str]:
+    """The order of the grid with a ramp that leaves engines time to drain on the wall clock."""
+    copy: Document = json.loads(json.dumps(document))
+    event = copy["spec"]["events"][0]
+    given = int(event["rampSeconds"])
+    event["rampSeconds"] = max(given, round(RAMP_WALL_SECONDS * speed))
+    words = (
+        f"event {event['name']}: rampSeconds {given} -> {event['rampSeconds']} "
+        f"({RAMP_WALL_SECONDS} s on the wall)"
+    )
+    return copy, words
 
 
 def _walked(node: Any, prometheus: str, speed: float, changed: dict[str, int]) -> Any:

@@ -23,6 +23,8 @@ from e2e.lab.traffic.companion import get_json
 from e2e.powered import API
 
 LATENCY_WINDOW_SECONDS = 5.0
+SAME_WITHIN = 12
+"""Of the last things told, among which a repetition is looked for."""
 _EVENTS = "/apis/events.k8s.io/v1/events"
 
 
@@ -229,8 +231,12 @@ class Watcher:
             )
 
     def _hear(self, key: tuple[str, ...], told: Told) -> None:
-        if key not in self._seen:
-            self._seen.add(key)
+        """Keep what is new; a decision told by status and by an event is one."""
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        same = (told.subject, told.action, told.reason, told.note)
+        if all((r.subject, r.action, r.reason, r.note) != same for r in self.told[-SAME_WITHIN:]):
             self.told.append(told)
 
     def _keep_steps(self) -> None:
