@@ -42,9 +42,7 @@ KEY = ObjectKey.workload(WORKLOAD.key)
 
 
 def book(move: MoveRecord | None = None) -> StatusBook:
-    found = StatusBook(
-        client=cast("ClusterClient", None), clock=ManualClock(), pace=StatusPace()
-    )
+    found = StatusBook(client=cast("ClusterClient", None), clock=ManualClock(), pace=StatusPace())
     found.observe(KEY, uid=WORKLOAD.uid, generation=1, status={}, version="1")
     record = found.workload(KEY)
     rows = tuple(
