@@ -415,6 +415,13 @@ def test_hold_pin_and_release_are_obeyed():
     assert counts(freed)["east"] == 8
 
 
+def test_a_pin_without_a_placement_is_about_the_sum():
+    more = person(OverrideMode.PIN, replicas=(("", 8),))
+    assert sum(counts(decide(snapshot((workload(override=more),)))).values()) == 8
+    fewer = person(OverrideMode.PIN, replicas=(("", 2),))
+    assert sum(counts(decide(snapshot((workload(override=fewer),)))).values()) == 2
+
+
 def test_a_pin_stays_inside_physical_bounds():
     pin = person(OverrideMode.PIN, replicas=(("west", 9),))
     sites = (site("east"), site("west", limit=1300))

@@ -23,6 +23,9 @@ from wattshift.errors import WattshiftError
 
 log = logging.getLogger(__name__)
 
+BEAT_SECONDS = 30.0
+"""Wall seconds after which a waiting loop says that it lives: an interval may be an hour."""
+
 
 class FleetLoop:
     """One plan for all workloads, carried out."""
@@ -53,7 +56,10 @@ class FleetLoop:
         runtime = self._runtime
         settings = runtime.config.planner
         while True:
-            causes = await runtime.planner_wake.wait(self._pause_seconds())
+            causes = await runtime.planner_wake.wait(min(BEAT_SECONDS, self._due_seconds()))
+            if not causes and self._due_seconds() > 0:
+                runtime.progress.beat(self.name)
+                continue
             for cause in causes or ("tick",):
                 runtime.metrics.loop_wakes.labels(self.name, cause).inc()
             with runtime.metrics.loop_seconds.labels(self.name).time():
@@ -67,18 +73,17 @@ class FleetLoop:
             runtime.progress.beat(self.name)
             await asyncio.sleep(settings.minimum_wall_seconds)
 
-    def _pause_seconds(self) -> float:
-        """Wall seconds until the next plan is due."""
+    def _due_seconds(self) -> float:
+        """Wall seconds until the next plan is due; 0 or less when it is."""
         clock = self._runtime.clock
         settings = self._runtime.config.planner
         last = self._latest.plan
         if last is None:
-            return 1.0
+            return 0.0
         due = last.grid_time + settings.interval_seconds
         if last.next_wake_time is not None and last.next_wake_time > last.grid_time:
             due = min(due, last.next_wake_time)
-        # NB: /livez wants a beat even where the interval is an hour.
-        return min(60.0, max(0.0, (due - clock.grid()) / clock.speed))
+        return (due - clock.grid()) / clock.speed
 
     async def _iterate(self) -> None:
         stage = self._runtime.metrics.stage_seconds
@@ -94,7 +99,9 @@ class FleetLoop:
 
     async def _act(self, decided: Plan, fresh: Snapshot) -> tuple[Acted, ...]:
         moves = [row for row in decided.decisions if row.action is Action.MIGRATE]
-        others = [row for row in decided.decisions if row.action is not Action.MIGRATE]
+        # A Restore is the releaser's: it waits for raised replicas before it lowers others.
+        elsewhere = (Action.MIGRATE, Action.RESTORE)
+        others = [row for row in decided.decisions if row.action not in elsewhere]
         acted = await self._actor.carry_out(others, fresh)
         # Each on the world as of now: the counts a hand-over starts from are its way back.
         begun = [await self._mover.begin(decision, self._gather.snapshot()) for decision in moves]

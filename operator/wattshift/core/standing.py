@@ -16,6 +16,10 @@ from wattshift.core.room import Room
 from wattshift.core.survey import Job
 
 
+ALL_PLACEMENTS = ""
+"""Placement name in `Override.replicas` of a Pin over the sum."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """A settled decision for one job."""
@@ -94,11 +98,36 @@ def _moving(job: Job) -> Order:
     return _hold(tuple(vector), Reason.MOVE_IN_PROGRESS, message)
 
 
+def _wanted(job: Job, asked: dict[str, int]) -> dict[str, int]:
+    """Counts by placement; a Pin without a placement is about the sum.
+
+    The sum is met where the workload stands: raised at the placement with most replicas that has
+    room, lowered at the one with fewest.
+    """
+    if ALL_PLACEMENTS not in asked:
+        return asked
+    total = asked[ALL_PLACEMENTS]
+    found = {spot.state.name: spot.replicas for spot in job.spots}
+    free = [spot for spot in job.spots if spot.frozen is None]
+    order = sorted(free, key=lambda spot: (-spot.replicas, spot.state.name))
+    missing = total - sum(found.values())
+    for spot in order if missing > 0 else reversed(order):
+        here = found[spot.state.name]
+        step = (
+            min(missing, max(0, spot.state.max_replicas - here))
+            if missing > 0
+            else max(missing, min(0, spot.state.min_replicas - here))
+        )
+        found[spot.state.name] = here + step
+        missing -= step
+    return found
+
+
 def _pin(job: Job, room: Room, words: str) -> Order:
     """A person's counts, within bounds that are physical or mandatory."""
     override = job.state.override
     assert override is not None
-    wanted = dict(override.replicas)
+    wanted = _wanted(job, dict(override.replicas))
     vector, short = list(job.vector), []
     for spot in job.spots:
         count = wanted.get(spot.state.name)
