@@ -60,10 +60,19 @@ class Installation:
 
     def install_hub(self) -> Installed:
         """`helm install` of the operator; waits until it is ready."""
-        self.release = install.install(
-            self.hub, namespace=SYSTEM_NAMESPACE, values=self.values(), timeout_seconds=300
-        )
+        try:
+            self.release = install.install(
+                self.hub, namespace=SYSTEM_NAMESPACE, values=self.values(), timeout_seconds=300
+            )
+        except Exception:
+            print(self.hub.kubectl("describe", "pods", "-n", SYSTEM_NAMESPACE, check=False))
+            print(self.log())
+            raise
         return self.release
+
+    def log(self) -> str:
+        """The end of what the operator said."""
+        return self.lab["hub"].log(SYSTEM_NAMESPACE, "wattshift")[-6000:]
 
     def add_member(self) -> None:
         """The member's part of the chart, its token, and the kubeconfig Secret on the hub."""
