@@ -110,7 +110,7 @@ class Gatherer:
                 states=states,
                 views=views,
                 prices={place: row for (site, place), row in points.items() if site == name},
-                events=power_events.states(record, self._event_specs(stored)),
+                events=power_events.states(record),
                 model_watts=self._model_watts(stored.spec, name, states),
             )
             sites.append(site_state(static, stored.spec, record, given))

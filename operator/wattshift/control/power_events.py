@@ -78,24 +78,24 @@ def _advance_one(
     measured_watts: Mapping[str, int | None],
     now: float,
 ) -> EventRecord:
-    if row is None or spec.revision > row.revision or _changed(row, spec):
-        frozen = row.frozen_reference_watts if row is not None else None
-        row = EventRecord(
-            name=spec.name,
-            revision=spec.revision,
-            state="Far",
-            connection_name=spec.connection_name,
-            start_time=spec.start_time,
-            end_time=spec.end_time,
-            firmness=spec.firmness.value,
-            type=spec.type,
-            reference=spec.reference,
-            frozen_reference_watts=frozen,
-            ramp_seconds=spec.ramp_seconds,
-            contract_name=spec.contract_name,
-            program_name=spec.program_name,
-            received_time=row.received_time if row is not None else now,
-        )
+    # What the spec says now, whatever its revision: firmness may come from a contract that was read
+    # later. Only what was measured, and when it came, is kept.
+    row = EventRecord(
+        name=spec.name,
+        revision=spec.revision,
+        state="Far",
+        connection_name=spec.connection_name,
+        start_time=spec.start_time,
+        end_time=spec.end_time,
+        firmness=spec.firmness.value,
+        type=spec.type,
+        reference=spec.reference,
+        frozen_reference_watts=row.frozen_reference_watts if row is not None else None,
+        ramp_seconds=spec.ramp_seconds,
+        contract_name=spec.contract_name,
+        program_name=spec.program_name,
+        received_time=row.received_time if row is not None else now,
+    )
     state = _state(row, now)
     frozen = row.frozen_reference_watts
     if frozen is None and state == "Active":
@@ -116,31 +116,33 @@ def _advance_one(
 def bounds(spec: EventSpec, frozen_watts: int | None) -> tuple[int | None, int | None, str]:
     """Absolute upper and lower watts, and why they are unknown if they are.
 
-    With a reference other than Absolute the spec's watts are the change from it.
+    With a reference other than Absolute the spec's watts are the change from it: the lower ones of
+    an Increase, the upper ones of everything else.
     """
     if spec.type == "Disconnect":
         return 0, None, ""
+    if spec.upper_watts is None and spec.lower_watts is None:
+        return None, None, "the event names no watts: intervals and levels are not computed yet"
     if spec.reference in ("Absolute", "FirmServiceLevel"):
         return spec.upper_watts, spec.lower_watts, ""
     if spec.reference == "PreEvent":
         if frozen_watts is None:
             return None, None, "the power at the start of the event is not known"
-        change = spec.upper_watts if spec.upper_watts is not None else spec.lower_watts
-        if change is None:
-            return None, None, "the event names no watts"
+        given = (spec.lower_watts, spec.upper_watts)
+        first, other = given if spec.type == "Increase" else reversed(given)
+        change = (other or 0) if first is None else first
         if spec.type == "Increase":
             return None, frozen_watts + change, ""
         return max(0, frozen_watts - change), None, ""
     return None, None, f"reference {spec.reference} is not computed by this release"
 
 
-def states(record: SiteRecord, specs: Mapping[str, EventSpec]) -> tuple[EventState, ...]:
+def states(record: SiteRecord) -> tuple[EventState, ...]:
     """What decisions see: events to come, active, and those that just ended (the way back)."""
     found = []
     for row in record.active_events:
         if row.state in ("Cancelled", "Superseded"):
             continue
-        spec = specs.get(row.name)
         found.append(
             EventState(
                 name=row.name,
@@ -150,7 +152,7 @@ def states(record: SiteRecord, specs: Mapping[str, EventSpec]) -> tuple[EventSta
                 end_time=row.end_time,
                 upper_watts=row.upper_watts,
                 lower_watts=row.lower_watts,
-                ramp_seconds=spec.ramp_seconds if spec is not None else 0,
+                ramp_seconds=row.ramp_seconds,
                 firmness=Firmness(row.firmness),
                 active=row.state == "Active",
                 frozen_reference_watts=row.frozen_reference_watts,
@@ -193,14 +195,6 @@ def parse(document: Mapping[str, Any], firmness_of: Mapping[str, str]) -> dict[s
     return found
 
 
-def _changed(row: EventRecord, spec: EventSpec) -> bool:
-    return (row.start_time, row.end_time, row.connection_name) != (
-        spec.start_time,
-        spec.end_time,
-        spec.connection_name,
-    )
-
-
 def _state(row: EventRecord, now: float) -> str:
     if now >= row.end_time:
         return "Completed"
@@ -210,5 +204,4 @@ def _state(row: EventRecord, now: float) -> str:
 
 
 def _epoch(text: str) -> float:
-
     return parse_utc(text)
