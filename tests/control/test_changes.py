@@ -85,3 +85,9 @@ def test_a_peak_that_rises_inside_of_the_period_does_not_wait_for_the_hour():
 def test_figures_that_count_up_in_a_text_are_no_other_words(words, before, after):
     assert same_words(f"{words} {before} s", f"{words} {after} s")
     assert not same_words(f"{words} {before} s", f"{words} {before} s more")
+
+
+def test_the_cost_in_a_summary_is_a_figure_however_many_decimals_it_has():
+    old, new = {"summary": {"cost": "0 CNY"}}, {"summary": {"cost": "0.82 CNY"}}
+    assert urgency(old, new) is Urgency.COSMETIC
+    assert urgency(old, {"summary": {"cost": "0.82 EUR"}}) is Urgency.DRIFT

@@ -32,7 +32,7 @@ PEAKS = frozenset({"peakWatts"})
 COSMETIC = frozenset({"summary", "message", "sourceTime", "asOfTime", "observedTime"})
 """Strings for people, and times of readings: never a reason to write by themselves."""
 _NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
-_DIGITS = re.compile(r"\d+")
+_FIGURES = re.compile(r"\d+(\.\d+)?")
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], *, ratio: float) -> Urgency:
@@ -82,7 +82,7 @@ def _drift(old: Any, new: Any, ratio: float) -> Urgency:
 
 def same_words(old: str, new: str) -> bool:
     """Whether two texts for people differ in their figures at most: then neither is news."""
-    return old == new or _DIGITS.sub("0", old) == _DIGITS.sub("0", new)
+    return old == new or _FIGURES.sub("0", old) == _FIGURES.sub("0", new)
 
 
 def _text(old: Any, new: Any) -> Urgency:

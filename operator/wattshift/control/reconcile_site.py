@@ -14,6 +14,7 @@ from datetime import datetime
 
 from wattshift.adapters.base import SignalConfig
 from wattshift.adapters.poller import Poller
+from wattshift.adapters.reasons import SourceReason
 from wattshift.api.conditions import PowerSiteCondition as Type
 from wattshift.api.powersite import PowerSiteSpec
 from wattshift.api.reasons import ConnectionReason, SignalReason
@@ -182,10 +183,18 @@ class SiteReconciler:
 
     def _signals(self, stored: Stored) -> tuple[SignalStatus, ...]:
         states = self._poller.states(self._clock.grid())
-        return tuple(
+        rows = tuple(
             signal_status(state)
             for (kind, owner, _), state in sorted(states.items())
             if (kind, owner) == (Kind.POWER_SITE.value, stored.key.name)
+        )
+        if not self._settling():
+            return rows
+        # Not asked yet since the start: what was read before stands for the moment.
+        before = {row.name: row for row in self._book.site(stored.key).signals}
+        return tuple(
+            before.get(row.name, row) if row.reason == SourceReason.NOT_YET_READ else row
+            for row in rows
         )
 
 

@@ -172,6 +172,8 @@ class StatusBook:
                 conditions=conditions,
                 acknowledged=status,
                 version=version,
+                # Sums of before are at most an hour old: the next hour begins now.
+                totals_grid=self._clock.grid() if status else float("-inf"),
             )
             return
         if generation > page.generation:
