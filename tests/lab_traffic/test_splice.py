@@ -195,3 +195,16 @@ async def test_proxy_of_a_retired_worker_lives_until_its_stream_ends(echo: int) 
     assert await asyncio.wait_for(reader.readexactly(4), 5) == b"more"
     writer.close()
     await distances.close()
+
+
+async def test_several_keepers_may_sweep_at_once(
+    echo: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("e2e.lab.traffic.proxy.QUIET_SECONDS", -1.0)
+    distances = Distances({"far": Distance(10)})
+    workers = [f"http://127.0.0.1:{echo}/{index}" for index in range(4)]
+    for worker in workers:
+        await distances.url_for("far", worker)
+        distances.retire(worker)
+    await asyncio.gather(*(distances.sweep() for _ in range(3)))
+    await distances.close()

@@ -80,8 +80,10 @@ class Distances:
             age = now - (link.retired_time or now)
             busy = any(wire.answer_owed or wire.streaming for wire in link.splice.wires)
             if (age > QUIET_SECONDS and not busy) or age > LINGER_SECONDS:
-                self._retired.remove(link)
-                await link.splice.close()
+                # NB: every router's keeper sweeps, and closing lets another one in between.
+                if link in self._retired:
+                    self._retired.remove(link)
+                    await link.splice.close()
 
     def set_round_trip(self, site: str, milliseconds: float) -> None:
         """Move a site; connections that are open feel it too."""
