@@ -8,7 +8,7 @@ from typing import Any
 
 from e2e.demo import scene
 from e2e.demo.moments import hour_text
-from e2e.demo.plots import Mark, Plot, Series, legend, svg
+from e2e.demo.plots import Mark, Plot, Series, legend, nice, svg
 
 COLOURS = {"shanghai": "#c2410c", "gansu": "#0f766e", "inner-mongolia": "#4338ca"}
 ACTION_COLOURS = {
@@ -146,9 +146,7 @@ def _points(
 
 def _boxed(plot: Plot, note: str = "") -> str:
     words = f'<p class="note">{html.escape(note)}</p>' if note else ""
-    return (
-        f'<div class="box"><b>{html.escape(plot.title)}</b>{legend(plot)}{svg(plot)}{words}</div>'
-    )
+    return f'<div class="box"><b>{html.escape(plot.title)}, {html.escape(plot.unit)}</b>{legend(plot)}{svg(plot)}{words}</div>'
 
 
 def _site_plot(report: Mapping[str, Any], site: str) -> str:
@@ -190,7 +188,7 @@ def _site_plot(report: Mapping[str, Any], site: str) -> str:
         series=series,
         hours=_hours(report),
         shade=shade,
-        top=1.15 * max([*loads, 1.0]),
+        top=nice(1.05 * max([*loads, 1.0])),
     )
     return _boxed(plot, "Shaded: the grid's order." if shade else "")
 
@@ -212,6 +210,10 @@ def _workload_plot(report: Mapping[str, Any], name: str) -> str:
     places = sorted(
         {place for row in report["samples"] for place in row["workloads"][name]["ready"]}
     )
+    counts = [
+        count for row in report["samples"] for count in row["workloads"][name]["ready"].values()
+    ]
+    most = max([*counts, 1])
     marks = [
         Mark(
             hour=_hour(report, row["grid"]),
@@ -236,6 +238,8 @@ def _workload_plot(report: Mapping[str, Any], name: str) -> str:
         ],
         hours=_hours(report),
         marks=marks,
+        ticks=most,
+        top=most,
     )
     return _boxed(
         plot,

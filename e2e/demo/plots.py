@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 900, 190
-LEFT, RIGHT, TOP, BOTTOM = 58, 58, 14, 24
+LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 24
 _PER_TICK_HOURS = 3
 
 
@@ -21,8 +21,6 @@ class Series:
     dash: bool = False
     area: bool = False
     step: bool = False
-    second: bool = False
-    """Drawn against the right axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +41,16 @@ class Plot:
     unit: str
     series: Sequence[Series]
     hours: tuple[float, float]
-    second_unit: str = ""
     marks: Sequence[Mark] = field(default_factory=tuple)
     shade: tuple[float, float, str] | None = None
+    ticks: int = 4
     top: float | None = None
     """Largest value of the left axis; larger ones are cut off."""
 
 
 def svg(plot: Plot) -> str:
     """The plot as one `<svg>` element."""
-    first = _nice(_largest(plot.series, second=False) if plot.top is None else plot.top)
-    second = _nice(_largest(plot.series, second=True))
+    top = nice(_largest(plot.series)) if plot.top is None else plot.top
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(plot.title)}">',
     ]
@@ -64,9 +61,9 @@ def svg(plot: Plot) -> str:
             f'<rect x="{x0:.1f}" y="{TOP}" width="{max(1.0, x1 - x0):.1f}" '
             f'height="{HEIGHT - TOP - BOTTOM}" class="shade"><title>{html.escape(words)}</title></rect>'
         )
-    parts += _axes(plot, first, second)
+    parts += _axes(plot, top)
     for line in plot.series:
-        parts.append(_line(plot, line, second if line.second else first))
+        parts.append(_line(plot, line, top))
     for mark in plot.marks:
         x = _x(plot, mark.hour)
         parts.append(
@@ -95,21 +92,17 @@ def legend(plot: Plot) -> str:
     return f'<div class="legend">{"".join(rows)}</div>'
 
 
-def _axes(plot: Plot, first: float, second: float) -> list[str]:
+def _axes(plot: Plot, top: float) -> list[str]:
     parts = []
-    for index in range(5):
-        share = index / 4
+    for index in range(plot.ticks + 1):
+        share = index / plot.ticks
         y = _y(share, 1.0)
         parts.append(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         )
         parts.append(
-            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_tick(first * share)}</text>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_tick(top * share)}</text>'
         )
-        if plot.second_unit:
-            parts.append(
-                f'<text x="{WIDTH - RIGHT + 6}" y="{y + 4:.1f}">{_tick(second * share)}</text>'
-            )
     begin, end = plot.hours
     hour = -(-begin // _PER_TICK_HOURS) * _PER_TICK_HOURS
     while hour <= end:
@@ -121,12 +114,6 @@ def _axes(plot: Plot, first: float, second: float) -> list[str]:
             f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{hour % 24:02.0f}:00</text>'
         )
         hour += _PER_TICK_HOURS
-    parts.append(f'<text x="4" y="{TOP + 4}" class="unit">{html.escape(plot.unit)}</text>')
-    if plot.second_unit:
-        parts.append(
-            f'<text x="{WIDTH - 4}" y="{TOP + 4}" class="unit" text-anchor="end">'
-            f"{html.escape(plot.second_unit)}</text>"
-        )
     return parts
 
 
@@ -167,18 +154,11 @@ def _y(value: float, top: float) -> float:
     return HEIGHT - BOTTOM - value / max(top, 1e-9) * (HEIGHT - TOP - BOTTOM)
 
 
-def _largest(series: Sequence[Series], *, second: bool) -> float:
-    values = [
-        value
-        for row in series
-        if row.second is second
-        for _, value in row.points
-        if value is not None
-    ]
-    return max(values, default=1.0)
+def _largest(series: Sequence[Series]) -> float:
+    return max((v for row in series for _, v in row.points if v is not None), default=1.0)
 
 
-def _nice(value: float) -> float:
+def nice(value: float) -> float:
     """The next of 1, 2, 2.5, 4, 5, 8, 10 times a power of ten."""
     if value <= 0:
         return 1.0

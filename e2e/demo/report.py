@@ -6,6 +6,7 @@ corrected by another.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -209,6 +210,7 @@ def _clients(rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample]) -> di
     return {
         "requests": len(own),
         "succeeded": sum(bool(row["ok"]) for row in own),
+        "errors": dict(Counter(str(row.get("error"))[:80] for row in own if not row["ok"])),
         "withinObjective": len(good),
         "attainment": _ratio(len(good), len(own)),
         "objectiveMilliseconds": OBJECTIVE_MILLISECONDS,

@@ -156,6 +156,13 @@ class Stage:
         manager = "--field-manager=grid-operator"
         self.power.hub.kubectl("apply", "--server-side", manager, "-f", "-", stdin=self.event)
 
+    def require_running(self) -> None:
+        """Raise ProcessDied with the end of its log when one of the lab's servers is gone."""
+        power = self.power
+        for companion in (power.entry, self.dispatcher, *power.plants.values()):
+            if companion is not None:
+                companion.process.require_running()
+
     # ---- what the observer reads --------------------------------------------------------------
 
     def recorded_files(self) -> list[Path]:

@@ -117,7 +117,8 @@ class Watcher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> Sample:
-        """Take one sample."""
+        """Take one sample. Raises ProcessDied when a server of the lab has ended."""
+        self._stage.require_running()
         power = self._stage.power
         jobs: dict[str, Callable[[], Any]] = {
             "psites": lambda: power.hub.items(f"{API}/powersites"),
