@@ -10,12 +10,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 
 from e2e.lab.client import Access, wait_for
+from tests.control.acting import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "/apis/wattshift.io/v1alpha1"
@@ -126,6 +128,27 @@ def crds(api_server) -> Iterator[Access]:
     wait_for("our kinds are served", lambda: remove_all(access) or True, timeout_seconds=30)
     yield access
     remove_all(access)
+
+
+@pytest.fixture(scope="module")
+def served(api_server) -> Access:
+    """The server with our kinds, made sure of once a module."""
+    access = api_server.access
+    rows = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))]
+    access.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=rows)
+    access.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    wait_for("our kinds are served", lambda: remove_all(access) or True, timeout_seconds=30)
+    return access
+
+
+@pytest.fixture
+async def bench(api_server, served: Access, namespace: str, objects):
+    """`tests/control/acting.py`: a workload on a real server and the parts that act on it."""
+    async with AsyncExitStack() as stack:
+        made = Bench(served, api_server.kubeconfig, namespace, objects, stack)
+        await made.start()
+        yield made
+    remove_all(served)
 
 
 def remove_all(access: Access) -> None:

@@ -48,8 +48,10 @@ class WarmBook:
             if pod is None:
                 continue
             restarted = pod.last is not None and row.success_total < pod.last.success_total
-            if restarted and pod.base_line is not None:
-                pod.base_line = 0
+            if restarted:  # another process in the same pod: nothing is known of it yet
+                pod.results.clear()
+                pod.warm_wall_time = pod.base_line = None
+                pod.message = "the engine restarted"
             pod.last = row
             warm_since = pod.warm_wall_time
             if (

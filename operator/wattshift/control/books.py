@@ -78,29 +78,31 @@ class Books:
         *,
         known: bool,
     ) -> MeterInterval | None:
-        """Add the last tick; an interval when enough has been gathered."""
+        """Add the last tick; an interval when enough has been gathered, or what a gap ends."""
         entry = self._open.get(contract.name)
-        if entry is None or not known or now - entry.until_time > self._longest():
-            carried = entry.watt_seconds if entry is not None and known else None
-            self._open[contract.name] = entry = _Open(start_time=int(now), until_time=now)
-            if carried:
-                entry.watt_seconds.update({k: v % 3600 for k, v in carried.items()})
+        if entry is None or now < entry.until_time:  # a clock that was set back begins anew
+            self._open[contract.name] = _Open(start_time=int(now), until_time=now)
             return None
         seconds = now - entry.until_time
-        for basis, watts in _bases(contract, flows).items():
-            entry.watt_seconds[basis] += round(watts * seconds)
-        entry.until_time = now
-        length = int(now) - entry.start_time
-        if length < MINIMUM_SECONDS:
-            return None
-        interval = MeterInterval(
-            start_time=entry.start_time,
-            seconds=length,
-            watt_hours={basis: value // 3600 for basis, value in entry.watt_seconds.items()},
-        )
-        for basis in entry.watt_seconds:
-            entry.watt_seconds[basis] %= 3600
-        entry.start_time = int(now)
+        broken = not known or seconds > self._longest()
+        if not broken:
+            for basis, watts in _bases(contract, flows).items():
+                entry.watt_seconds[basis] += round(watts * seconds)
+            entry.until_time = now
+        until = int(entry.until_time)
+        length = until - entry.start_time
+        interval = None
+        if length >= (1 if broken else MINIMUM_SECONDS):
+            interval = MeterInterval(
+                start_time=entry.start_time,
+                seconds=length,
+                watt_hours={basis: value // 3600 for basis, value in entry.watt_seconds.items()},
+            )
+            for basis in entry.watt_seconds:
+                entry.watt_seconds[basis] %= 3600
+            entry.start_time = until
+        if broken:
+            entry.start_time, entry.until_time = int(now), now
         return interval
 
 

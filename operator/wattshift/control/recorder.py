@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from wattshift.core.decision import Governance, Plan
 from wattshift.core.model import Snapshot
 
+log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 MOST_PLACEMENTS = 60_000
 """Kept in memory over all steps, about 1 KiB each: a fleet of 20,000 keeps three steps, not 200."""
@@ -144,8 +146,15 @@ class Recorder:
         identity = step.plan.id if step.plan is not None else f"{len(step.outcomes):03d}"
         name = f"step-{int(step.snapshot.grid_time * 1000):016d}-{kind}-{identity}.json"
         path = self._directory / name
-        path.write_bytes(dump_step(step))
-        self._files.append(path)
+        partial = path.with_suffix(".partial")
+        try:
+            partial.write_bytes(dump_step(step))
+            partial.replace(path)
+        except OSError as error:  # a full disk must not end what only wants to remember
+            log.warning("step not kept on disk: %s", error, extra={"reason": "RecorderFailed"})
+            return
+        if path not in self._files:
+            self._files.append(path)
         while len(self._files) > self._capacity:
             self._files.popleft().unlink(missing_ok=True)
 

@@ -63,15 +63,12 @@ def fixed_text(value: Decimal | float | None, places: int = 4) -> str | None:
 
 def power_status(site: SiteState, rows: tuple[SiteOutlook, ...]) -> SitePowerStatus:
     """Power of the site over its connections; the tightest head room names the limit."""
-    measured = [row.measured_watts for row in rows]
-    all_metered = bool(rows) and None not in measured
-    facility = (
-        sum(value for value in measured if value is not None)
-        if all_metered
-        else sum(row.estimated_watts or 0 for row in rows)
-    )
+    all_metered = bool(rows) and all(row.measured_watts is not None for row in rows)
+    seen = [_seen(row) for row in rows]
+    known = [value for value in seen if value is not None]
+    facility = max(0, sum(known)) if rows and len(known) == len(seen) else None
     limited = [row for row in rows if row.upper_watts is not None]
-    tightest = min(limited, key=_head_room, default=None)
+    tightest = min(limited, key=_tightness, default=None)
     green = [row.power.value for row in site.supplies if row.power and row.power.value is not None]
     it = next(
         (
@@ -83,20 +80,31 @@ def power_status(site: SiteState, rows: tuple[SiteOutlook, ...]) -> SitePowerSta
     )
     return SitePowerStatus(
         it_watts=None if it is None else max(0, round(it)),
-        facility_watts=max(0, facility) if rows else None,
+        facility_watts=facility,
         limit_watts=tightest.upper_watts if tightest is not None else None,
         binding_limit=_BINDING.get(tightest.binding.split(" ")[0])
         if tightest is not None
         else None,
         headroom_watts=_head_room(tightest) if tightest is not None else None,
         green_supply_watts=max(0, round(sum(green))) if green else None,
-        quality="Measured" if all_metered else "Estimated",
+        quality=None if facility is None else "Measured" if all_metered else "Estimated",
     )
 
 
-def _head_room(row: SiteOutlook) -> int:
-    seen = row.measured_watts if row.measured_watts is not None else row.estimated_watts
-    return (row.upper_watts or 0) - (seen or 0)
+def _seen(row: SiteOutlook) -> int | None:
+    """Metered, else estimated; None = unknown, which is not zero."""
+    return row.measured_watts if row.measured_watts is not None else row.estimated_watts
+
+
+def _head_room(row: SiteOutlook) -> int | None:
+    seen = _seen(row)
+    return None if seen is None else (row.upper_watts or 0) - seen
+
+
+def _tightness(row: SiteOutlook) -> tuple[bool, int]:
+    """Least head room first; where the power is unknown, by the limit itself and last."""
+    room = _head_room(row)
+    return (room is None, (row.upper_watts or 0) if room is None else room)
 
 
 def site_summary(
@@ -163,11 +171,14 @@ def within_limit(site: SiteState, rows: tuple[SiteOutlook, ...]) -> Condition:
             Reason.POWER_MODEL_SUSPECT,
             "power model and meter disagree by more than 10 %: check profiles and the meter",
         )
+    unknown = ""
     for row in rows:
-        seen = row.measured_watts if row.measured_watts is not None else row.estimated_watts
-        if seen is None or row.upper_watts is None:
+        seen = _seen(row)
+        if seen is None:
+            bounded = row.upper_watts is not None or row.lower_watts is not None
+            unknown = unknown or (row.connection_name or site.name if bounded else "")
             continue
-        if seen > row.upper_watts:
+        if row.upper_watts is not None and seen > row.upper_watts:
             return condition(
                 kind,
                 False,
@@ -183,6 +194,8 @@ def within_limit(site: SiteState, rows: tuple[SiteOutlook, ...]) -> Condition:
             )
     if site.emergency:
         return condition(kind, False, Reason.EMERGENCY, site.emergency)
+    if unknown:
+        return condition(kind, None, Reason.POWER_UNKNOWN, f"the power at {unknown} is not known")
     return condition(kind, True, "WithinLimit", "power is inside every bound")
 
 
@@ -194,6 +207,8 @@ def cooling_healthy(site: SiteState) -> Condition | None:
     kind = PowerSiteCondition.COOLING_HEALTHY
     if leak is not None and leak.reading is not None and (leak.reading.value or 0) > 0:
         return condition(kind, False, "LeakReported", "a coolant leak is reported")
+    if leak is not None and (leak.reading is None or leak.reading.value is None):
+        return condition(kind, None, "LeakStateUnknown", "whether coolant leaks is not known")
     if site.cooling_limit is not None and site.cooling_limit.value is None:
         return condition(kind, None, site.cooling_limit.reason or "Unknown", "limit is unknown")
     return condition(kind, True, "Healthy", "no leak is reported")

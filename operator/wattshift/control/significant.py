@@ -32,8 +32,8 @@ def significant_change(before: Snapshot | None, now: Snapshot) -> str:
     if _workloads(before) != _workloads(now):
         return "workload"
     old, new = _values(before), _values(now)
-    for key, value in new.items():
-        known = old.get(key)
+    for key in old.keys() | new.keys():
+        known, value = old.get(key), new.get(key)
         if (known is None) != (value is None):
             return "signal"
         if known is None or value is None:

@@ -33,6 +33,7 @@ class Totals:
         self._base: dict[str, TotalsRecord] = {}
         self._tokens: dict[str, int] = {}
         """Last generation counter by pod UID."""
+        self._uids: dict[str, str] = {}
 
     @property
     def books(self) -> Books:
@@ -53,9 +54,20 @@ class Totals:
         tokens = self._count_tokens(snapshot)
         if seconds > LONGEST_SECONDS * max(1.0, snapshot.speed):
             return
+        self._forget_replaced(snapshot)
         self._books.add(record(snapshot, now - seconds, seconds, tokens))
         for workload in snapshot.workloads:
             self._show(workload, now)
+
+    def _forget_replaced(self, snapshot: Snapshot) -> None:
+        """A namesake that was made anew begins its own books."""
+        for workload in snapshot.workloads:
+            key, uid = workload.key, workload.uid
+            if self._uids.setdefault(key, uid) != uid:
+                self._uids[key] = uid
+                self._base.pop(key, None)
+                self._books.workloads.pop(key, None)
+                self._books.baseline_workloads.pop(key, None)
 
     def _count_tokens(self, snapshot: Snapshot) -> dict[str, int]:
         """Tokens since the last step by workload; a counter that fell began anew."""
