@@ -58,9 +58,16 @@ def test_a_time_without_an_offset_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("status", "flips"), [(True, False), (False, True), (None, False)], ids=["good", "bad", "still"]
+    ("status", "words", "flips"),
+    [
+        (True, "all is well", False),
+        (False, "it is not", True),
+        (False, "", False),
+        (None, "?", False),
+    ],
+    ids=["good", "bad", "idle", "still"],
 )
-def test_what_follows_on_not_observed_is_news_only_when_it_is_bad(status, flips):
+def test_what_follows_on_not_observed_is_news_only_when_it_is_bad(status, words, flips):
     waiting = condition("Ready", None, NOT_OBSERVED)
-    kept, flipped = merged({"Ready": waiting}, condition("Ready", status, "R"), now_utc=2000)
+    kept, flipped = merged({"Ready": waiting}, condition("Ready", status, "R", words), now_utc=2000)
     assert (kept.reason, flipped) == ("R", flips)

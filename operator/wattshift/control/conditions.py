@@ -75,7 +75,7 @@ def merged(
     """Put `new` in place of its namesake; returns it and whether the status flipped.
 
     A first sighting is no flip: nobody wants an event for each condition of a new object. Nor is the
-    good news that follows on `NotObserved`.
+    good news that follows on `NotObserved`, or what says nothing in words (`Progressing`, idle).
     """
     old = current.get(new.type)
     if old is None:
@@ -86,7 +86,7 @@ def merged(
             replace(new, transition_utc=old.transition_utc, observed_generation=generation),
             False,
         )
-    expected = old.reason == NOT_OBSERVED and new.status is Truth.TRUE
+    expected = old.reason == NOT_OBSERVED and (new.status is Truth.TRUE or not new.message)
     return replace(new, transition_utc=now_utc), not expected
 
 
