@@ -16,7 +16,7 @@ from typing import Any, Self
 import yaml
 
 from e2e.demo import scene
-from e2e.lab.client import Document
+from e2e.lab.client import Document, wait_for
 from e2e.lab.lab import SYSTEM_NAMESPACE
 from e2e.lab.progress import say, ticking
 from e2e.lab.telemetry.clock import GridClock, clock_from
@@ -149,12 +149,19 @@ class Stage:
         found, self.changed = scene.substitute(
             documents, prometheus=self.power.prometheus_url, speed=self.pace.speed
         )
-        self.power.hub.apply(*found)
+        wait_for(
+            "the objects are taken by the hub", lambda: self._applied(found), timeout_seconds=60
+        )
         event = yaml.safe_load((scene.EXAMPLES / "event.yaml").read_text())
         self.event, words = scene.stretched_event(event, self.pace.speed)
         self.changed.append(words)
         manager = "--field-manager=grid-operator"
         self.power.hub.kubectl("apply", "--server-side", manager, "-f", "-", stdin=self.event)
+
+    def _applied(self, documents: list[Document]) -> bool:
+        """Apply; raises KubectlFailed while the API server does not serve the new kinds yet."""
+        self.power.hub.apply(*documents)
+        return True
 
     def require_running(self) -> None:
         """Raise ProcessDied with the end of its log when one of the lab's servers is gone."""
