@@ -1,9 +1,8 @@
-"""Evidence of new pods: probes to that very pod, then its own counters, taken again after a restart."""
+"""Warm evidence: probes to the very pod, then its own counters; restarts and replacements."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -13,70 +12,44 @@ from wattshift.core.engine import Metric, PodCounters
 from wattshift.core.model import Objective
 from wattshift.kube.views import PodView
 
-OBJECTIVES = (
+OBJECTIVE = (
     Objective(
         metric=Metric.TIME_TO_FIRST_TOKEN,
-        threshold_milliseconds=800,
+        threshold_milliseconds=1000,
         attainment_permille=950,
         window_seconds=600,
     ),
 )
+GOOD = ProbeResult(outcome=ProbeOutcome.OK, first_token_milliseconds=100.0)
+SLOW = ProbeResult(outcome=ProbeOutcome.OK, first_token_milliseconds=900.0)
+BAD = ProbeResult(outcome=ProbeOutcome.UNREACHABLE, message="refused")
 
 
-class Engine:
-    """Answers probes as told; counts them."""
-
-    def __init__(self) -> None:
-        self.first_token = 100.0
-        self.outcome = ProbeOutcome.OK
-        self.probes: list[str] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def probe(self, pod: PodView) -> ProbeResult:
-        self.probes.append(pod.uid)
-        await self.gate.wait()
-        return ProbeResult(
-            outcome=self.outcome,
-            first_token_milliseconds=self.first_token,
-            inter_token_milliseconds=10.0,
-            completion_tokens=8,
-        )
-
-
-class Wall:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+def pod(uid: str = "p1", *, ready: bool = True, terminating: bool = False) -> PodView:
+    return PodView(
+        name=uid,
+        namespace="team",
+        uid=uid,
+        ip="10.0.0.1",
+        node="n",
+        phase="Running",
+        ready=ready,
+        terminating=terminating,
+        scheduled=True,
+        ports={},
+        labels={},
+        annotations={},
+        created_time=0.0,
+        start_time=0.0,
+        grace_seconds=30,
+        restarts=0,
+    )
 
 
-def pod(uid: str = "a", **more) -> PodView:
-    fields = {
-        "name": f"pod-{uid}",
-        "namespace": "serving",
-        "uid": uid,
-        "ip": "127.0.0.9",
-        "node": "n",
-        "phase": "Running",
-        "ready": True,
-        "terminating": False,
-        "scheduled": True,
-        "ports": {"http": 8000},
-        "labels": {},
-        "annotations": {},
-        "created_time": 0.0,
-        "start_time": 0.0,
-        "grace_seconds": 30,
-        "restarts": 0,
-    }
-    return PodView(**(fields | more))
-
-
-def scrape(uid: str = "a", at: float = 0.0, success: int = 0, running: int = 0) -> PodCounters:
+def counters(success: int, at: float, *, uid: str = "p1", running: int = 0) -> PodCounters:
     return PodCounters(
         pod_uid=uid,
-        pod_name=f"pod-{uid}",
+        pod_name=uid,
         scrape_wall_time=at,
         running=running,
         waiting=0,
@@ -87,132 +60,151 @@ def scrape(uid: str = "a", at: float = 0.0, success: int = 0, running: int = 0) 
     )
 
 
-@pytest.fixture
-def engine() -> Engine:
-    return Engine()
+class Scene:
+    """Probes answer from a list, then as the last one did; the clock stands still."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.answers: list[ProbeResult] = []
+        self.usual = GOOD
+        self.probed: list[str] = []
+        self.book = WarmBook(probe=self.probe, monotonic=lambda: self.now)
+
+    async def probe(self, view: PodView) -> ProbeResult:
+        self.probed.append(view.uid)
+        return self.answers.pop(0) if self.answers else self.usual
+
+    async def round(self, *views: PodView) -> None:
+        self.book.probe(views or (pod(),), OBJECTIVE)
+        for _ in range(3 * PROBES_NEEDED):
+            await asyncio.sleep(0)
+
+    def evidence(self, view: PodView | None = None):
+        return self.book.evidence([view or pod()])[0]
 
 
 @pytest.fixture
-def wall() -> Wall:
-    return Wall()
+def scene() -> Scene:
+    return Scene()
 
 
-@pytest.fixture
-async def book(engine, wall):
-    made = WarmBook(probe=engine.probe, monotonic=wall)
-    yield made
-    await made.close()
+async def test_a_pod_is_warm_after_five_good_probes_and_carries_nothing_yet(scene):
+    await scene.round()
+    found = scene.evidence()
+    assert found.warm and found.requests_since_warm == 0 and not found.busy
+    assert len(scene.probed) == PROBES_NEEDED and scene.book.problem("p1") == ""
 
 
-async def settle() -> None:
-    for _ in range(4 * PROBES_NEEDED):
+async def test_a_pod_that_was_never_probed_is_not_warm(scene):
+    assert not scene.evidence().warm
+    assert scene.book.problem("p1") == "not probed yet"
+
+
+async def test_a_pod_that_is_not_ready_is_not_probed(scene):
+    await scene.round(pod(ready=False))
+    assert scene.probed == [] and not scene.evidence(pod(ready=False)).warm
+
+
+async def test_a_failed_probe_ends_the_round_and_the_next_one_may_pass(scene):
+    scene.answers = [GOOD, BAD]
+    await scene.round()
+    assert len(scene.probed) == 2 and not scene.evidence().warm and scene.book.problem("p1")
+    await scene.round()
+    assert scene.evidence().warm
+
+
+async def test_slow_answers_are_not_warm_until_they_are_fast(scene):
+    scene.usual = SLOW
+    await scene.round()
+    assert not scene.evidence().warm
+    scene.usual = GOOD
+    await scene.round()
+    assert scene.evidence().warm
+
+
+async def test_a_warm_pod_is_left_alone(scene):
+    await scene.round()
+    await scene.round()
+    assert len(scene.probed) == PROBES_NEEDED
+
+
+async def test_probes_do_not_count_as_traffic(scene):
+    scene.book.observe([counters(0, 90.0)])
+    await scene.round()
+    scene.book.observe([counters(PROBES_NEEDED, 101.0)])
+    assert scene.evidence().requests_since_warm == 0
+    scene.book.observe([counters(PROBES_NEEDED + 3, 106.0)])
+    assert scene.evidence().requests_since_warm == 3
+
+
+async def test_a_scrape_from_before_the_last_probe_is_no_base_line(scene):
+    await scene.round()
+    scene.book.observe([counters(2, 99.0)])
+    assert scene.evidence().requests_since_warm == 0
+    scene.book.observe([counters(PROBES_NEEDED, 105.0)])
+    assert scene.evidence().requests_since_warm == 0
+
+
+async def test_running_requests_show_a_pod_busy_only_after_its_base_line(scene):
+    await scene.round()
+    scene.book.observe([counters(5, 99.0, running=2)])
+    assert not scene.evidence().busy
+    scene.book.observe([counters(5, 101.0, running=2)])
+    assert scene.evidence().busy
+
+
+async def test_an_engine_that_restarted_in_its_pod_proves_itself_again(scene):
+    await scene.round()
+    scene.book.observe([counters(50, 101.0)])
+    scene.book.observe([counters(60, 106.0)])
+    assert scene.evidence().requests_since_warm == 10
+    scene.book.observe([counters(4, 111.0)])
+    assert not scene.evidence().warm and scene.evidence().requests_since_warm == 0
+    assert scene.book.problem("p1") == "the engine restarted"
+    scene.now = 112.0
+    await scene.round()
+    scene.book.observe([counters(9, 113.0)])
+    scene.book.observe([counters(11, 118.0)])
+    assert scene.evidence().warm and scene.evidence().requests_since_warm == 2
+
+
+async def test_a_pod_that_took_the_place_of_another_starts_from_nothing(scene):
+    await scene.round()
+    scene.book.forget({"p2"})
+    assert not scene.evidence().warm
+    await scene.round(pod("p2"))
+    assert scene.evidence(pod("p2")).warm
+
+
+async def test_a_new_process_takes_the_evidence_again(scene):
+    await scene.round()
+    fresh = Scene()
+    assert not fresh.evidence().warm
+
+
+async def test_a_terminating_pod_is_not_ready_evidence(scene):
+    await scene.round()
+    assert not scene.evidence(pod(terminating=True)).ready
+
+
+async def test_a_probe_under_way_is_not_started_twice_and_is_cancelled_at_the_end():
+    asked = []
+
+    async def hang(view: PodView) -> ProbeResult:
+        asked.append(view.uid)
+        await asyncio.Event().wait()
+        return GOOD
+
+    book = WarmBook(probe=hang, monotonic=lambda: 0.0)
+    for _ in range(3):
+        book.probe([pod()], OBJECTIVE)
         await asyncio.sleep(0)
-
-
-async def probed(book: WarmBook, *pods: PodView) -> None:
-    book.probe(pods, OBJECTIVES)
-    await settle()
-
-
-async def test_a_pod_that_was_never_probed_is_cold(book):
-    (row,) = book.evidence([pod()])
-    assert not row.warm
-    assert row.requests_since_warm == 0
-    assert book.problem("a") == "not probed yet"
-
-
-async def test_good_probes_make_it_warm_and_no_more_are_sent(book, engine):
-    await probed(book, pod())
-    (row,) = book.evidence([pod()])
-    assert row.warm
-    assert len(engine.probes) == PROBES_NEEDED
-    await probed(book, pod())
-    assert len(engine.probes) == PROBES_NEEDED
-
-
-async def test_a_pod_that_is_not_ready_is_not_probed(book, engine):
-    await probed(book, pod(ready=False))
-    assert engine.probes == []
-
-
-async def test_probing_never_waits_and_never_runs_twice_for_one_pod(book, engine):
-    engine.gate.clear()
-    book.probe([pod()], OBJECTIVES)
-    await settle()
-    book.probe([pod()], OBJECTIVES)
-    await settle()
-    assert engine.probes == ["a"]
-
-
-async def test_a_slow_pod_is_cold_says_why_and_is_tried_again(book, engine):
-    engine.first_token = 500.0  # more than half of the objective
-    await probed(book, pod())
-    assert not book.evidence([pod()])[0].warm
-    assert "first token" in book.problem("a")
-    engine.first_token = 100.0
-    await probed(book, pod())
-    assert book.evidence([pod()])[0].warm
-    assert book.problem("a") == ""
-
-
-async def test_a_failed_probe_ends_the_round(book, engine):
-    engine.outcome = ProbeOutcome.REFUSED
-    await probed(book, pod())
-    assert len(engine.probes) == 1
+    assert asked == ["p1"]
+    await book.close()
+    await asyncio.sleep(0)
     assert not book.evidence([pod()])[0].warm
 
 
-async def test_our_own_probes_are_not_users(book, wall):
-    await probed(book, pod())
-    book.observe([scrape(at=wall.now - 1, success=3)])  # before the last probe was counted
-    book.observe([scrape(at=wall.now + 1, success=PROBES_NEEDED)])
-    assert book.evidence([pod()])[0].requests_since_warm == 0
-    book.observe([scrape(at=wall.now + 2, success=PROBES_NEEDED + 2)])
-    assert book.evidence([pod()])[0].requests_since_warm == 2
-
-
-async def test_running_requests_count_as_carrying_load_only_after_the_base_line(book, wall):
-    await probed(book, pod())
-    book.observe([scrape(at=wall.now - 1, running=1)])
-    assert not book.evidence([pod()])[0].busy, "that may be our own probe"
-    book.observe([scrape(at=wall.now + 1, running=1)])
-    assert book.evidence([pod()])[0].busy
-
-
-async def test_an_engine_that_restarted_counts_from_zero(book, wall):
-    await probed(book, pod())
-    book.observe([scrape(at=wall.now + 1, success=100)])
-    book.observe([scrape(at=wall.now + 2, success=3)])
-    assert book.evidence([pod()])[0].requests_since_warm == 3
-
-
-async def test_counters_of_other_pods_are_ignored(book, wall):
-    await probed(book, pod())
-    book.observe([scrape("b", at=wall.now + 1, success=9)])
-    assert book.evidence([pod()])[0].requests_since_warm == 0
-
-
-async def test_a_terminating_pod_is_not_ready_whatever_its_condition_says(book):
-    await probed(book, pod())
-    assert not book.evidence([replace(pod(), terminating=True)])[0].ready
-
-
-async def test_forgotten_pods_start_over(book, engine):
-    await probed(book, pod(), pod("b"))
-    book.forget({"b"})
-    assert [row.warm for row in book.evidence([pod(), pod("b")])] == [False, True]
-
-
-async def test_a_restart_takes_the_evidence_again(engine, wall, book):
-    await probed(book, pod())
-    again = WarmBook(probe=engine.probe, monotonic=wall)
-    assert not again.evidence([pod()])[0].warm
-
-
-async def test_closing_cancels_what_is_under_way(engine, wall):
-    engine.gate.clear()
-    made = WarmBook(probe=engine.probe, monotonic=wall)
-    made.probe([pod()], OBJECTIVES)
-    await settle()
-    await made.close()
-    assert not made.evidence([pod()])[0].warm
+async def test_counters_of_pods_that_nobody_moves_are_ignored(scene):
+    scene.book.observe([counters(5, 100.0, uid="stranger")])
+    assert not scene.evidence(pod("stranger")).warm
