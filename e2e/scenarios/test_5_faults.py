@@ -23,34 +23,6 @@ QUICK_SECONDS = 8.0
 """From a person's order to the write: ticks of 1 s on a machine that is busy with much else."""
 
 
-def test_the_hub_is_away_for_half_a_minute(world: World) -> None:
-    world.wait_led()
-    with world.case("hub-down", {"west": 2}) as case:
-        case.apply(replicas={"min": 2, "max": 4})
-        case.wait_condition("Ready")
-        clients = case.clients(seconds=200)
-        stopped = time.time()
-        world.lab.lab.hub.stop_api_server(kill=True)
-        time.sleep(HUB_DOWN_SECONDS)
-        assert case.counts() == {"west": 2}
-        started = time.time()
-        world.lab.lab.hub.start_api_server()
-        wait_for("led again", lambda: world.acquired_after(started) < float("inf"))
-        print(f"led {world.acquired_after(started) - started:.0f} s after the hub is back")
-
-        # The fence: nobody writes to a member when the lease could not be renewed in time.
-        fenced = stopped + RENEW_DEADLINE_SECONDS
-        for _, event, _ in world.scale_writes(case, since=fenced):
-            assert event.time >= world.acquired_after(started), f"past the fence: {event}"
-
-        # And it acts again.
-        world.wait_led()
-        case.pin(SITES["west"], 3)
-        case.wait_counts(west=3)
-        seen = case.served(clients)
-        assert seen["succeeded"] == seen["requests"] > 50, seen["errors"]
-
-
 def test_a_destination_is_lost_in_a_hand_over_and_comes_back(world: World) -> None:
     found = {"hub": 2, "west": 0}
     with (
@@ -115,6 +87,34 @@ def test_a_stuck_member_delays_nobody(world: World) -> None:
             north.thaw()
         stuck.wait_counts(north=2, timeout_seconds=60)
         world.wait_sites(SITES["north"])
+
+
+def test_the_hub_is_away_for_half_a_minute(world: World) -> None:
+    world.wait_led()
+    with world.case("hub-down", {"west": 2}) as case:
+        case.apply(replicas={"min": 2, "max": 4})
+        case.wait_condition("Ready")
+        clients = case.clients(seconds=200)
+        stopped = time.time()
+        world.lab.lab.hub.stop_api_server(kill=True)
+        time.sleep(HUB_DOWN_SECONDS)
+        assert case.counts() == {"west": 2}
+        started = time.time()
+        world.lab.lab.hub.start_api_server()
+        wait_for("led again", lambda: world.acquired_after(started) < float("inf"))
+        print(f"led {world.acquired_after(started) - started:.0f} s after the hub is back")
+
+        # The fence: nobody writes to a member when the lease could not be renewed in time.
+        fenced = stopped + RENEW_DEADLINE_SECONDS
+        for _, event, _ in world.scale_writes(case, since=fenced):
+            assert event.time >= world.acquired_after(started), f"past the fence: {event}"
+
+        # And it acts again.
+        world.wait_led()
+        case.pin(SITES["west"], 3)
+        case.wait_counts(west=3)
+        seen = case.served(clients)
+        assert seen["succeeded"] == seen["requests"] > 50, seen["errors"]
 
 
 def member_state(world: World, place: str) -> str:
