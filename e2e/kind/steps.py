@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import yaml
 
 from e2e import objects
+from e2e.documented import run_steps, steps_of
 from e2e.lab import install
-from e2e.lab.client import Access, Document, kubeconfig_text, wait_for
+from e2e.lab.client import Access, Document, wait_for
 from e2e.lab.install import Installed
 from e2e.lab.lab import SYSTEM_NAMESPACE, Lab, ensure_namespace
 from e2e.lab.providers.kind import KindCluster
@@ -80,20 +80,9 @@ class Installation:
         install.install(self.west, namespace=SYSTEM_NAMESPACE, values=values, wait=False)
         secret = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/wattshift-token"
         wait_for("the token", lambda: "token" in self.west.get(secret).get("data", {}))
-        token = base64.b64decode(self.west.get(secret)["data"]["token"]).decode()
         server = self.internal_address("west")
-        kubeconfig = kubeconfig_text(url=server, ca_file=self.west.ca_file, token=token)
-        self.hub.kubectl(
-            "create", "secret", "generic", "west", "-n", SYSTEM_NAMESPACE,
-            f"--from-literal=kubeconfig={kubeconfig}",
-        )  # fmt: skip
-        self.hub.kubectl(
-            "label", "secret", "west", "-n", SYSTEM_NAMESPACE, "wattshift.io/credential=true"
-        )
-        self.hub.kubectl(
-            "annotate", "secret", "west", "-n", SYSTEM_NAMESPACE,
-            f"wattshift.io/allowed-hosts={server.removeprefix('https://')}",
-        )  # fmt: skip
+        script = steps_of("install.md", "member").replace("https://api.west.example:6443", server)
+        run_steps(script, {"hub": self.hub, "west": self.west}, self.lab.folder / "steps")
 
     def internal_address(self, name: str) -> str:
         """The API server as pods of other kind clusters reach it: by the node's address."""
