@@ -239,16 +239,7 @@ def workload_state(
         max_moves_per_day=effective.max_moves_per_day or 0,
         max_pause_seconds=effective.max_pause_seconds,
         max_drain_seconds=effective.max_drain_seconds or 0,
-        objectives=tuple(
-            Objective(
-                metric=_METRICS[row.metric],
-                threshold_milliseconds=row.threshold_milliseconds,
-                attainment_permille=row.attainment_permille,
-                window_seconds=row.window_seconds,
-            )
-            for row in sorted(spec.objectives, key=lambda row: row.metric)
-            if row.metric in _METRICS
-        ),
+        objectives=objectives_of(spec),
         origins=tuple(
             Origin(
                 name=row.name,
@@ -267,6 +258,20 @@ def workload_state(
         batch=_batch(spec),
         override=override(spec.override, now),
         deleting=stored.deleting,
+    )
+
+
+def objectives_of(spec: FlexibleWorkloadSpec) -> tuple[Objective, ...]:
+    """Objectives that engine metrics can judge, by metric."""
+    return tuple(
+        Objective(
+            metric=_METRICS[row.metric],
+            threshold_milliseconds=row.threshold_milliseconds,
+            attainment_permille=row.attainment_permille,
+            window_seconds=row.window_seconds,
+        )
+        for row in sorted(spec.objectives, key=lambda row: row.metric)
+        if row.metric in _METRICS
     )
 
 
