@@ -78,8 +78,8 @@ class FleetLoop:
         clock = self._runtime.clock
         settings = self._runtime.config.planner
         last = self._latest.plan
-        if last is None:
-            return 0.0
+        if last is None or last.grid_time > clock.grid():
+            return 0.0  # none yet, or the grid clock was set back
         due = last.grid_time + settings.interval_seconds
         if last.next_wake_time is not None and last.next_wake_time > last.grid_time:
             due = min(due, last.next_wake_time)

@@ -110,10 +110,10 @@ class GovernorLoop:
         self._record(snapshot, plan_before, decided, acted)
 
     async def _concede(self, snapshot: Snapshot) -> None:
+        await self._actor.catch_up()
         conceded = self._rivals.advance(snapshot)
         for row in conceded:
             await self._actor.rewrite_originals(row.workload_key)
-        await self._actor.catch_up()
         self._show.conceded(conceded)
 
     async def _release(self, snapshot: Snapshot) -> None:

@@ -22,10 +22,11 @@ class Wake:
 
     async def wait(self, timeout_seconds: float) -> tuple[str, ...]:
         """Return the reasons rung since the last call, or () when the time is up."""
-        try:
-            await asyncio.wait_for(self._event.wait(), max(0.0, timeout_seconds))
-        except TimeoutError:
-            return ()
+        if not self._event.is_set():  # a wait of no time would not see what was rung before it
+            try:
+                await asyncio.wait_for(self._event.wait(), max(0.0, timeout_seconds))
+            except TimeoutError:
+                return ()
         self._event.clear()
         reasons = tuple(self._reasons)
         self._reasons.clear()
