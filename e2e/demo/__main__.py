@@ -26,7 +26,7 @@ from e2e.demo.page import page
 from e2e.demo.report import build
 from e2e.demo.stage import Stage
 from e2e.demo.table import Screen
-from e2e.demo.watch import Watcher
+from e2e.demo.watch import Sample, Watcher
 from e2e.demo.words import summary
 from e2e.lab.client import Document
 from e2e.lab.progress import clock_text, say
@@ -34,6 +34,8 @@ from e2e.lab.telemetry.clock import parse_time
 from e2e.lab.traffic.companion import get_json
 
 LOOK_SECONDS = 1.0
+BURST_HOURS = 3.0
+"""Grid hours that the burst waits for a moment with few replicas."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,12 +92,18 @@ def show(stage: Stage, pace: scene.Pace, folder: Path, staged_seconds: float) ->
     first_truth: dict[str, Any] = {}
     start = parse_time(pace.start_time)
     day_end = start + pace.hours * 3600
+    midnight, burst = parse_time(scene.DAY_START), False
     try:
         while time.time() < end:
             looked = time.monotonic()
             if not first_truth and time.time() >= day_start_wall:
                 first_truth, start = totals(stage), stage.clock.now()
-            screen.show(watcher.look(), watcher.told)
+            sample = watcher.look()
+            screen.show(sample, watcher.told)
+            if not burst and is_burst_due(sample, midnight, pace):
+                burst = True
+                ready = [row[1] for row in sample.workloads[scene.CODE].replicas.values()]
+                stage.start_burst(sum(ready))
             time.sleep(max(0.0, min(LOOK_SECONDS - (time.monotonic() - looked), end - time.time())))
         last_truth = totals(stage)
         watcher.look()
@@ -133,6 +141,14 @@ def show(stage: Stage, pace: scene.Pace, folder: Path, staged_seconds: float) ->
             "figures": round(time.monotonic() - shown, 1),
         },
     )
+
+
+def is_burst_due(sample: Sample, midnight: float, pace: scene.Pace) -> bool:
+    """From the burst's hour on, as soon as there is capacity to give; three hours later anyway."""
+    late = (sample.grid - midnight) / 3600 - pace.burst_hour
+    row = sample.workloads[scene.CODE]
+    asked = sum(count[0] for count in row.replicas.values())
+    return late >= 0 and not row.move and (asked <= scene.BURST_REPLICAS or late > BURST_HOURS)
 
 
 def totals(stage: Stage) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def _site_plot(report: Mapping[str, Any], site: str) -> str:
             area=True,
         ),
         Series(
-            name="limit by the operator",
+            name="limit by the operator, where it is on the scale",
             colour="#dc2626",
             points=_points(report, ("sites", site, "limit"), 0.001),
             dash=True,
@@ -259,7 +259,6 @@ def _latency_plot(report: Mapping[str, Any]) -> str:
         unit="ms",
         series=series,
         hours=_hours(report),
-        top=4000,
     )
     return _boxed(plot)
 

@@ -45,7 +45,7 @@ class Plot:
     shade: tuple[float, float, str] | None = None
     ticks: int = 4
     top: float | None = None
-    """Largest value of the left axis; larger ones are cut off."""
+    """End of the value axis; larger values are not drawn."""
 
 
 def svg(plot: Plot) -> str:
@@ -120,10 +120,10 @@ def _axes(plot: Plot, top: float) -> list[str]:
 def _line(plot: Plot, line: Series, top: float) -> str:
     runs: list[list[tuple[float, float]]] = [[]]
     for hour, value in line.points:
-        if value is None or not plot.hours[0] <= hour <= plot.hours[1]:
+        if value is None or value > top or not plot.hours[0] <= hour <= plot.hours[1]:
             runs.append([])
             continue
-        x, y = _x(plot, hour), _y(min(value, top), top)
+        x, y = _x(plot, hour), _y(value, top)
         if line.step and runs[-1]:
             runs[-1].append((x, runs[-1][-1][1]))
         runs[-1].append((x, y))

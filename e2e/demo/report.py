@@ -213,6 +213,7 @@ def _clients(rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample]) -> di
         "errors": dict(Counter(str(row.get("error"))[:80] for row in own if not row["ok"])),
         "withinObjective": len(good),
         "attainment": _ratio(len(good), len(own)),
+        "burst": _burst(own),
         "objectiveMilliseconds": OBJECTIVE_MILLISECONDS,
         "ttftMilliseconds": {
             "p50": percentile(ttft, 0.5),
@@ -224,6 +225,13 @@ def _clients(rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample]) -> di
         ),
         "windows": len(windows),
     }
+
+
+def _burst(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The crowd's share of a model's requests."""
+    own = [row for row in rows if row.get("client") == "burst"]
+    good = sum(_good(row) for row in own)
+    return {"requests": len(own), "withinObjective": good, "attainment": _ratio(good, len(own))}
 
 
 def _good(row: Mapping[str, Any]) -> bool:

@@ -54,9 +54,10 @@ class Pace:
     start_hour: float = 0.0
     hours: float = 24.0
     burst_hour: float = 15.5
-    """Grid hour at which the burst of load begins."""
-    burst_seconds: float = 7.0
-    burst_factor: float = 4.5
+    """Grid hour from which on the burst of load may begin."""
+    burst_seconds: float = 4.0
+    burst_overload: float = 2.0
+    """Requests of the burst, as a multiple of what the replicas that run then can finish."""
 
     @property
     def wall_seconds(self) -> float:
@@ -142,7 +143,7 @@ def services() -> list[Service]:
         "namespace": NAMESPACE,
         "time_to_first_token": "60ms",
         "inter_token_latency": "20ms",
-        "max_sequences": 4,
+        "max_sequences": MAX_SEQUENCES,
         "start_delay_seconds": 1.0,
         "grace_seconds": 15,
     }
@@ -156,6 +157,25 @@ def services() -> list[Service]:
         Service(name=CODE, replicas={"shanghai": 3, "inner-mongolia": 0}, **engine),
         Service(name=BATCH, replicas={"inner-mongolia": 2}, **engine),
     ]
+
+
+BURST_REPLICAS = 4
+"""The burst waits until no more than these run, so that there is capacity to give."""
+MAX_SEQUENCES = 4
+SERVICE_SECONDS = 0.75
+"""First token, and 34 tokens at 20 ms, of a request of the burst."""
+
+
+def burst_load(url: str, replicas: int, overload: float) -> dict[str, Any]:
+    """A crowd that asks the code assistant for `overload` times what its replicas can finish."""
+    return {
+        **client_load(CODE, url),
+        "client": "burst",
+        "curve": None,
+        "rate": overload * max(1, replicas) * MAX_SEQUENCES / SERVICE_SECONDS,
+        "scale": 1.0,
+        "outputTokens": {"median": 34, "sigma": 0.05, "maximum": 40},
+    }
 
 
 def client_load(model: str, url: str) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Stage:
         self.pace = pace
         self.power = PoweredLab(scene.places())
         self.clients: dict[str, Companion] = {}
+        self.request_files: list[tuple[str, Path]] = []
+        """(model, file with one line a request as its clients saw it)."""
         self.dispatcher: Companion | None = None
         self.changed: list[str] = []
         """What was substituted in the example objects."""
@@ -98,29 +100,11 @@ class Stage:
 
     def _start_load(self) -> None:
         """Clients of the interactive models, and the dispatcher that holds the batch work."""
-        power, pace = self.power, self.pace
-        until_day = self.clock.wall_start_time - time.time()
+        power = self.power
+        seconds = self.clock.wall_start_time - time.time() + self.pace.wall_seconds
         for model in (scene.CHAT, scene.CODE):
-            bursts = []
-            if model == scene.CODE:
-                begin = until_day + (pace.burst_hour - pace.start_hour) * 3600 / pace.speed
-                bursts = [
-                    {
-                        "start_seconds": begin,
-                        "end_seconds": begin + pace.burst_seconds,
-                        "factor": pace.burst_factor,
-                    }
-                ]
-            self.clients[model] = power.clients(
-                f"clients-{model}",
-                {
-                    "durationSeconds": until_day + pace.wall_seconds,
-                    "windowSeconds": 5,
-                    "out": str(self.requests_path(model)),
-                    "loads": [scene.client_load(model, power.model_url(model))],
-                    "bursts": bursts,
-                },
-            )
+            load = scene.client_load(model, power.model_url(model))
+            self._clients(model, f"clients-{model}", load, seconds)
         self.dispatcher = power.companion(
             "dispatcher",
             "e2e.lab.traffic.dispatcher",
@@ -139,9 +123,25 @@ class Stage:
         ).wait()
         power.extra_targets = {"dispatcher": f"{self.dispatcher.info['url']}/metrics"}
 
-    def requests_path(self, model: str) -> Path:
-        """One line a request of a model, as clients saw it."""
-        return self.power.folder / f"requests-{model}.jsonl"
+    def start_burst(self, replicas: int) -> None:
+        """A crowd arrives at the code assistant, sized by the replicas that run."""
+        load = scene.burst_load(
+            self.power.model_url(scene.CODE), replicas, self.pace.burst_overload
+        )
+        self._clients(scene.CODE, "burst", load, self.pace.burst_seconds)
+
+    def _clients(self, model: str, name: str, load: dict[str, Any], seconds: float) -> None:
+        out = self.power.folder / f"{name}.requests.jsonl"
+        self.request_files.append((model, out))
+        self.clients[name] = self.power.clients(
+            name,
+            {
+                "durationSeconds": seconds,
+                "windowSeconds": 5,
+                "out": str(out),
+                "loads": [{key: value for key, value in load.items() if value is not None}],
+            },
+        )
 
     def _apply_objects(self) -> None:
         text = self.power.hub.kubectl("kustomize", str(scene.EXAMPLES))

@@ -106,7 +106,7 @@ class Watcher:
         self.tokens: list[tuple[float, dict[str, float]]] = []
         """(grid time, output tokens by workload key) by the plants' counters."""
         self.requests: dict[str, list[dict[str, Any]]] = {scene.CHAT: [], scene.CODE: []}
-        self._offsets: dict[str, int] = {}
+        self._offsets: dict[Path, int] = {}
         self._seen: set[tuple[str, ...]] = set()
         self._steps = folder / "steps"
         self._steps.mkdir(parents=True, exist_ok=True)
@@ -181,23 +181,23 @@ class Watcher:
                         int(document["spec"].get("replicas", 0)),
                         int((document.get("status") or {}).get("readyReplicas", 0)),
                     )
+        for model, path in self._stage.request_files:
+            self.requests[model] += self._new_requests(path)
         for model, own in self.requests.items():
-            own += self._new_requests(model)
             _latency(workloads[model], own, wall)
         backlog = seen.get("backlog")
         if backlog:
             workloads[scene.BATCH].backlog = int(backlog["backlogUnits"])
         return Sample(wall=wall, grid=grid, sites=sites, workloads=workloads)
 
-    def _new_requests(self, model: str) -> list[dict[str, Any]]:
-        path = self._stage.requests_path(model)
+    def _new_requests(self, path: Path) -> list[dict[str, Any]]:
         if not path.exists():
             return []
         with path.open("rb") as source:
-            source.seek(self._offsets.get(model, 0))
+            source.seek(self._offsets.get(path, 0))
             data = source.read()
         whole = data[: data.rfind(b"\n") + 1]
-        self._offsets[model] = self._offsets.get(model, 0) + len(whole)
+        self._offsets[path] = self._offsets.get(path, 0) + len(whole)
         return [json.loads(line) for line in whole.splitlines()]
 
     def _listen(self, seen: Mapping[str, Any], grid: float) -> None:

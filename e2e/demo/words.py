@@ -133,6 +133,11 @@ def _latency(report: Mapping[str, Any]) -> list[str]:
             f"{_share(row['attainment']):>8} {_ms(ttft['p50']):>7} {_ms(ttft['p95']):>7} "
             f"{_ms(ttft['p99']):>7}   {row['windowsBelowObjective']} of {row['windows']} windows of 5 s below 95 %"
         )
+        if row["burst"]["requests"]:
+            lines.append(
+                f"    of these in the burst: {row['burst']['requests']} requests, "
+                f"{_share(row['burst']['attainment'])} within"
+            )
         lines += [f"    {count} x {error}" for error, count in row["errors"].items()]
     batch = report["batch"]
     if batch:
