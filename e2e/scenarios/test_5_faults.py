@@ -16,7 +16,7 @@ from e2e.scenarios.world import SITES, World
 
 pytestmark = pytest.mark.e2e
 HUB_DOWN_SECONDS = 30.0
-MEMBER_DOWN_SECONDS = 40.0
+MEMBER_DOWN_SECONDS = 30.0
 """Ready, Degraded (at once), Lost (15 s), and two steps of back-off: longer only adds the same."""
 RENEW_DEADLINE_SECONDS = 10.0
 QUICK_SECONDS = 8.0
