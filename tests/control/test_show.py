@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.core.build import NOW, Original, placement, snapshot, workload
-from wattshift.control.act import Acted
+from wattshift.control.act import ALREADY_SO, Acted
 from wattshift.control.clock import ManualClock
 from wattshift.control.conditions import Truth
 from wattshift.control.documents import compose
@@ -87,12 +87,28 @@ def scale(replicas: int = 3, reason: Reason = Reason.CHEAPER_POWER, **more) -> D
     )
 
 
-def test_a_decision_is_told_once_however_often_it_is_made(scene):
+def test_an_act_is_told_once_however_often_it_is_decided(scene):
+    scene.plan(scale())
     for _ in range(3):
-        scene.plan(scale())
+        scene.plan(scale(), message=ALREADY_SO)
     assert [row[:2] for row in scene.told] == [("CheaperPower", "ScaleTo")]
     scene.plan(scale(2))
     assert len(scene.told) == 2
+
+
+def test_an_act_that_was_refused_at_first_is_told_when_it_is_done(scene):
+    scene.plan(scale(), "Refused", "another act is open")
+    assert scene.told == []
+    scene.plan(scale())
+    assert len(scene.told) == 1
+
+
+def test_the_same_failure_is_told_once_and_its_end_as_well(scene):
+    for _ in range(3):
+        scene.plan(scale(), "Failed", "the server refused")
+    assert [row[3] for row in scene.told] == [True]
+    scene.plan(scale())
+    assert [row[3] for row in scene.told] == [True, False]
 
 
 def test_an_idle_hold_says_nothing(scene):

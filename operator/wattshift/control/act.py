@@ -40,6 +40,10 @@ Locate = Callable[[WorkloadState, PlacementState], Found | None]
 """Finds the target of a placement in the world as of now."""
 
 
+ALREADY_SO = "already so"
+"""Message of a decision that found nothing left to write."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acted:
     """What became of one decision; `result` is Done, Refused, Failed, NotActed or Started."""
@@ -125,7 +129,7 @@ class Actor:
                 return _acted(decision, "Failed", Reason.WRITE_REFUSED, outcome.message)
         self._note_pause(decision, workload, raised=bool(ups))
         words = ", ".join(f"{placement.name} to {replicas}" for placement, replicas in writes)
-        return _acted(decision, "Done", decision.reason, words or "already so")
+        return _acted(decision, "Done", decision.reason, words or ALREADY_SO)
 
     async def set_replicas(
         self, workload: WorkloadState, placement: PlacementState, replicas: int

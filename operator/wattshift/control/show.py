@@ -12,7 +12,7 @@ from decimal import Decimal
 from wattshift.api.conditions import FlexibleWorkloadCondition
 from wattshift.api.workload_status import FlexibleWorkloadSummary
 from wattshift.control import show_site
-from wattshift.control.act import Acted
+from wattshift.control.act import ALREADY_SO, Acted
 from wattshift.control.conditions import Condition, condition
 from wattshift.control.gather import Gatherer
 from wattshift.control.keys import ObjectKey
@@ -41,6 +41,8 @@ class Show:
         self._runtime = runtime
         self._gather = gather
         self._prices = prices
+        self._failed: dict[ObjectKey, str] = {}
+        """What was told last of a workload's failure; empty once it went well."""
 
     # ---- planner ---------------------------------------------------------------------------
 
@@ -144,17 +146,18 @@ class Show:
         words = f"{decision.action} {decision.reason}"
         record = replace(record, summary=_with(record, decision=words))
         new = _decision_record(snapshot, workload, decision, plan_id)
-        if _is_news(record.decision, new, decision):
+        # An act is news however often it was decided before; one that failed is told once.
+        acts = acted is not None and acted.result in ("Done", "Started")
+        written = acts and acted is not None and acted.message != ALREADY_SO
+        if written or _is_news(record.decision, new, decision):
             record = replace(record, decision=new)
-            if acted is not None and acted.result in ("Done", "Started", "Failed"):
-                note = decision.message if acted.result != "Failed" else acted.message
-                self._tell(
-                    key,
-                    str(decision.reason),
-                    str(decision.action),
-                    note,
-                    warning=acted.result == "Failed",
-                )
+        failure = acted.message if acted is not None and acted.result == "Failed" else ""
+        if written:
+            self._tell(key, str(decision.reason), str(decision.action), decision.message)
+        elif failure and self._failed.get(key) != failure:
+            self._tell(key, str(decision.reason), str(decision.action), failure, warning=True)
+        if acted is not None:
+            self._failed[key] = failure
         self._runtime.book.update(key, record)
 
     def _workload(self, workload: WorkloadState) -> None:
