@@ -62,7 +62,9 @@ def test_scales_at_home_and_in_a_member_and_leaves_everything_as_found(
                 lambda n=name: installation.status(n).get("lastDecision"),  # type: ignore[misc]
             )
             told = installation.status(name)["lastDecision"]
-            assert (told["action"], told["reason"]) == ("Pause", "ExpensivePower")
+            # NB: the next plan may say already that it stays as it is, for the same reason.
+            assert told["reason"] == "ExpensivePower"
+            assert told["action"] in {"Pause", "Hold"}
     finally:
         for words in (("psite,econtract",), ("fw", "-n", SERVING, "-o", "wide")):
             print(f"\n$ kubectl get {' '.join(words)}\n{hub.kubectl('get', *words)}")
