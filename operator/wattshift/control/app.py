@@ -8,6 +8,7 @@ ends at once without releasing anything: whoever leads now must not be disturbed
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -127,6 +128,10 @@ class App:
             ends = (self._stop.wait, work.failure, supervisor.failure)
             if await _first(assembly.start_acting(), *(end() for end in ends)) == 0:
                 log.info("synced; loops run", extra=fields(reason="Synced"))
+                # Specs and modules stay: walking over them in each full collection would hold the
+                # event loop up for 0.2 s at 2,000 workloads.
+                gc.collect()
+                gc.freeze()
                 await _first(*(end() for end in ends))
             status = _STOPPED
             if not self._stop.is_set():

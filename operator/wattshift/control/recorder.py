@@ -21,8 +21,8 @@ from wattshift.core.model import Snapshot
 
 log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
-MOST_PLACEMENTS = 60_000
-"""Kept in memory over all steps, about 1 KiB each: a fleet of 20,000 keeps three steps, not 200."""
+MOST_PLACEMENTS = 30_000
+"""Kept in memory over all steps, about 1 KiB each: 200 steps of 150 placements, five of 6,000."""
 _SNAPSHOT = TypeAdapter(Snapshot)
 _PLAN = TypeAdapter(Plan)
 _GOVERNANCE = TypeAdapter(Governance)
