@@ -33,7 +33,7 @@ def test_the_image_runs_read_only_without_rights_and_without_a_package_client(im
     probe = "import importlib.util as u; print([m for m in ('pip', 'ensurepip') if u.find_spec(m)])"
     assert run("--entrypoint", "python", image, "-c", probe) == "[]"
     settings = run(
-        *shell, "env; ls /etc/pip.conf /root/.pip /etc/apt/auth.conf 2>/dev/null || true"
+        *shell, "env; ls /etc/pip.conf /etc/xdg/pip /etc/apt/auth.conf 2>/dev/null || true"
     )
     assert not [word for word in settings.split() if "PIP_" in word or word.endswith(".conf")]
 
