@@ -168,7 +168,7 @@ def _put_site(world: World, stored: Stored) -> None:
     old = next((row for row in snapshot.sites if row.name == name), None)
     specs = power_events.parse(stored.document, {})
     record = power_events.advance(SiteRecord(), specs, _metered(old), now)
-    fresh = replace(fresh, events=power_events.states(record, specs))
+    fresh = replace(fresh, events=power_events.states(record))
     if old is None:
         world.notes.append(f"site {name} is not in the snapshot: nothing is measured there")
     else:
