@@ -15,7 +15,6 @@ from wattshift.core.restore import deviates, original_replicas
 from wattshift.core.room import Room
 from wattshift.core.survey import Job
 
-
 ALL_PLACEMENTS = ""
 """Placement name in `Override.replicas` of a Pin over the sum."""
 
