@@ -12,8 +12,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from wattshift.kube import selectors
-from wattshift.kube.quantity import parse_quantity
 from wattshift.kube.resources import Json
 from wattshift.kube.views import HpaView, OwnerRef, PodView, TargetKey, TargetView
 
