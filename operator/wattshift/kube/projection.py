@@ -180,7 +180,7 @@ def project_node(obj: Json) -> NodeRecord:
     if (obj.get("spec") or {}).get("unschedulable") or not _is_true(conditions.get("Ready")):
         return NodeRecord(())
     allocatable = status.get("allocatable") or {}
-    found = {n: int(parse_quantity(q)) for n, q in allocatable.items() if "/" in n}
+    found = {n: int(_quantity(q)) for n, q in allocatable.items() if "/" in n}
     return NodeRecord(tuple(sorted(found.items())))
 
 
@@ -221,7 +221,7 @@ def _pod_resources(pod_spec: Mapping[str, Any]) -> dict[str, Decimal]:
             **(declared.get("limits") or {}),
             **(declared.get("requests") or {}),
         }.items():
-            total[name] = total.get(name, Decimal(0)) + parse_quantity(text)
+            total[name] = total.get(name, Decimal(0)) + _quantity(text)
     return total
 
 
@@ -282,3 +282,8 @@ def _only_ours(value: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _epoch(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
+
+
+def _quantity(text: str | float) -> Decimal:
+    """A quantity of a resource list; the library has no types."""
+    return Decimal(parse_quantity(text))  # type: ignore[no-untyped-call]
