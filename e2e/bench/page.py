@@ -219,8 +219,8 @@ def _offline(offline: Json) -> list[str]:
         ),
         (
             f"Memory: {memory['imports']} MiB for the operator's imports, {memory['fleet']} MiB for the "
-            f"fleet with {loops['recordedSteps']} recorded steps and {loops['statuses']:,} status "
-            "documents."
+            f"fleet with {loops['recordedSteps']} recorded steps and {loops.get('statuses', 0):,} "
+            "status documents."
         ),
     ]
 
