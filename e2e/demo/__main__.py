@@ -7,6 +7,7 @@ Environment: DEMO_KEEP=1 leaves everything running after the report. The report 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -183,8 +184,9 @@ def keep(stage: Stage) -> None:
     print(f"look:  kubectl --kubeconfig {hub} get wattshift -A")
     print("stop:  Ctrl-C here (everything is stopped and removed)")
     sys.stdout.flush()
-    while True:
-        time.sleep(60)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(60)
 
 
 if __name__ == "__main__":

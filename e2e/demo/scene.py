@@ -25,7 +25,7 @@ ZONE_HOURS = 8
 EXAMPLE_PROMETHEUS = "http://prometheus.monitoring:9090"
 LIVE_WALL_SECONDS = 30
 """A live reading may be this old, on the wall clock, before it is stale."""
-RAMP_WALL_SECONDS = 9
+RAMP_WALL_SECONDS = 15
 """Engines drain, and meters lag, on the wall clock: what an event's ramp must leave them."""
 SITES = ("shanghai", "gansu", "inner-mongolia")
 CHAT, CODE, BATCH = "qwen3-32b", "code-assistant", "document-summaries"

@@ -18,7 +18,7 @@ WANTED = f"{SCALE},{HAND_OVER},{EVENT}"
 
 
 def test_a_shortened_demo_shows_its_moments_and_its_books_balance(tmp_path: Path) -> None:
-    options = ["--start-hour", "4", "--hours", "11.5", "--expect", WANTED, "--out", str(tmp_path)]
+    options = ["--start-hour", "5", "--hours", "10.1", "--expect", WANTED, "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "e2e.demo", *options],
         cwd=REPOSITORY,

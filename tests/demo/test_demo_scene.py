@@ -69,7 +69,7 @@ def test_the_original_documents_are_left_alone():
     assert yaml.safe_dump_all(documents) == before
 
 
-@pytest.mark.parametrize(("speed", "ramp"), [(1, 900), (432, 3888)])
+@pytest.mark.parametrize(("speed", "ramp"), [(1, 900), (432, 6480)])
 def test_an_event_s_ramp_leaves_engines_time_to_drain(speed, ramp):
     event = yaml.safe_load((scene.EXAMPLES / "event.yaml").read_text())
     found, words = scene.stretched_event(event, speed)
