@@ -15,14 +15,14 @@ pytestmark = pytest.mark.e2e
 def test_a_price_band_change_scales_and_hands_over_without_a_lost_request(world: World) -> None:
     found = {"hub": 3, "west": 0, "north": 0}
     with world.case("chat", found) as case:
-        window, begin = world.window(after_minutes=40, length_minutes=400)
+        window, begin = world.window(after_minutes=27, length_minutes=400)
         world.flat_prices(east="0.90", north="1.50")
         world.lab.apply(
             objects.contract("west-2026", "west", [("Cheap", window, "0.20"), ("Dear", "", "1.20")])
         )
         case.apply(replicas={"min": 2, "max": 6})
         case.wait_condition("Ready")
-        clients = case.clients(seconds=150)
+        clients = case.clients(seconds=150, rate=5)
 
         # Dear hours: three replicas carry what two can; the third is parked where it is.
         case.wait_counts(hub=2, west=0, north=0)

@@ -54,7 +54,7 @@ def test_a_destination_is_lost_in_a_hand_over_and_comes_back(world: World) -> No
         assert hub["spec"]["replicas"] == 2, "never lower the source without the destination"
         assert case.move(), "the intent waits"
 
-        west.start_api_server()
+        world.start_api_server("west")
         back = time.time()
         case.wait_counts(hub=0, west=2, timeout_seconds=90)
         case.wait_settled()
@@ -100,7 +100,7 @@ def test_the_hub_is_away_for_half_a_minute(world: World) -> None:
         time.sleep(HUB_DOWN_SECONDS)
         assert case.counts() == {"west": 2}
         started = time.time()
-        world.lab.lab.hub.start_api_server()
+        world.start_api_server("hub")
         wait_for("led again", lambda: world.acquired_after(started) < float("inf"))
         print(f"led {world.acquired_after(started) - started:.0f} s after the hub is back")
 

@@ -61,8 +61,7 @@ def test_uninstalling_the_chart_restores_and_leaves_nothing_stuck(world: World) 
             assert held == [], row["metadata"]["name"]
         # Helm takes roles and pods at one time: a pod's last status and its Lease may come too late.
         gone = min(e.time for e in world.audit("hub").writes("clusterrolebindings") if is_delete(e))
-        denied = world.audit("hub").denied(user=world.identity("hub"))
-        assert [str(e) for e in denied if e.time < gone] == []
+        assert world.denied("hub", until=gone) == []
         for space in (case.namespace, SYSTEM_NAMESPACE):
             world.lab.hub.delete(f"/api/v1/namespaces/{space}")
         for space in (case.namespace, SYSTEM_NAMESPACE):

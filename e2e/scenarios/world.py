@@ -49,6 +49,7 @@ NAMESPACES = tuple(f"serving-{number}" for number in range(1, 8))
 OPERATOR = service_account(SYSTEM_NAMESPACE, "wattshift")
 MEMBER = service_account(SYSTEM_NAMESPACE, MEMBER_ACCOUNT)
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases/wattshift"
+WARM_UP_SECONDS = 10.0
 PLANT = {
     "meters": {"lagSeconds": 0.5},
     "facility": [
@@ -73,6 +74,7 @@ class World:
         self.replicas = 2
         self.cases = 0
         """Scenarios that ran so far."""
+        self._restarts: list[tuple[str, float, float]] = []
 
     # ---- set up ------------------------------------------------------------------------------
 
@@ -249,6 +251,27 @@ class World:
     def audit(self, place: str) -> AuditLog:
         """Audit log of a place's API server."""
         return self.lab.lab[place].audit
+
+    def start_api_server(self, place: str) -> None:
+        """Start a stopped API server again."""
+        began = time.time()
+        self.lab.lab[place].start_api_server()
+        self._restarts.append((place, began, time.time() + WARM_UP_SECONDS))
+
+    def denied(self, place: str, *, until: float = float("inf")) -> list[str]:
+        """What the server of a place refused to the operator for want of permission.
+
+        Not while the server warms up: until its caches have the roles it refuses everybody.
+        """
+        return [
+            str(event)
+            for event in self.audit(place).denied(user=self.identity(place))
+            if event.time < until
+            and not any(
+                where == place and begin <= event.time <= end
+                for where, begin, end in self._restarts
+            )
+        ]
 
     def identity(self, place: str) -> str:
         """User name by which the operator writes in a place."""
