@@ -80,7 +80,8 @@ def _aims(result: Json) -> list[tuple[str, str, str]]:
                 f"plan, {size}",
                 f"<= {aims['planSeconds2000x20']} s",
                 (
-                    f"p50 {calm['p50']} s, p99 {calm['p99']} s; with events at "
+                    f"wall p50 {calm['p50']} s, p99 {calm['p99']} s; CPU p50 {calm['cpu']['p50']} s, "
+                    f"p99 {calm['cpu']['p99']} s; wall with events at "
                     f"{offline['pressed']['pressedSites']} sites {pressed['p50']} / {pressed['p99']} s"
                 ),
             ),
