@@ -8,6 +8,7 @@ from tests.core.build import connection, event, member, reading, signal, site, s
 from wattshift.api.site_status import BindingLimit
 from wattshift.control.conditions import Truth
 from wattshift.control.show_site import (
+    Doubts,
     cooling_healthy,
     fixed_text,
     power_status,
@@ -174,3 +175,20 @@ def test_no_word_of_a_sites_status_names_a_tenant():
     rows = (outlook(12_000, binding="event dr-1"),)
     words = f"{within_limit(where, rows)} {power_status(where, rows)} {cooling_healthy(where)}"
     assert "team" not in words and "chat" not in words and connection().name in "feed"
+
+
+def test_a_meter_that_trembles_about_the_threshold_does_not_flip_the_condition():
+    doubts = Doubts()
+    trembling = [doubts.told("east", (outlook(3_000, suspect=i % 2 == 0),)) for i in range(40)]
+    assert not any(trembling)
+
+
+def test_a_doubt_that_lasts_is_told_and_one_that_is_gone_for_long_is_not():
+    doubts = Doubts()
+    for _ in range(Doubts.STEADY_TICKS):
+        told = doubts.told("east", (outlook(3_000, suspect=True),))
+    assert told
+    assert doubts.told("east", (outlook(3_000),))
+    for _ in range(Doubts.STEADY_TICKS):
+        told = doubts.told("east", (outlook(3_000),))
+    assert not told

@@ -41,6 +41,7 @@ class Show:
         self._runtime = runtime
         self._gather = gather
         self._prices = prices
+        self._doubts = show_site.Doubts()
         self._failed: dict[ObjectKey, str] = {}
         """What was told last of a workload's failure; empty once it went well."""
 
@@ -256,7 +257,9 @@ class Show:
                 summary = summary.model_copy(update={"price": record.summary.price})
             shadow = show_site.shadow_prices(own) if prices else record.shadow_prices
             book.update(key, replace(record, power=power, summary=summary, shadow_prices=shadow))
-            self._publish(key, show_site.within_limit(site, own))
+            if not prices:  # once a tick: the planner shows the same site in between
+                doubted = self._doubts.told(site.name, own)
+                self._publish(key, show_site.within_limit(site, own, doubted=doubted))
             cooling = show_site.cooling_healthy(site)
             if cooling is not None:
                 book.set_conditions(key, cooling)

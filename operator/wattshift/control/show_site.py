@@ -161,10 +161,40 @@ def shadow_prices(rows: tuple[SiteOutlook, ...]) -> SiteShadowPrices | None:
     return SiteShadowPrices(facility_kilowatt_hour=fixed_text(max(known), 6))
 
 
-def within_limit(site: SiteState, rows: tuple[SiteOutlook, ...]) -> Condition:
-    """Whether power is inside every bound; Unknown while the model and the meter disagree."""
+class Doubts:
+    """Which sites' power model is in doubt for long enough to say so.
+
+    A meter that trembles about the threshold would flip the condition every few seconds: doubt
+    must last for `STEADY_TICKS` ticks before it is told, and be gone for as many before it ends.
+    """
+
+    STEADY_TICKS = 5
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._told: set[str] = set()
+
+    def told(self, site_name: str, rows: tuple[SiteOutlook, ...]) -> bool:
+        """Take one tick; returns whether the doubt is to be told."""
+        step = 1 if any(row.suspect for row in rows) else -1
+        count = min(self.STEADY_TICKS, max(0, self._counts.get(site_name, 0) + step))
+        self._counts[site_name] = count
+        if count == self.STEADY_TICKS:
+            self._told.add(site_name)
+        elif count == 0:
+            self._told.discard(site_name)
+        return site_name in self._told
+
+
+def within_limit(
+    site: SiteState, rows: tuple[SiteOutlook, ...], *, doubted: bool | None = None
+) -> Condition:
+    """Whether power is inside every bound; Unknown while the model and the meter disagree.
+
+    `doubted` is what `Doubts` says; None = as the rows say.
+    """
     kind = PowerSiteCondition.WITHIN_LIMIT
-    if any(row.suspect for row in rows):
+    if any(row.suspect for row in rows) if doubted is None else doubted:
         return condition(
             kind,
             None,
