@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -50,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     started = time.monotonic()
     try:
-        with tempfile.TemporaryDirectory(prefix="wattshift-demo-") as folder, Stage(pace) as stage:
+        with Stage(pace) as stage:
             staged = time.monotonic()
-            report = show(stage, pace, Path(folder), staged - started)
+            report = show(stage, pace, staged - started)
             out = Path(options.out)
             write(report, out)
             print("\n".join(summary(report)))
@@ -83,9 +82,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def show(stage: Stage, pace: scene.Pace, folder: Path, staged_seconds: float) -> dict[str, Any]:
+def show(stage: Stage, pace: scene.Pace, staged_seconds: float) -> dict[str, Any]:
     """Watch the day, then take the figures together."""
-    watcher = Watcher(stage, folder)
+    watcher = Watcher(stage)
     screen = Screen(sys.stdout, pace)
     begin = time.monotonic()
     day_start_wall = stage.clock.wall_start_time

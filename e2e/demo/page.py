@@ -98,7 +98,10 @@ def _cards(report: Mapping[str, Any]) -> str:
             _percent(run["greenShare"]),
             f"green share (doing nothing {_percent(nothing['greenShare'])})",
         ),
-        (_percent(min(attained, default=None)), "requests within the objective, worst model"),
+        (
+            _percent(min(attained, default=None)),
+            "requests within the objective, worst model, burst included",
+        ),
     ]
     cards = (
         f'<div class="card"><b>{html.escape(value)}</b><span>{html.escape(words)}</span></div>'

@@ -98,7 +98,7 @@ class Told:
 class Watcher:
     """Collects samples and what was told."""
 
-    def __init__(self, stage: Stage, folder: Path) -> None:
+    def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="demo-watch")
         self.samples: list[Sample] = []
@@ -108,7 +108,7 @@ class Watcher:
         self.requests: dict[str, list[dict[str, Any]]] = {scene.CHAT: [], scene.CODE: []}
         self._offsets: dict[Path, int] = {}
         self._seen: set[tuple[str, ...]] = set()
-        self._steps = folder / "steps"
+        self._steps = stage.power.folder / "demo-steps"
         self._steps.mkdir(parents=True, exist_ok=True)
         self._problems = 0
 
