@@ -49,7 +49,7 @@ profiles:
     }
 
 
-def site(  # noqa: PLR0913
+def site(
     name: str,
     cluster: str,
     *,

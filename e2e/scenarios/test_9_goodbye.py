@@ -53,6 +53,7 @@ def test_uninstalling_the_chart_restores_and_leaves_nothing_stuck(world: World) 
     world.wait_led()
     with world.case("uninstall", FOUND) as case:
         deviate(world, case)
+        began = time.time()
         took = world.lab.lab.releases["hub"].uninstall(timeout_seconds=120)
         print(f"uninstalled in {took:.0f} s")
         assert case.counts() == FOUND
@@ -60,7 +61,12 @@ def test_uninstalling_the_chart_restores_and_leaves_nothing_stuck(world: World) 
             held = [n for n in row["metadata"].get("finalizers") or () if "wattshift.io" in n]
             assert held == [], row["metadata"]["name"]
         # Helm takes roles and pods at one time: a pod's last status and its Lease may come too late.
-        gone = min(e.time for e in world.audit("hub").writes("clusterrolebindings") if is_delete(e))
+        gone = min(
+            event.time
+            for kind in ("clusterrolebindings", "rolebindings")
+            for event in world.audit("hub").writes(kind, since=began)
+            if is_delete(event)
+        )
         assert world.denied("hub", until=gone) == []
         for space in (case.namespace, SYSTEM_NAMESPACE):
             world.lab.hub.delete(f"/api/v1/namespaces/{space}")

@@ -79,11 +79,11 @@ class Distances:
         for link in list(self._retired):
             age = now - (link.retired_time or now)
             busy = any(wire.answer_owed or wire.streaming for wire in link.splice.wires)
-            if (age > QUIET_SECONDS and not busy) or age > LINGER_SECONDS:
-                # NB: every router's keeper sweeps, and closing lets another one in between.
-                if link in self._retired:
-                    self._retired.remove(link)
-                    await link.splice.close()
+            over = (age > QUIET_SECONDS and not busy) or age > LINGER_SECONDS
+            # NB: every router's keeper sweeps, and closing lets another one in between.
+            if over and link in self._retired:
+                self._retired.remove(link)
+                await link.splice.close()
 
     def set_round_trip(self, site: str, milliseconds: float) -> None:
         """Move a site; connections that are open feel it too."""
