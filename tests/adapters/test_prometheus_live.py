@@ -79,6 +79,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             ScrapeUrl(job="dead", url=f"{url}/dead"),
         ],
         workdir=tmp_path_factory.mktemp("prometheus"),
+        scrape_seconds=2,
     )
     process = subprocess.Popen(made.command(ensure(["prometheus"])["prometheus"]))
     try:
@@ -99,6 +100,16 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         process.terminate()
         process.wait(10)
         web_server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def scraped(prometheus: Prometheus) -> None:
+    """Wait until the last scrapes were good: one that a busy machine missed makes series stale."""
+    client = PrometheusConnect(url=prometheus.url)
+    deadline = time.monotonic() + 60
+    while len(client.custom_query("up{job=~'plant|engine'} == 1", timeout=5)) < 2:
+        assert time.monotonic() < deadline, "Prometheus does not reach the exporter"
+        time.sleep(0.1)
 
 
 def live(context: SourceContext, clocks: Clocks) -> SourceContext:
