@@ -35,7 +35,7 @@ lint: setup ## ruff, mypy --strict and the import contracts
 test: setup ## everything that has to pass: lint, drift, all tests; builds the lab's binaries once
 	@$(MAKE) --no-print-directory lint verify
 	@$(BIN)/python -m e2e.lab binaries
-	@$(BIN)/python -m pytest -q tests -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -q tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python -m pytest -q e2e
 
 test-fast: setup ## only what needs no API server

@@ -6,6 +6,8 @@ stays in one of them, and what takes longest is begun first. The scenarios of e2
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,12 +20,9 @@ pytest_plugins = ["e2e.lab.fixtures"]
 LONGEST_FIRST = ("tests/chart", "tests/cli", "tests/lab_traffic", "tests/lab", "tests/kube")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group by file for pytest-xdist (`--dist loadgroup`), before xdist reads the groups."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    if any(item.config.getoption("numprocesses", None) for item in items[:1]):
+    """In a worker of pytest-xdist: the files that take longest first, so that none is left for the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_rank)
 
 

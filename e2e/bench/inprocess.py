@@ -16,24 +16,24 @@ from e2e.bench import fleet
 from wattshift.adapters.base import SignalConfig, SourceContext
 from wattshift.adapters.poller import Poller
 from wattshift.api.validate import read
-from wattshift.control import documents
-from wattshift.control.books import Books
+from wattshift.control.acting.rivals import Rivals
 from wattshift.control.clock import ManualClock
 from wattshift.control.config import Config
-from wattshift.control.contracts import Contracts
-from wattshift.control.events import EventRecorder
 from wattshift.control.gather import Gatherer
-from wattshift.control.keys import Kind, ObjectKey, member_name
-from wattshift.control.prices import Prices
-from wattshift.control.records import Record
-from wattshift.control.rivals import Rivals
+from wattshift.control.hub.contracts import Contracts
+from wattshift.control.hub.keys import Kind, ObjectKey, member_name
+from wattshift.control.hub.store import Acceptance, Store
+from wattshift.control.inputs.prices import Prices
+from wattshift.control.inputs.world import World
+from wattshift.control.record import documents
+from wattshift.control.record.books import Books
+from wattshift.control.record.events import EventRecorder
+from wattshift.control.record.records import Record
+from wattshift.control.record.show import Show
+from wattshift.control.record.status import StatusBook
+from wattshift.control.record.totals import Totals
 from wattshift.control.runtime import Runtime
-from wattshift.control.show import Show
-from wattshift.control.status import StatusBook
-from wattshift.control.store import Acceptance, Store
-from wattshift.control.totals import Totals
 from wattshift.control.wake import Wake
-from wattshift.control.world import World
 from wattshift.core.decision import Governance, Plan
 from wattshift.core.engine import EngineStats
 from wattshift.core.governor import govern

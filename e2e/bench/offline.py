@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from e2e.bench import fleet
 from e2e.bench.figures import by_name, memory_megabytes, spread
-from wattshift.control.recorder import Recorder, Step
+from wattshift.control.record.recorder import Recorder, Step
 from wattshift.core.decision import Plan
 from wattshift.core.governor import govern
 from wattshift.core.model import Snapshot

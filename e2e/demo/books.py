@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from wattshift.control.recorder import load_step
+from wattshift.control.record.recorder import load_step
 from wattshift.core.account import JOULES_PER_KILOWATT_HOUR, Books, Line, Step, record
 from wattshift.core.model import Snapshot
 

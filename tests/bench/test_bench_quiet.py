@@ -6,7 +6,7 @@ import pytest
 
 from e2e.bench import fleet
 from e2e.bench.inprocess import Process
-from wattshift.control.changes import Urgency, compare
+from wattshift.control.record.changes import Urgency, compare
 
 SIZE = fleet.Size(workloads=30, sites=4)
 RATIO = 0.02

@@ -18,7 +18,7 @@ from wattshift.cli.exec_credential import run_exec
 from wattshift.cli.main import main
 from wattshift.cli.plan import load_any_snapshot
 from wattshift.cli.replay import differences
-from wattshift.control.recorder import Recorder, Step, dump_snapshot, dump_step, load_step
+from wattshift.control.record.recorder import Recorder, Step, dump_snapshot, dump_step, load_step
 from wattshift.core.governor import govern
 from wattshift.core.planner import plan
 from wattshift.errors import NeedsHuman

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from e2e.lab.client import Access, wait_for
-from tests.control.acting import Bench
+from tests.control.bench import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "/apis/wattshift.io/v1alpha1"
@@ -143,7 +143,7 @@ def served(api_server) -> Access:
 
 @pytest.fixture
 async def bench(api_server, served: Access, namespace: str, objects):
-    """`tests/control/acting.py`: a workload on a real server and the parts that act on it."""
+    """`tests/control/bench.py`: a workload on a real server and the parts that act on it."""
     async with AsyncExitStack() as stack:
         made = Bench(served, api_server.kubeconfig, namespace, objects, stack)
         await made.start()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.control.acting import GROUP
+from tests.control.bench import GROUP
 from wattshift.actuators.base import Outcome, Result
 from wattshift.control.config import Config
 from wattshift.core.decision import Action

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.control.acting import GROUP
+from tests.control.bench import GROUP
 from wattshift.api.site_status import ClusterStatus
-from wattshift.control.conditions import format_utc, parse_utc
-from wattshift.control.keys import ObjectKey
-from wattshift.control.recorder import Step, dump_snapshot, dump_step, load_snapshot, load_step
+from wattshift.control.hub.conditions import format_utc, parse_utc
+from wattshift.control.hub.keys import ObjectKey
+from wattshift.control.record.recorder import Step, dump_snapshot, dump_step, load_snapshot, load_step
 from wattshift.core.model import MemberPhase, Mode, OverrideMode
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason

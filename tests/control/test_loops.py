@@ -14,9 +14,9 @@ from wattshift.control.clock import ManualClock
 from wattshift.control.config import Config
 from wattshift.control.fleet_loop import FleetLoop
 from wattshift.control.governor_loop import GovernorLoop
-from wattshift.control.health import Progress
+from wattshift.control.serve.health import Progress
 from wattshift.control.latest import Latest
-from wattshift.control.recorder import Recorder
+from wattshift.control.record.recorder import Recorder
 from wattshift.control.wake import Wake
 from wattshift.core.decision import Action, Decision, Plan
 from wattshift.core.model import MoveIntent

@@ -1,6 +1,6 @@
 """EnergyContract: what power costs and what was promised, executable. Cluster-scoped, `econtract`.
 
-Parts: `calendars.py`, `tariff.py`, `measures.py`, `contract_terms.py`; status in
+Parts: `calendars.py`, `tariff.py`, `measures.py`, `obligations.py`; status in
 `contract_status.py`. Physics is in the PowerSite.
 """
 

@@ -1,6 +1,6 @@
 """PowerSite: where power arrives, what limits it, which clusters use it. Cluster-scoped, `psite`.
 
-Parts: `site_parts.py` (physics, clusters), `site_events.py` (events), `signals.py` (signals);
+Parts: `site_power.py`, `site_clusters.py`, `site_events.py` (events), `signals.py` (signals);
 status in `site_status.py`.
 """
 

@@ -1,7 +1,7 @@
 """References between objects: names that resolve, who may, and who was first. Pure.
 
 The younger of two objects that claim one thing gets the finding; the oldest wins. Neighbours:
-`validate.py` (one object), `control/reconcile.py` (which sets `Accepted`).
+`validate.py` (one object), `control/hub/reconcile.py` (which sets `Accepted`).
 """
 
 from __future__ import annotations

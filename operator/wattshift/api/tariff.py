@@ -1,7 +1,7 @@
 """Tariff of an EnergyContract: components (measure x rate), shapes per band, regimes.
 
 Decimal strings throughout. A new month's price is a new component: the past is never rewritten.
-Neighbours: `measures.py`, `calendars.py`, `contract_terms.py`.
+Neighbours: `measures.py`, `calendars.py`, `obligations.py`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from wattshift.cli import doctor_checks as checks
 from wattshift.cli.connect import Hub
 from wattshift.cli.doctor_checks import Finding
-from wattshift.control.conditions import parse_utc
+from wattshift.control.hub.conditions import parse_utc
 from wattshift.kube.errors import ApiError
 from wattshift.kube.resources import (
     CRDS,

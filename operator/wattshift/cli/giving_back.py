@@ -2,7 +2,7 @@
 
 Everything goes through the operator's own assembly and rights. At the deadline finalizers are taken
 away with a Warning, so that an uninstall never hangs. Neighbours: `release.py` (the command),
-`control/release.py` (the steps), `control/loops.py` (`release_only`).
+`control/acting/release.py` (the steps), `control/loops.py` (`release_only`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from wattshift.cli.output import conditions
 from wattshift.control.app import App
 from wattshift.control.clock import SystemClock
 from wattshift.control.config import Config
-from wattshift.control.events import EventRecorder, EventType, Occasion
-from wattshift.control.finalizer import (
+from wattshift.control.hub.finalizer import (
     IN_USE,
     ORIGINALS,
     RESTORE,
     let_go_of_site,
     unprotect_workload,
 )
-from wattshift.control.keys import ObjectKey
+from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.loops import build
+from wattshift.control.record.events import EventRecorder, EventType, Occasion
 from wattshift.core.reasons import Reason
 from wattshift.errors import WattshiftError
 from wattshift.kube.client import ClusterClient

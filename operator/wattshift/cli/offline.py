@@ -15,10 +15,11 @@ import yaml
 
 from wattshift.api.validate import KINDS, read
 from wattshift.cli.offline_prices import priced_at, repriced
-from wattshift.control import convert, power_events
-from wattshift.control.keys import Kind
-from wattshift.control.records import SiteRecord
-from wattshift.control.store import Store, Stored
+from wattshift.control.hub import convert
+from wattshift.control.hub.keys import Kind
+from wattshift.control.hub.store import Store, Stored
+from wattshift.control.inputs import power_events
+from wattshift.control.record.records import SiteRecord
 from wattshift.core.model import (
     ConnectionState,
     PlacementState,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from wattshift.control.store import Stored
+from wattshift.control.hub.store import Stored
 from wattshift.core.contract.errors import ContractError
 from wattshift.core.contract.marginal import price_curve, quote
 from wattshift.core.contract.meter import opening_period

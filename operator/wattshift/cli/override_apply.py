@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from wattshift.cli.connect import UsageError
-from wattshift.control.conditions import format_utc, parse_utc
+from wattshift.control.hub.conditions import format_utc, parse_utc
 from wattshift.errors import NeedsHuman
 from wattshift.kube.client import ClusterClient
 from wattshift.kube.errors import ApiError

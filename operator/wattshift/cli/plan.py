@@ -13,7 +13,7 @@ from wattshift.cli import offline
 from wattshift.cli.connect import UsageError, add_hub_options
 from wattshift.cli.output import add_output_option, document, table
 from wattshift.cli.server import add_server_options, read_view
-from wattshift.control.recorder import load_snapshot, load_step, plan_document
+from wattshift.control.record.recorder import load_snapshot, load_step, plan_document
 from wattshift.core.decision import Action, Plan
 from wattshift.core.explain import plan_lines
 from wattshift.core.model import Snapshot

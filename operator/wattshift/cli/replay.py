@@ -10,7 +10,7 @@ import difflib
 import json
 from pathlib import Path
 
-from wattshift.control.recorder import (
+from wattshift.control.record.recorder import (
     Step,
     governance_document,
     load_step,

@@ -1,6 +1,6 @@
 """Reads the operator's `/v1`: a bearer token goes to loopback addresses or over TLS, never else.
 
-Neighbour: `control/api_server.py`, which serves it.
+Neighbour: `control/serve/api_server.py`, which serves it.
 """
 
 from __future__ import annotations

@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 
 from wattshift.actuators.base import Actuator, Outcome, Result, ScaleOrder
 from wattshift.control.clock import Clock
-from wattshift.control.finalizer import (
+from wattshift.control.hub.finalizer import (
     ORIGINALS,
     RESTORE,
     hold_site,
     protect_workload,
     unprotect_workload,
 )
-from wattshift.control.keys import ObjectKey
-from wattshift.control.status import StatusBook
-from wattshift.control.store import Store
-from wattshift.control.world import Found, World
+from wattshift.control.hub.keys import ObjectKey
+from wattshift.control.hub.store import Store
+from wattshift.control.inputs.world import Found, World
+from wattshift.control.record.status import StatusBook
 from wattshift.core.decision import Action, Decision
 from wattshift.core.model import Mode, Original, PlacementState, Snapshot, WorkloadState
 from wattshift.core.reasons import Reason

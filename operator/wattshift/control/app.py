@@ -20,9 +20,9 @@ from wattshift import __version__
 from wattshift.control.assembly import Assembly, Parts
 from wattshift.control.clock import Clock
 from wattshift.control.config import Config
-from wattshift.control.health import HealthServer, Progress
-from wattshift.control.keys import RESOURCES
+from wattshift.control.hub.keys import RESOURCES
 from wattshift.control.leader import CLIENT_TIMINGS, Elector, LeaseTimings
+from wattshift.control.serve.health import HealthServer, Progress
 from wattshift.control.supervise import Supervisor
 from wattshift.errors import WattshiftError
 from wattshift.kube.auth import Access

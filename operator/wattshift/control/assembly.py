@@ -19,30 +19,30 @@ from wattshift.adapters.http import make_session
 from wattshift.adapters.poller import Poller
 from wattshift.adapters.prometheus import PrometheusPool
 from wattshift.api.validate import read
-from wattshift.control import kopf_setup
 from wattshift.control.clock import Clock
-from wattshift.control.conditions import Condition, Truth
 from wattshift.control.config import Config
-from wattshift.control.contracts import Contracts
-from wattshift.control.events import EventRecorder
-from wattshift.control.handlers import Intake
-from wattshift.control.health import Progress
-from wattshift.control.keys import Kind, ObjectKey
+from wattshift.control.hub import kopf_setup
+from wattshift.control.hub.conditions import Condition, Truth
+from wattshift.control.hub.contracts import Contracts
+from wattshift.control.hub.handlers import Intake
+from wattshift.control.hub.keys import Kind, ObjectKey
+from wattshift.control.hub.queue import WorkQueue
+from wattshift.control.hub.reconcile import Reconciler
+from wattshift.control.hub.reconcile_contract import ContractReconciler
+from wattshift.control.hub.reconcile_site import SiteReconciler
+from wattshift.control.hub.reconcile_workload import WorkloadReconciler
+from wattshift.control.hub.relist import Relist
+from wattshift.control.hub.resolve import Resolver
+from wattshift.control.hub.store import Store
+from wattshift.control.hub.watches import LeaseCanary, NamespaceLabels, OwnConfigMaps
 from wattshift.control.leader import Elector
-from wattshift.control.queue import WorkQueue
-from wattshift.control.reconcile import Reconciler
-from wattshift.control.reconcile_contract import ContractReconciler
-from wattshift.control.reconcile_site import SiteReconciler
-from wattshift.control.reconcile_workload import WorkloadReconciler
-from wattshift.control.relist import Relist
-from wattshift.control.resolve import Resolver
+from wattshift.control.record.events import EventRecorder
+from wattshift.control.record.status import StatusBook, StatusPace
+from wattshift.control.record.writer import StatusWriter
 from wattshift.control.runtime import Component, Runtime
-from wattshift.control.status import StatusBook, StatusPace
-from wattshift.control.store import Store
+from wattshift.control.serve.health import Progress
 from wattshift.control.supervise import Supervisor
 from wattshift.control.wake import Wake
-from wattshift.control.watches import LeaseCanary, NamespaceLabels, OwnConfigMaps
-from wattshift.control.writer import StatusWriter
 from wattshift.errors import NeedsHuman, WattshiftError
 from wattshift.kube.auth import Access
 from wattshift.kube.client import ClusterClient

@@ -10,12 +10,12 @@ import asyncio
 import logging
 
 from wattshift.control.act import Acted, Actor
+from wattshift.control.acting.moves import Mover
 from wattshift.control.gather import Gatherer
 from wattshift.control.latest import Latest
-from wattshift.control.moves import Mover
-from wattshift.control.recorder import Outcome, Recorder, Step
+from wattshift.control.record.recorder import Outcome, Recorder, Step
+from wattshift.control.record.show import Show
 from wattshift.control.runtime import Runtime
-from wattshift.control.show import Show
 from wattshift.core.decision import Action, Decision, Plan
 from wattshift.core.model import Snapshot
 from wattshift.core.planner import plan

@@ -14,21 +14,22 @@ from dataclasses import dataclass, replace
 from wattshift.adapters.base import SignalKey
 from wattshift.api.flexibleworkload import FlexibleWorkloadSpec
 from wattshift.api.powersite import PowerSiteSpec
-from wattshift.control import convert, power_events
-from wattshift.control.gather_site import SiteInputs, site_state
-from wattshift.control.gather_workload import (
+from wattshift.control.acting.rivals import Rivals
+from wattshift.control.hub import convert
+from wattshift.control.hub.keys import ObjectKey
+from wattshift.control.hub.store import Stored
+from wattshift.control.inputs import power_events
+from wattshift.control.inputs.gather_site import SiteInputs, site_state
+from wattshift.control.inputs.gather_workload import (
     Engines,
     WorkloadInputs,
     locate,
     originals_of,
     workload_state,
 )
-from wattshift.control.keys import ObjectKey
-from wattshift.control.prices import Flows, Prices
-from wattshift.control.rivals import Rivals
+from wattshift.control.inputs.prices import Flows, Prices
+from wattshift.control.inputs.world import Found, World
 from wattshift.control.runtime import Runtime
-from wattshift.control.store import Stored
-from wattshift.control.world import Found, World
 from wattshift.core.model import (
     MemberPhase,
     Mode,

@@ -12,18 +12,18 @@ from collections.abc import Coroutine
 from typing import Any
 
 from wattshift.control.act import Acted, Actor
-from wattshift.control.books import Books
+from wattshift.control.acting.moves import Mover
+from wattshift.control.acting.release import Releaser
+from wattshift.control.acting.rivals import Rivals
 from wattshift.control.fleet_loop import outcomes
 from wattshift.control.gather import Gatherer
+from wattshift.control.inputs.significant import significant_change
 from wattshift.control.latest import Latest
-from wattshift.control.moves import Mover
-from wattshift.control.recorder import Recorder, Step
-from wattshift.control.release import Releaser
-from wattshift.control.rivals import Rivals
+from wattshift.control.record.books import Books
+from wattshift.control.record.recorder import Recorder, Step
+from wattshift.control.record.show import Show
+from wattshift.control.record.totals import Totals
 from wattshift.control.runtime import Runtime
-from wattshift.control.show import Show
-from wattshift.control.significant import significant_change
-from wattshift.control.totals import Totals
 from wattshift.core.decision import Action, Governance, Plan
 from wattshift.core.governor import govern
 from wattshift.core.model import Snapshot

@@ -11,24 +11,24 @@ from pathlib import Path
 from wattshift.actuators.scale import ScaleActuator
 from wattshift.actuators.warm import WarmBook
 from wattshift.control.act import Actor
-from wattshift.control.api_server import ApiServer
-from wattshift.control.books import Books
-from wattshift.control.engines import EngineLoop
+from wattshift.control.acting.moves import Mover
+from wattshift.control.acting.release import Releaser
+from wattshift.control.acting.rivals import Rivals
 from wattshift.control.fleet_loop import FleetLoop
 from wattshift.control.gather import Gatherer
 from wattshift.control.governor_loop import GovernorLoop
+from wattshift.control.inputs.engines import EngineLoop
+from wattshift.control.inputs.prices import Prices
+from wattshift.control.inputs.profiles import Profiles
+from wattshift.control.inputs.world import World
 from wattshift.control.latest import Latest
-from wattshift.control.moves import Mover
-from wattshift.control.prices import Prices
-from wattshift.control.profiles import Profiles
-from wattshift.control.recorder import Recorder
-from wattshift.control.release import Releaser
+from wattshift.control.record.books import Books
+from wattshift.control.record.recorder import Recorder
+from wattshift.control.record.show import Show
+from wattshift.control.record.totals import Totals
 from wattshift.control.release_loop import ReleaseLoop
-from wattshift.control.rivals import Rivals
 from wattshift.control.runtime import Component, Runtime
-from wattshift.control.show import Show
-from wattshift.control.totals import Totals
-from wattshift.control.world import World
+from wattshift.control.serve.api_server import ApiServer
 from wattshift.core.need import needed
 
 

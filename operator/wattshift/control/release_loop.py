@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 
+from wattshift.control.acting.release import Releaser
 from wattshift.control.gather import Gatherer
-from wattshift.control.release import Releaser
+from wattshift.control.record.show import Show
 from wattshift.control.runtime import Runtime
-from wattshift.control.show import Show
 from wattshift.errors import WattshiftError
 
 log = logging.getLogger(__name__)

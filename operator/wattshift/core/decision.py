@@ -1,6 +1,6 @@
 """What the planner and the governor return: decisions with reasons, effects and alternatives.
 
-Pure values; `control/act.py` carries them out, `control/recorder.py` keeps them.
+Pure values; `control/act.py` carries them out, `control/record/recorder.py` keeps them.
 """
 
 from __future__ import annotations

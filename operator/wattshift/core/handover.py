@@ -2,7 +2,7 @@
 
 Make before break: the destination is raised, ready, probed and carries traffic (or there is none)
 before the source is lowered. Nothing is remembered but the intent, so a restart resumes and a
-repeated step does no harm. Carried out by `control/moves.py`. Evidence: serving.md's hand-over
+repeated step does no harm. Carried out by `control/acting/moves.py`. Evidence: serving.md's hand-over
 conditions (ready, warm, own counters rising). Capacity is counted in sequences, not in replicas:
 the two sides may have different accelerators.
 """

@@ -1,0 +1,1 @@
+"""Our objects on the hub: watched, parsed, accepted, kept, and visited one key at a time."""

@@ -1,0 +1,1 @@
+"""What a Snapshot is made of: sites, workloads, prices, events, engines, and what placements point at."""

@@ -1,0 +1,211 @@
+"""Giving back on a real API server: two copies, finalizers, placements that left, and rivals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.control.bench import GROUP, placements
+from wattshift.control.hub.finalizer import originals_annotation
+from wattshift.core.reasons import Reason
+
+pytestmark = pytest.mark.lab
+OVERRIDE = {
+    "mode": "Release",
+    "untilTime": "2027-01-01T00:00:00Z",
+    "reason": "maintenance",
+    "requestedBy": "ops",
+}
+
+
+async def deviate(bench) -> None:
+    """West serves instead of east."""
+    await bench.set("west", 4)
+    await bench.settled()
+    await bench.set("east", 0)
+    await bench.settled()
+
+
+async def advance(bench, ticks: int = 1):
+    released = ()
+    for _ in range(ticks):
+        released = await bench.releaser.advance(bench.snapshot())
+        await bench.settled()
+    return released
+
+
+def finalizers(bench, path: str = "") -> list[str]:
+    return bench.access.get(path or bench.path)["metadata"].get("finalizers") or []
+
+
+async def test_deletion_raises_waits_lowers_and_then_lets_go(bench):
+    await deviate(bench)
+    bench.access.delete(bench.path)
+    await bench.see()
+    await advance(bench)
+    assert (bench.replicas("east"), bench.replicas("west")) == (4, 4)
+    await advance(bench)
+    assert (bench.replicas("east"), bench.replicas("west")) == (4, 0)
+    await advance(bench)
+    assert not bench.access.exists(bench.path)
+    await advance(bench)
+    assert "wattshift.io/in-use" not in finalizers(bench, f"{GROUP}/powersites/east")
+
+
+async def test_a_site_is_held_while_anything_there_deviates_whatever_an_older_snapshot_says(bench):
+    before = bench.snapshot()
+    await bench.set("east", 2)
+    await bench.settled()
+    await bench.releaser.advance(before)
+    assert "wattshift.io/in-use" in finalizers(bench, f"{GROUP}/powersites/east")
+
+
+async def test_a_release_override_restores_and_clears_both_copies(bench):
+    await deviate(bench)
+    bench.access.merge(bench.path, {"spec": {"override": OVERRIDE}})
+    await bench.see()
+    await advance(bench, 3)
+    assert (bench.replicas("east"), bench.replicas("west")) == (4, 0)
+    body = bench.body()
+    assert "finalizers" not in body["metadata"]
+    assert "wattshift.io/originals" not in body["metadata"].get("annotations", {})
+    assert not body["status"].get("originals")
+
+
+async def test_type_orphan_leaves_the_counts_as_they_are(bench):
+    await deviate(bench)
+    bench.access.merge(bench.path, {"spec": {"release": {"type": "Orphan"}}})
+    await bench.see()
+    bench.access.delete(bench.path)
+    await bench.see()
+    (released,) = await advance(bench)
+    assert released.finished and (bench.replicas("east"), bench.replicas("west")) == (0, 4)
+    assert not bench.access.exists(bench.path)
+
+
+async def test_copies_that_disagree_freeze_until_a_baseline_says_what_to_restore(bench):
+    await deviate(bench)
+    record = bench.book.workload(bench.key)
+    wrong = [replace(row, replicas=9) for row in record.originals]
+    text = originals_annotation(wrong)
+    bench.access.merge(bench.path, {"metadata": {"annotations": {"wattshift.io/originals": text}}})
+    bench.access.merge(bench.path, {"spec": {"override": OVERRIDE}})
+    await bench.see()
+    assert not bench.workload().originals_known
+    written = len(bench.scale.orders)
+    (frozen,) = await advance(bench)
+    assert frozen.step.reason is Reason.ORIGINALS_UNKNOWN and len(bench.scale.orders) == written
+    rows = placements()
+    rows[0]["baselineReplicas"], rows[1]["baselineReplicas"] = 5, 1
+    bench.access.merge(bench.path, {"spec": {"placements": rows}})
+    await bench.see()
+    await advance(bench, 3)
+    assert (bench.replicas("east"), bench.replicas("west")) == (5, 1)
+
+
+async def test_a_placement_that_left_the_spec_is_given_back(bench):
+    await deviate(bench)
+    bench.access.merge(bench.path, {"spec": {"placements": placements()[1:]}})
+    await bench.see()
+    assert [row.name for row in bench.workload().orphans] == ["east"]
+    await advance(bench, 3)
+    assert bench.replicas("east") == 4
+    assert not bench.workload().originals
+
+
+async def test_a_placement_that_points_elsewhere_gives_its_old_target_back(bench):
+    await bench.set("east", 1)
+    await bench.settled()
+    rows = placements()
+    rows[0]["targetRef"]["name"], rows[1]["targetRef"]["name"] = "chat-west", "chat-other"
+    bench.access.merge(bench.path, {"spec": {"placements": rows}})
+    await bench.see()
+    await advance(bench, 2)
+    assert bench.replicas("east") == 4 and bench.replicas("west") == 0
+
+
+async def test_somebody_elses_count_stands_and_the_workload_does_not_freeze(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    bench.set_replicas("east", 6)
+    await bench.settled()
+    assert bench.rivals.advance(bench.snapshot()) == ()
+    (row,) = bench.rivals.advance(bench.snapshot())
+    assert (row.ours, row.theirs) == (2, 6)
+    await bench.actor.rewrite_originals(row.workload_key)
+    await bench.settled()
+    workload = bench.workload()
+    assert workload.originals_known and not workload.originals
+    assert "finalizers" not in bench.body()["metadata"]
+    assert workload.placements[0].target_problem == str(Reason.CONFLICT)
+    bench.clock.advance(3601)
+    bench.rivals.advance(bench.snapshot())
+    assert bench.workload().placements[0].target_problem == ""
+    assert bench.replicas("east") == 6
+
+
+async def test_an_annotation_that_could_not_follow_a_concession_follows_later(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    await bench.set("west", 1)
+    await bench.settled()
+    bench.set_replicas("east", 6)
+    await bench.settled()
+    bench.rivals.advance(bench.snapshot())
+    (row,) = bench.rivals.advance(bench.snapshot())
+    bench.fenced = True
+    await bench.actor.rewrite_originals(row.workload_key)
+    assert not bench.workload().originals_known
+    bench.fenced = False
+    await bench.actor.catch_up()
+    await bench.settled()
+    assert bench.workload().originals_known
+    annotated = json.loads(bench.body()["metadata"]["annotations"]["wattshift.io/originals"])
+    assert [entry["placementName"] for entry in annotated] == ["west"]
+
+
+async def test_a_rival_on_a_workload_in_doubt_changes_neither_copy(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    bench.access.merge(
+        bench.path, {"metadata": {"annotations": {"wattshift.io/originals": "edited by hand"}}}
+    )
+    bench.set_replicas("east", 6)
+    await bench.settled()
+    for _ in range(3):
+        assert bench.rivals.advance(bench.snapshot()) == ()
+    assert bench.book.workload(bench.key).originals
+
+
+async def test_a_target_that_was_made_anew_is_left_to_its_maker(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    bench.access.delete(bench.deployment("east"), propagationPolicy="Background")
+    body = bench.objects.deployment(bench.namespace, "chat-east")
+    path = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments"
+    bench.access.create(path, body)
+    await bench.settled()
+    assert bench.replicas("east") == 2 and bench.workload().placements[0].rival
+    bench.access.delete(bench.path)
+    await bench.see()
+    await advance(bench)
+    assert bench.replicas("east") == 2 and not bench.access.exists(bench.path)
+
+
+async def test_what_is_as_found_again_is_let_go_without_being_asked(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    await bench.set("east", 4)
+    await bench.settled()
+    (released,) = await advance(bench)
+    assert released.finished and not released.orphaned
+    assert "finalizers" not in bench.body()["metadata"]
+
+
+async def test_a_deletion_that_waits_for_others_is_not_given_back_again_and_again(bench):
+    bench.access.merge(bench.path, {"metadata": {"finalizers": ["example.com/other"]}})
+    bench.access.delete(bench.path)
+    await bench.see()
+    assert await bench.releaser.advance(bench.snapshot()) == ()
