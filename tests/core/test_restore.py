@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from tests.core.build import Original, placement, workload
 from wattshift.core.decision import Target
@@ -154,6 +154,7 @@ def serving(row: PlacementState) -> int:
 
 
 @settings(max_examples=200, deadline=None)
+@example(found=(1, 0), now=(2, 1), trouble=[("crash", "east"), ("crash", "east"), ("write", "east")])
 @given(
     found=st.tuples(st.integers(0, 4), st.integers(0, 4)),
     now=st.tuples(st.integers(0, 5), st.integers(0, 5)),

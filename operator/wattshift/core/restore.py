@@ -87,15 +87,25 @@ def restore_step(
             theirs.append(placement.name)
         elif placement.observed_replicas < original:
             ups.append(Target(placement_name=placement.name, replicas=original))
-        elif placement.observed_replicas > original:
-            downs.append(Target(placement_name=placement.name, replicas=original))
-        elif (placement.in_service_replicas or 0) < original:
-            warming.append(placement.name)
+        else:
+            if placement.observed_replicas > original:
+                downs.append(Target(placement_name=placement.name, replicas=original))
+            if (placement.in_service_replicas or 0) < original:
+                warming.append(placement.name)
     owner = tuple(theirs)
+    # one that is short itself may lose its surplus (what is not ready goes first), and holds up the
+    # lowering of all others
+    lowered = [
+        row
+        for row in downs
+        if (expired and row.placement_name in warming)
+        or not (ups or blocked or set(warming) - {row.placement_name})
+    ]
     if expired and (ups or warming or blocked):
-        left = [*blocked, *warming, *(t.placement_name for t in (*ups, *downs))]
+        names = [*blocked, *warming, *(t.placement_name for t in (*ups, *downs))]
+        left = list(dict.fromkeys(names))
         return RestoreStep(
-            writes=tuple(ups),
+            writes=(*ups, *lowered),
             done=True,
             reason=Reason.RESTORE_TIMED_OUT,
             message=f"not back in time: {', '.join(left)}",
@@ -109,7 +119,7 @@ def restore_step(
             message="raise " + ", ".join(f"{t.placement_name} to {t.replicas}" for t in ups),
             released_to_owner=owner,
         )
-    if downs and (warming or blocked):
+    if downs and not lowered:
         waiting = ", ".join(warming + blocked)
         return RestoreStep(
             writes=(),
@@ -118,12 +128,12 @@ def restore_step(
             message=f"waits for {waiting} before it lowers {downs[0].placement_name}",
             released_to_owner=owner,
         )
-    if downs:
+    if lowered:
         return RestoreStep(
-            writes=tuple(downs),
+            writes=tuple(lowered),
             done=expired,
             reason=Reason.RESTORED,
-            message="lower " + ", ".join(f"{t.placement_name} to {t.replicas}" for t in downs),
+            message="lower " + ", ".join(f"{t.placement_name} to {t.replicas}" for t in lowered),
             released_to_owner=owner,
         )
     if blocked:
