@@ -20,8 +20,8 @@ from wattshift.kube.transport import ClientTimings
 
 FAST = ClientTimings(
     connect=2.0,
-    read=1.0,
-    write=1.0,
+    read=2.0,
+    write=2.0,
     watch_establish=1.0,
     watch_inactivity=0.5,
     retry_base=0.01,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from wattshift.core.contract.marginal import PriceQuote
 from wattshift.core.engine import EngineStats, Metric
 from wattshift.core.power_profile import PowerProfile
-from wattshift.core.signal import Reading, SignalState
+from wattshift.core.signal import Forecast, Reading, SignalState
 
 
 class Mode(StrEnum):
@@ -350,6 +350,10 @@ class WorkloadState:
     """Placements that left the spec while their targets deviate: only ever restored."""
     demand: Reading | None = None
     """Requested concurrency from a site signal, where engine metrics are not the source."""
+    origin_loads: tuple[tuple[str, float], ...] = ()
+    """(origin, sequences in flight) as the entry measures them; empty = shares of the whole load."""
+    origins_ahead: tuple[tuple[str, Forecast], ...] = ()
+    """(origin, forecast of its sequences in flight); an origin without one stays as it is."""
 
     @property
     def key(self) -> str:
