@@ -82,6 +82,46 @@ def test_an_overrun_counts_what_exceeds_the_limit_and_its_free_tolerance(toleran
     assert bill(agreement, period).line("overage").amount == D(amount)
 
 
+def test_absurd_amounts_are_rounded_and_not_a_crash():
+    huge = {
+        "name": "c",
+        "measure": {
+            "type": "Capacity",
+            "capacity": {
+                "amount": 1_000_000_000,
+                "unit": "kVA",
+                "hoursEquivalent": "999999999999",
+                "loadFactor": "1",
+            },
+        },
+        "rate": "999999999999",
+        "per": "kWh",
+    }
+    assert july(huge).total > D("1e32")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e25, -1.1e12])
+def test_a_reading_that_can_be_no_price_is_an_unknown_index(value):
+    assert index_value(value) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "above", "watts", "amount"),
+    [("kW", 800, 810_000, "9750.00"), ("MW", 1, 1_010_000, "9750.00"), ("MW", 1, 1_000_000, "0")],
+)
+def test_the_limit_of_an_overrun_is_in_the_unit_of_its_demand(unit, above, watts, amount):
+    components = tariffs.spec(tariffs.T11)["components"]
+    components[1]["measure"]["demand"]["unit"] = unit
+    components[2]["measure"]["overrun"]["above"] = above
+    agreement = contract(tariffs.T11, components=components)
+    start = epoch(SH, 2026, 7, 1)
+    interval = MeterInterval(
+        start_time=start, seconds=900, watt_hours={}, block_peak_watts={"ItLoad": watts}
+    )
+    period = advance(agreement, opening_period(agreement, start), interval, {})
+    assert bill(agreement, period).line("overage").amount == D(amount)
+
+
 def test_a_share_of_a_share_compounds():
     def share(name, of, factor):
         return {
@@ -121,6 +161,32 @@ def test_a_share_covers_a_yearly_charge_in_the_yearly_bill():
     assert month.line("tax").amount == D("122.64")  # a day of levies
     levies = year.line("concessionLeviesTax").amount
     assert year.line("tax").amount == cents(levies / 10) + D("11798.00")
+
+
+def test_shares_of_a_yearly_charge_compound_and_keep_to_their_regime_and_validity():
+    def share(name, of, factor, **more):
+        return {
+            "name": name,
+            "measure": {"type": "Share", "share": {"ofComponentNames": of, "factor": factor}},
+            **more,
+        }
+
+    components = tariffs.spec(tariffs.T4)["components"]
+    components += [
+        share("discount", ["networkPowerLong"], "-0.10"),
+        share("tax", ["networkPowerLong", "discount"], "0.20"),
+        share("short", ["networkPowerLong"], "1", regime={"regimeName": "use", "side": "Below"}),
+        share("later", ["networkPowerLong"], "1", fromTime="2027-01-01T00:00:00+01:00"),
+    ]
+    agreement = contract(tariffs.T4, components=components)
+    start = epoch("Europe/Berlin", 2026, 1, 1)
+    day = MeterInterval(start_time=start, seconds=86400, watt_hours={"Import": 24_000_000})
+    period = advance(agreement, opening_period(agreement, start), day, {"dayAhead": D(0)})
+    amounts = {line.name: line.amount for line in bill(agreement, period, Span.YEAR).lines}
+    assert amounts["networkPowerLong"] == D("117980.00")
+    assert amounts["discount"] == D("-11798.00")
+    assert amounts["tax"] == D("21236.40")
+    assert not {"short", "later"} & {name for name, amount in amounts.items() if amount}
 
 
 def test_a_floor_is_billed_when_nobody_used_so_much():

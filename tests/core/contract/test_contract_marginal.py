@@ -343,6 +343,15 @@ def test_an_overrun_is_part_of_the_price_of_the_peak():
     assert quote(agreement, period, now, {}, site).up.demand_adder == 0
 
 
+def test_an_overrun_that_is_not_in_force_prices_nothing():
+    components = tariffs.spec(tariffs.T11)["components"]
+    components[2]["fromTime"] = "2026-08-01T00:00:00+08:00"
+    agreement = contract(tariffs.T11, components=components)
+    period, now = fresh(agreement, 2026, 7, 1, 12)
+    site = SiteState(import_watts=1_000_000, load_watts=1_000_000, it_watts=900_000)
+    assert quote(agreement, period, now, {}, site).up.demand_adder == 0
+
+
 @given(
     st.lists(st.integers(0, 1000), min_size=1, max_size=31),
     st.integers(0, 1000),
@@ -379,6 +388,15 @@ def test_a_price_that_begins_later_is_a_change():
     result = quote(agreement, period, now, {})
     assert result.next_change_time == epoch(SH, 2026, 7, 2, 3)
     assert result.next_grid_energy == D("0.3420")
+
+
+@pytest.mark.parametrize("end", ["2099-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_validity_that_ends_in_another_age_is_no_change_to_plan_for(end):
+    components = tariffs.spec(tariffs.T2)["components"]
+    components[0]["untilTime"] = end
+    agreement = contract(tariffs.T2, components=components, validUntilTime=end)
+    period, now = fresh(agreement, 2026, 7, 20, 9)
+    assert quote(agreement, period, now, {}).next_change_time is None
 
 
 def test_the_curve_has_a_step_at_every_change_of_band():

@@ -16,6 +16,7 @@ from wattshift.core.contract.meter import (
     advance_all,
     as_of,
     complete,
+    in_zone,
     opening_period,
     with_instruments,
 )
@@ -199,6 +200,20 @@ def test_a_negative_price_pays_and_an_unknown_price_is_not_guessed():
     assert not result.complete
 
 
+def test_a_year_stays_incomplete_after_a_month_with_unknown_prices():
+    agreement = contract(INDEXED)
+    start = epoch(BERLIN, 2026, 1, 1)
+    hour = MeterInterval(start_time=start, seconds=3600, watt_hours={"Import": 2_000_000})
+    period = advance(agreement, opening_period(agreement, start), hour, {"spot": None})
+    february = MeterInterval(
+        start_time=start + 3600, seconds=40 * 86400, watt_hours={"Import": 1_000_000}
+    )
+    period = restarted(advance(agreement, period, february, {"spot": D(1)}))
+    year = bill(agreement, period, Span.YEAR)
+    assert year.line("spot").unpriced_watt_hours == 2_000_000
+    assert not year.complete
+
+
 def test_a_price_change_in_mid_month_prices_each_side_at_its_own_rate():
     def energy(name, rate, **validity):
         return {
@@ -354,6 +369,56 @@ def test_an_opening_gives_the_month_its_sums_and_peaks():
     period = opening_period(priced, epoch(BERLIN, 2026, 7, 11))
     assert amounts(priced, period) == {"openingPeriod": D("1999.99"), "demand": D("1500.00")}
     assert period.watt_hours["Import"] == 24_000_000
+
+
+def test_an_opening_that_reaches_past_now_is_not_lost():
+    opening = {
+        "startTime": "2026-07-01T00:00:00+02:00",
+        "untilTime": "2026-07-11T00:00:00+02:00",
+        "quantities": [{"quantity": "Import", "wattHours": 24_000_000}],
+        "peaks": [{"componentName": "demand", "month": "2026-07", "watts": 150_000}],
+    }
+    agreement = contract(FLAT, openingPeriod=opening)
+    now = epoch(BERLIN, 2026, 7, 10, 23)
+    period = opening_period(agreement, now)
+    assert amounts(agreement, period) == {"energy": D("2400.00"), "demand": D("1500.00")}
+    assert period.metered_until == now
+    assert period.missing_seconds == 0
+
+
+def test_energy_of_an_opening_with_its_cost_still_fills_the_tiers():
+    tiered = {
+        "name": "energy",
+        "measure": {"type": "Energy", "energy": {"basis": "Import"}},
+        "blocks": [{"upTo": 10_000, "rate": "0.10"}, {"rate": "0.50"}],
+        "per": "kWh",
+    }
+    opening = {
+        "startTime": "2026-07-01T00:00:00+02:00",
+        "untilTime": "2026-07-11T00:00:00+02:00",
+        "quantities": [{"quantity": "Import", "wattHours": 10_000_000}],
+        "cost": "1000",
+    }
+    agreement = contract(FLAT, components=[tiered], openingPeriod=opening)
+    start = epoch(BERLIN, 2026, 7, 11)
+    hour = MeterInterval(start_time=start, seconds=3600, watt_hours={"Import": 100_000})
+    period = advance(agreement, opening_period(agreement, start), hour, {})
+    assert amounts(agreement, period) == {"energy": D("50.00"), "openingPeriod": D("1000.00")}
+
+
+def test_a_change_of_the_time_zone_keeps_the_month_and_its_peaks():
+    load = flat_load(SH, (2026, 7, 1), (2026, 7, 3), 100)
+    east = contract(FLAT, timeZone=SH)
+    period = metered(east, load)
+    west = contract(FLAT, timeZone="America/Los_Angeles")
+    moved = in_zone(west, period)
+    assert moved.month.start_time == epoch(LA, 2026, 7, 1)
+    assert moved.year.start_time == epoch(LA, 2026, 1, 1)
+    start = moved.metered_until
+    hour = MeterInterval(start_time=start, seconds=3600, watt_hours={"Import": 50_000})
+    after = advance(west, moved, hour, {})
+    assert amounts(west, after) == {"energy": D("485.00"), "demand": D("1000.00")}
+    assert in_zone(east, period) is period
 
 
 def test_an_installation_without_an_opening_says_what_is_missing():

@@ -17,7 +17,7 @@ from wattshift.control.inputs.gather_site import PriceOfPoint
 from wattshift.control.record.status import StatusBook
 from wattshift.core.contract.errors import ContractError
 from wattshift.core.contract.marginal import price_curve, quote
-from wattshift.core.contract.meter import opening_period
+from wattshift.core.contract.meter import in_zone, opening_period
 from wattshift.core.contract.model import Contract
 from wattshift.core.contract.period import Period
 from wattshift.core.contract.quote import PriceQuote, SiteState
@@ -66,7 +66,7 @@ class Prices:
             # NB: a grid clock that was set back (a new replay) begins new books; time does not
             # run backwards in old ones.
             return opening_period(contract, int(now))
-        return known
+        return in_zone(contract, known)
 
     def in_force(self, now: float) -> tuple[tuple[Stored, Contract], ...]:
         """Accepted contracts that are in force, by name."""

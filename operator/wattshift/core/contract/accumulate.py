@@ -174,6 +174,7 @@ class Running:
                     self.month.band_watt_hours.get(key, 0) + watt_hours[basis.value]
                 )
         if not priced:
+            self._climb_tiers(left, watt_hours, bands)
             return
         for component in contract.components:
             measure = component.measure
@@ -194,6 +195,20 @@ class Running:
                     price *= measure.loss_factor
                 self._book_at(component.name, value, price)
         self._add_positions(left, right, watt_hours, bands, indices)
+
+    def _climb_tiers(
+        self, epoch: int, watt_hours: Mapping[str, int], bands: Mapping[str, str]
+    ) -> None:
+        """Energy whose cost is known as a sum still decides in which tier the next kWh is."""
+        for component in self.contract.components:
+            measure = component.measure
+            if not isinstance(measure, EnergyMeasure) or not component.blocks:
+                continue
+            if not component.in_force(epoch):
+                continue
+            if measure.bands and bands[component.calendar_name] not in measure.bands:
+                continue
+            self._book(component.name, watt_hours.get(measure.basis.value, 0), Decimal(0))
 
     def _add_positions(
         self,
@@ -288,8 +303,9 @@ class Running:
 
     def _book_at(self, name: str, watt_hours: int, price: Decimal | None) -> None:
         if price is None:
-            unpriced = self.month.unpriced_watt_hours
-            unpriced[name] = unpriced.get(name, 0) + watt_hours
+            for sums in (self.month, self.year):
+                unpriced = sums.unpriced_watt_hours
+                unpriced[name] = unpriced.get(name, 0) + watt_hours
             return
         self._book(name, watt_hours, per_kilowatt_hour(watt_hours, price))
 

@@ -294,7 +294,7 @@ def _year_lines(contract: Contract, period: Period) -> list[Line]:
     """Closed months + this month + yearly demand charges, on the selected side of every regime."""
     sides = regime_sides(contract, period)
     lines = {line.name: line for line in month_lines(contract, period, all_sides=True)}
-    names = dict.fromkeys((*lines, *period.closed))
+    names = dict.fromkeys((*lines, *period.closed, *period.year.unpriced_watt_hours))
     start, end = span_bounds(contract.time_zone, Span.YEAR, period.year.start_time)
     result: dict[str, Line] = {}
     for name in names:
@@ -312,7 +312,7 @@ def _year_lines(contract: Contract, period: Period) -> list[Line]:
             amount=period.closed.get(name, Decimal(0))
             + (current.amount if current is not None else Decimal(0)),
             recoverable=component.recoverable if component is not None else False,
-            unpriced_watt_hours=current.unpriced_watt_hours if current is not None else 0,
+            unpriced_watt_hours=period.year.unpriced_watt_hours.get(name, 0),
         )
     for component in contract.components:
         measure = component.measure
@@ -332,16 +332,24 @@ def _year_lines(contract: Contract, period: Period) -> list[Line]:
             recoverable=component.recoverable,
         )
         result[component.name] = line
-        _add_shares_of(contract, line, result)
+        _add_shares_of(contract, line.name, line.amount, result, period)
     return list(result.values())
 
 
-def _add_shares_of(contract: Contract, line: Line, result: dict[str, Line]) -> None:
-    """Shares that cover a yearly charge come with the yearly bill."""
+def _add_shares_of(
+    contract: Contract, name: str, amount: Decimal, result: dict[str, Line], period: Period
+) -> None:
+    """Shares that cover a yearly charge, and shares of these, come with the yearly bill."""
+    sides = regime_sides(contract, period)
+    start, end = span_bounds(contract.time_zone, Span.YEAR, period.year.start_time)
     for component in contract.components:
         measure = component.measure
-        if isinstance(measure, ShareMeasure) and line.name in measure.of_components:
-            extra = cents(line.amount * measure.factor)
+        if not isinstance(measure, ShareMeasure) or name not in measure.of_components:
+            continue
+        if _selected(contract, component.name, sides) and _part_in_force(
+            contract, component, start, end
+        ):
+            extra = cents(amount * measure.factor)
             before = result.get(component.name)
             result[component.name] = Line(
                 name=component.name,
@@ -351,3 +359,4 @@ def _add_shares_of(contract: Contract, line: Line, result: dict[str, Line]) -> N
                 amount=extra + (before.amount if before is not None else Decimal(0)),
                 recoverable=component.recoverable,
             )
+            _add_shares_of(contract, component.name, extra, result, period)

@@ -16,7 +16,7 @@ from wattshift.core.contract.model import Band, Calendar, Span
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 WORKDAY, WEEKEND, HOLIDAY = "Workday", "Weekend", "Holiday"
 DAY_TYPES = (*DAY_NAMES, WORKDAY, WEEKEND, HOLIDAY)
-_SEARCH_DAYS = 366
+SEARCH_DAYS = 366
 
 
 @lru_cache(maxsize=256)
@@ -147,7 +147,7 @@ def band_at(calendar: Calendar, epoch: float) -> tuple[str, int]:
 def next_band(calendar: Calendar, epoch: float) -> tuple[int, str] | None:
     """When the band changes next and to what; None when it does not within a year."""
     name, end = band_at(calendar, epoch)
-    limit = epoch + _SEARCH_DAYS * 86400
+    limit = epoch + SEARCH_DAYS * 86400
     while end < limit:
         following, after = band_at(calendar, end)
         if following != name:

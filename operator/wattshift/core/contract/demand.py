@@ -77,7 +77,7 @@ def demand_margin(
     rate *= _times(contract, component, period) * rebate_factor(contract, component, period)
     if measure.ratchet is not None:
         rate *= _ratchet_now(contract, component, period, now, level)
-    over_up, over_down = _overrun_rates(contract, component, level)
+    over_up, over_down = _overrun_rates(contract, component, now, level)
     expected = share_factor * probability
     sets_up = in_window and watts is not None and level >= binding
     sets_down = in_window and watts is not None and level > binding
@@ -151,7 +151,11 @@ def _probability(
     threshold = contract.contracted_watts if measure.basis is Basis.IMPORT else None
     for other in contract.components:
         over = other.measure
-        if isinstance(over, OverrunMeasure) and over.of_component == component.name:
+        if (
+            isinstance(over, OverrunMeasure)
+            and over.of_component == component.name
+            and other.in_force(now)
+        ):
             threshold = over.above_watts
     if threshold is None:
         return Decimal(0), NO_PEAK_HISTORY
@@ -181,11 +185,15 @@ def _ratchet_now(
     return ratchet_multiplier(ratchet, [Decimal(int(binds))] * ratchet.months)
 
 
-def _overrun_rates(contract: Contract, component: Component, level: int) -> tuple[Decimal, Decimal]:
-    """Rates per kW of the overruns that a block at this level is in, up and down."""
+def _overrun_rates(
+    contract: Contract, component: Component, now: float, level: int
+) -> tuple[Decimal, Decimal]:
+    """Rates per kW of the overruns in force that a block at this level is in, up and down."""
     up = down = Decimal(0)
     for other in contract.components:
         measure = other.measure
+        if not other.in_force(now):
+            continue
         if isinstance(measure, OverrunMeasure) and measure.of_component == component.name:
             limit = measure.above_watts * (1 + measure.tolerance)
             rate = other.rate if other.rate is not None else Decimal(0)

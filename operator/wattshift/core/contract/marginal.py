@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from wattshift.core.contract import obligation
-from wattshift.core.contract.calendar import next_band
+from wattshift.core.contract.calendar import SEARCH_DAYS, next_band
 from wattshift.core.contract.margin import GRID_CHANGE, Change, Moment
 from wattshift.core.contract.meter import as_of
 from wattshift.core.contract.model import Basis, Contract, EnergyMeasure, Instrument
@@ -136,7 +136,11 @@ def price_curve(
 
 
 def next_change(contract: Contract, now: float) -> tuple[float | None, str]:
-    """When a band or a validity changes next, and the band of the main calendar then."""
+    """When a band or a validity changes next within a year, and the band of the main calendar then.
+
+    NB: a validity that ends in 2099 is no change to plan for, and its price is not worked out by
+    closing every month until then.
+    """
     times: list[int] = []
     for name in _used_calendars(contract):
         change = next_band(contract.calendar(name), now)
@@ -145,7 +149,8 @@ def next_change(contract: Contract, now: float) -> tuple[float | None, str]:
     edges = [contract.valid_from, contract.valid_until]
     edges += [edge for part in contract.components for edge in (part.from_time, part.until_time)]
     edges += [edge for part in contract.shapes for edge in (part.from_time, part.until_time)]
-    times += [edge for edge in edges if edge is not None and edge > now]
+    limit = now + SEARCH_DAYS * 86400
+    times += [edge for edge in edges if edge is not None and now < edge <= limit]
     if not times:
         return None, ""
     time = min(times)

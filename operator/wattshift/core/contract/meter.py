@@ -25,6 +25,7 @@ __all__ = [
     "advance_all",
     "as_of",
     "complete",
+    "in_zone",
     "opening_period",
     "with_instruments",
 ]
@@ -81,11 +82,13 @@ def opening_period(contract: Contract, now: int) -> Period:
 
     Energy of the opening is spread evenly over its time: priced by the bands it falls in, or not at
     all when the opening gives its cost (index-priced parts stay unpriced). Time that the opening
-    does not cover since the start of the month counts as missing.
+    does not cover since the start of the month counts as missing. Sums that are said to reach past
+    `now` end now: what was counted is not lost for a date that lies a little ahead.
     """
     opening = contract.opening
-    if opening is not None and not opening.start_time < opening.until_time <= now:
+    if opening is not None and not opening.start_time < now:
         opening = None
+    until = min(opening.until_time, now) if opening is not None else now
     begin = opening.start_time if opening is not None else now
     month_start, _ = span_bounds(contract.time_zone, Span.MONTH, begin)
     year_start, _ = span_bounds(contract.time_zone, Span.YEAR, begin)
@@ -102,17 +105,17 @@ def opening_period(contract: Contract, now: int) -> Period:
     running = Running(contract, period)
     interval = MeterInterval(
         start_time=begin,
-        seconds=opening.until_time - begin,
+        seconds=until - begin,
         watt_hours={basis.value: value for basis, value in opening.watt_hours},
     )
     for left, right, watt_hours in _pieces(contract, interval, begin, blocks=False):
         running.roll_to(left)
         running.add_energy(left, right, watt_hours, {}, priced=opening.cost is None)
-    running.metered_until = opening.until_time
+    running.metered_until = until
     if opening.cost is not None:
         running.month.costs["openingPeriod"] = opening.cost
     running.open_peaks(opening.peak_watts)
-    running.estimated_seconds = opening.until_time - max(begin, running.month.start_time)
+    running.estimated_seconds = until - max(begin, running.month.start_time)
     running.skip_to(now)
     return running.freeze()
 
@@ -155,6 +158,24 @@ def as_of(contract: Contract, period: Period, now: float) -> Period:
     running = Running(contract, period)
     running.roll_to(int(now))
     return running.freeze()
+
+
+def in_zone(contract: Contract, period: Period) -> Period:
+    """The period with its month and year beginning where the contract's time zone says.
+
+    An edit of `timeZone` would else leave a month that begins, west of the old zone, in the month
+    before: it would be closed at once and its peaks lost.
+    """
+
+    def moved(totals: Totals, span: Span, middle: int) -> Totals:
+        # A zone moves a boundary by less than a day and a half: the middle stays where it was.
+        start, _ = span_bounds(contract.time_zone, span, totals.start_time + middle * 86400)
+        return totals if start == totals.start_time else replace(totals, start_time=start)
+
+    month, year = moved(period.month, Span.MONTH, 14), moved(period.year, Span.YEAR, 180)
+    if month is period.month and year is period.year:
+        return period
+    return replace(period, month=month, year=year)
 
 
 def with_instruments(period: Period, watt_hours: Mapping[Basis, int]) -> Period:

@@ -219,6 +219,11 @@ def _program(reader: Reader) -> Program:
 
 
 def _opening(reader: Reader) -> Opening:
+    for child in reader.children("quantities"):
+        if child.text("quantity") == Basis.GREEN.value:
+            raise child.refuse(
+                "quantity", "what is green follows from SelfUse: trade cannot be counted yet"
+            )
     start, until = reader.time("startTime"), reader.time("untilTime")
     if start >= until:
         raise reader.error("untilTime", "must be after startTime")
@@ -284,7 +289,23 @@ def _resolved(contract: Contract, reader: Reader) -> Contract:
     start, end = contract.valid_from, contract.valid_until
     if start is not None and end is not None and start >= end:
         raise ContractError("validUntilTime", "must be after validFromTime")
-    return _with_signals(contract, reader)
+    return _with_signals(_with_overruns(contract), reader)
+
+
+def _with_overruns(contract: Contract) -> Contract:
+    """Limits of overruns in W: they are stated in the unit of the demand they are compared with."""
+
+    def scaled(component: Component) -> Component:
+        measure = component.measure
+        if not isinstance(measure, OverrunMeasure):
+            return component
+        target = contract.component(measure.of_component)
+        assert target is not None
+        assert isinstance(target.measure, DemandMeasure)
+        watts = measure.above_watts // 1000 * target.measure.unit_watts
+        return replace(component, measure=replace(measure, above_watts=watts))
+
+    return replace(contract, components=tuple(scaled(item) for item in contract.components))
 
 
 def _unique(reader: Reader, field: str, names: Iterable[str]) -> None:

@@ -272,15 +272,17 @@ def _demand(reader: Reader, per: Per | None) -> DemandMeasure:
     if basis not in _DEMAND_BASES:
         raise reader.error("basis", f"must be {', '.join(item.value for item in _DEMAND_BASES)}")
     minutes = reader.integer("averagingMinutes")
-    if minutes == 0 or (60 % minutes and minutes % 60) or minutes > 1440:
-        raise reader.error("averagingMinutes", "must divide an hour, or be whole hours of a day")
+    if minutes == 0 or (60 % minutes and minutes % 60) or 1440 % minutes:
+        raise reader.error("averagingMinutes", "must divide an hour, or a day in whole hours")
     ratchet = None
     if reader.has("ratchet"):
         if period is not Span.MONTH:
             raise reader.refuse("ratchet", "a ratchet needs a monthly demand")
         ratchet = _ratchet(reader.child("ratchet"))
     floor = reader.integer("floor", 0) * _UNIT_WATTS[unit]
-    return DemandMeasure(basis, minutes, period, _bands(reader), floor, ratchet)
+    return DemandMeasure(
+        basis, minutes, period, _bands(reader), floor, ratchet, unit_watts=_UNIT_WATTS[unit]
+    )
 
 
 def _ratchet(reader: Reader) -> Ratchet:
@@ -323,6 +325,7 @@ def _overrun(reader: Reader, per: Per | None) -> OverrunMeasure:
     _check_per(reader, per, (Per.KILOWATT_MONTH,))
     if reader.text("chargedFor") != "WholeMonth":
         raise reader.refuse("chargedFor", "only WholeMonth can be billed yet")
+    # `above` is in the unit of the demand it is compared with: `parse` scales it once that is known.
     return OverrunMeasure(
         of_component=reader.text("ofComponentName"),
         above_watts=reader.integer("above") * 1000,

@@ -7,7 +7,7 @@ Prices are per kWh in the contract's currency; None means an index is unknown, n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 
 from wattshift.core.contract.calendar import band_at
 from wattshift.core.contract.model import Component, Contract, Position, PositionType, SignalRate
@@ -15,15 +15,24 @@ from wattshift.core.contract.model import Component, Contract, Position, Positio
 Indices = Mapping[str, Decimal | None]
 CENT = Decimal("0.01")
 _INDEX_STEP = Decimal("1e-9")
+_INDEX_LIMIT = 1e12
+"""Per kWh; beyond it is no price in any currency but a fault of the source."""
+_WIDE = Context(prec=100)
+"""For rounding: the default 28 digits refuse an amount of 26 digits before the point."""
 
 
 def cents(amount: Decimal) -> Decimal:
     """Rounded to 0.01, half up, as bills are."""
-    return amount.quantize(CENT, ROUND_HALF_UP)
+    return amount.quantize(CENT, ROUND_HALF_UP, _WIDE)
 
 
-def index_value(value: float) -> Decimal:
-    """Index per kWh from a reading (a float at the edge), to 1e-9: finer than any market's tick."""
+def index_value(value: float) -> Decimal | None:
+    """Index per kWh from a reading (a float at the edge), to 1e-9: finer than any market's tick.
+
+    None where the value can be no price: not a number, infinite, or beyond 1e12.
+    """
+    if not -_INDEX_LIMIT <= value <= _INDEX_LIMIT:
+        return None
     return Decimal(repr(float(value))).quantize(_INDEX_STEP, ROUND_HALF_EVEN).normalize()
 
 

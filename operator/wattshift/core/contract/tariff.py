@@ -159,6 +159,8 @@ class DemandMeasure:
     bands: tuple[str, ...] = ()
     floor_watts: int = 0
     ratchet: Ratchet | None = None
+    unit_watts: int = 1000
+    """W of the unit that the tariff states this demand in (kW or MW)."""
 
 
 @dataclass(frozen=True, slots=True)
