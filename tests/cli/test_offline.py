@@ -90,7 +90,18 @@ def test_infinity_in_a_recording_loads_again(snapshot):
     assert differences(again) == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"formatVersion": 99}', "not json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"formatVersion": 99}',
+        '{"formatVersion": 1}',
+        '{"formatVersion": 1, "step": 7}',
+        "[" * 100_000,
+        "not json",
+    ],
+)
 def test_a_file_that_is_no_recording_is_said_in_one_line(text, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(text)
@@ -98,6 +109,63 @@ def test_a_file_that_is_no_recording_is_said_in_one_line(text, tmp_path):
     assert code == 1
     assert "NotARecording" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["{}", "7", '{"snapshot": null}', "[" * 100_000, "\udcff"])
+def test_a_file_that_is_no_snapshot_is_said_in_one_line(text, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    code, _, err = run("plan", "--snapshot", path)
+    assert code == 1
+    assert "NotASnapshot" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"kind: Deployment\nspec: {replicas: 2}\n", "a Deployment has no name or no spec"),
+        (b"kind: Deployment\nmetadata: {generateName: a-}\nspec: {}\n", "no name"),
+        (b"kind: Deployment\nmetadata: {name: a}\nspec: {replicas: two}\n", "'two' is no count"),
+        (b"kind: PowerSite\nmetadata: [a]\nspec: {}\n", "a PowerSite has no name or no spec"),
+        (b"kind: PowerSite\nmetadata: {name: a}\nspec: 7\n", "a PowerSite has no name or no spec"),
+        (b"kind: PowerSite\n metadata: {name: a}\n", "is no YAML"),
+        (b"name: \xff\xfe\n", "is no YAML"),
+        (b"[" * 100_000, "is no YAML"),
+    ],
+)
+def test_a_broken_manifest_is_said_with_its_file(content, part, snapshot_file, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    code, _, err = run("plan", "--snapshot", snapshot_file, "-f", path)
+    assert code == 1
+    assert "ManifestInvalid" in err
+    assert "broken.yaml" in err
+    assert part in err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "kind: [Deployment]\n",
+        "kind: Kustomization\nresources: [a.yaml]\n",
+        "kind: List\n",
+        "kind: List\nitems: {a: 1}\n",
+        "kind: Deployment\nmetadata: {name: a}\nspec: {replicas: null}\n",
+        "- 1\n- 2\n",
+        "",
+    ],
+)
+def test_what_says_nothing_to_a_plan_is_passed_over(content, snapshot_file, tmp_path):
+    path = tmp_path / "other.yaml"
+    path.write_text(content)
+    assert run("plan", "--snapshot", snapshot_file, "-f", path)[0] == 0
+
+
+def test_a_manifest_that_is_not_there_is_named(snapshot_file, tmp_path):
+    code, _, err = run("plan", "--snapshot", snapshot_file, "-f", tmp_path / "absent.yaml")
+    assert code == 1
+    assert "absent.yaml: No such file" in err
 
 
 def test_an_offline_plan_prints_decisions_a_diff_of_replicas_and_the_saving(snapshot_file):

@@ -56,15 +56,33 @@ def load_manifests(paths: Iterable[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in files:
         try:
-            rows = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError) as error:
-            raise NeedsHuman(f"{path}: {error}", reason="ManifestInvalid") from None
-        for row in rows:
-            items = (
-                row.get("items") if isinstance(row, dict) and row.get("kind") == "List" else None
-            )
-            found += [item for item in items or [row] if isinstance(item, dict)]
+            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            text = error.strerror or type(error).__name__
+            raise NeedsHuman(f"{path}: {text}", reason="ManifestInvalid") from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise NeedsHuman(f"{path} is no YAML: {error}", reason="ManifestInvalid") from None
+        for row in documents:
+            listed = isinstance(row, dict) and row.get("kind") == "List"
+            items = row.get("items") if listed else [row]
+            rows = items if isinstance(items, list) else []
+            found += [item for item in rows if isinstance(item, dict) and _used(item, path)]
     return found
+
+
+def _used(row: dict[str, Any], path: Path) -> bool:
+    """Whether a manifest says something to a plan, and has the parts that every such object has."""
+    kind, metadata, spec = row.get("kind"), row.get("metadata"), row.get("spec")
+    if not isinstance(kind, str) or (kind not in KINDS and kind not in _SCALABLE):
+        return False
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str) or not isinstance(spec, dict):
+        raise NeedsHuman(f"{path}: a {kind} has no name or no spec", reason="ManifestInvalid")
+    replicas = spec.get("replicas")
+    if kind in _SCALABLE and not (replicas is None or isinstance(replicas, int)):
+        text = f"{path}: {kind} {name}: replicas {replicas!r} is no count"
+        raise NeedsHuman(text, reason="ManifestInvalid")
+    return True
 
 
 def build(snapshot: Snapshot, documents: list[dict[str, Any]], at: float | None) -> World:
@@ -83,7 +101,7 @@ def build(snapshot: Snapshot, documents: list[dict[str, Any]], at: float | None)
         world.snapshot = repriced(world.snapshot, stored, world.notes)
     counts = {
         (row["kind"], row["metadata"].get("namespace", "default"), row["metadata"]["name"]): int(
-            row.get("spec", {}).get("replicas", 1)
+            1 if row["spec"].get("replicas") is None else row["spec"]["replicas"]
         )
         for row in documents
         if row.get("kind") in _SCALABLE

@@ -127,7 +127,7 @@ def load_any_snapshot(path: Path) -> Snapshot:
         return load_snapshot(json.dumps(raw))
     except OSError as error:
         raise NeedsHuman(f"{path}: {error.strerror}", reason="Unreadable") from None
-    except ValueError as error:
+    except (ValueError, KeyError, RecursionError) as error:
         first = str(error).splitlines()[0]
         raise NeedsHuman(f"{path} is not a snapshot: {first}", reason="NotASnapshot") from None
 

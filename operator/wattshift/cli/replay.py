@@ -83,6 +83,6 @@ def _load(path: Path) -> Step:
         return load_step(path.read_bytes())
     except OSError as error:
         raise NeedsHuman(f"{path}: {error.strerror}", reason="Unreadable") from None
-    except ValueError as error:
+    except (ValueError, KeyError, RecursionError) as error:
         first = str(error).splitlines()[0]
-        raise NeedsHuman(f"{path}: {first}", reason="NotARecording") from None
+        raise NeedsHuman(f"{path} is no recording: {first}", reason="NotARecording") from None
