@@ -9,6 +9,7 @@ from wattshift.actuators.registry import ACTUATORS
 from wattshift.actuators.scale import ScaleActuator
 from wattshift.errors import Bug, FenceLost, NeedsHuman
 from wattshift.kube.client import ClusterClient
+from wattshift.kube.errors import SpokeUnreachable, api_error
 from wattshift.kube.kubeconfig import load_hub_files
 from wattshift.kube.views import TargetKey
 
@@ -113,3 +114,40 @@ def test_every_actuator_says_what_it_needs_and_whether_it_can_be_undone():
     for name, actuator in ACTUATORS.items():
         assert actuator.name == name and actuator.rules and actuator.reversible
         assert all(rule.resource.endswith("/scale") for rule in actuator.rules)
+
+
+class Answer:
+    """A client whose server is asked for the kind, and then answers the write in a given way."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    async def discover(self, *_: str) -> None:
+        return None
+
+    async def patch_scale(self, *_: object, **__: object) -> None:
+        raise api_error(self.status, {}, where="PATCH scale")
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        (500, Result.UNKNOWN),
+        (503, Result.UNKNOWN),
+        (504, Result.UNKNOWN),
+        (408, Result.UNKNOWN),
+        (429, Result.REFUSED),
+        (403, Result.REFUSED),
+        (404, Result.REFUSED),
+    ],
+)
+async def test_a_server_that_gives_up_may_have_written_and_one_that_refuses_has_not(status, result):
+    outcome = await ScaleActuator().carry_out(Answer(status), order("team", "u", 2, 1))
+    assert outcome.result is result and outcome.message
+
+
+async def test_a_kind_that_cannot_be_asked_for_is_a_refusal_because_nothing_was_sent():
+    outcome = await ScaleActuator().carry_out(
+        Wire(SpokeUnreachable("silence")), order("team", "u", 2, 1)
+    )
+    assert outcome.result is Result.REFUSED

@@ -6,10 +6,12 @@ next tick, a conflict is planned again.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from wattshift.actuators.base import Outcome, Result, Rule, ScaleOrder
 from wattshift.errors import FenceLost, WattshiftError
 from wattshift.kube.client import ClusterClient
-from wattshift.kube.errors import ScaleConflict, SpokeUnreachable
+from wattshift.kube.errors import ApiError, ScaleConflict, SpokeUnreachable
 
 
 class ScaleActuator:
@@ -27,6 +29,9 @@ class ScaleActuator:
         key = order.target
         try:
             resource = await client.discover(key.api_version, key.kind)
+        except WattshiftError as error:
+            return Outcome(result=Result.REFUSED, message=error.message)
+        try:
             scale = await client.patch_scale(
                 resource,
                 key.name,
@@ -41,6 +46,11 @@ class ScaleActuator:
             return Outcome(result=Result.CONFLICT, message=error.message)
         except SpokeUnreachable as error:
             return Outcome(result=Result.UNKNOWN, message=error.message)
+        except ApiError as error:
+            # NB: a server that gives up (500, 503, 504) may have stored the count all the same.
+            lost = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            lost = lost or error.status == HTTPStatus.REQUEST_TIMEOUT
+            return Outcome(result=Result.UNKNOWN if lost else Result.REFUSED, message=error.message)
         except WattshiftError as error:
             return Outcome(result=Result.REFUSED, message=error.message)
         return Outcome(
