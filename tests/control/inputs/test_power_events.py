@@ -255,3 +255,40 @@ def test_over_any_history_the_reference_never_moves_and_active_is_never_open(ste
         for event in states(record):
             if event.active:
                 assert event.upper_watts is not None or event.unresolved_reason
+
+
+def test_an_event_that_was_put_off_is_measured_anew_at_its_own_start():
+    record = run(SiteRecord(), START, spec(), {"feed": 5_000})
+    later = spec(start_time=END + 3_600, end_time=END + 7_200)
+    record = run(record, START + 60, later, {"feed": 3_000})
+    assert (only(record).state, only(record).frozen_reference_watts) == ("Far", None)
+    record = run(record, END + 3_600, later, {"feed": 8_000})
+    assert (only(record).frozen_reference_watts, only(record).upper_watts) == (8_000, 6_000)
+
+
+def test_a_name_that_is_used_again_after_its_end_is_another_event():
+    record = run(SiteRecord(), START, spec(), {"feed": 5_000})
+    record = run(record, END, spec())
+    again = spec(start_time=END + 60, end_time=END + 3_600)
+    row = only(run(record, END + 90, again, {"feed": 8_000}))
+    assert (row.state, row.frozen_reference_watts) == ("Active", 8_000)
+
+
+def test_an_event_that_moves_to_another_connection_is_measured_there():
+    record = run(SiteRecord(), START, spec(), {"feed": 5_000})
+    row = only(run(record, START + 60, spec(connection_name="b"), {"feed": 3_000, "b": 9_000}))
+    assert row.frozen_reference_watts == 9_000
+
+
+def test_a_clock_that_steps_back_over_the_start_does_not_measure_what_runs_again():
+    record = run(SiteRecord(), START + 2, spec(), {"feed": 5_000})
+    record = run(record, START - 3, spec(), {"feed": 3_000})
+    row = only(run(record, START + 1, spec(), {"feed": 3_000}))
+    assert (row.state, row.frozen_reference_watts) == ("Active", 5_000)
+
+
+@pytest.mark.parametrize("text", ["2026-11-22t18:00:00z", "2026-11-22T18:00:00Z"])
+def test_times_are_read_as_the_schema_allows_them(text):
+    event = {"name": "dr", "type": "Limit", "reference": "Absolute", "upperWatts": 1}
+    found = parse({"events": [event | {"startTime": text, "endTime": text}]}, {})
+    assert found["dr"].start_time == 1_795_370_400.0

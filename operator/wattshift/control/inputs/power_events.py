@@ -80,6 +80,7 @@ def _advance_one(
 ) -> EventRecord:
     # What the spec says now, whatever its revision: firmness may come from a contract that was read
     # later. Only what was measured, and when it came, is kept.
+    frozen = None if row is None or _is_another(row, spec, now) else row.frozen_reference_watts
     row = EventRecord(
         name=spec.name,
         revision=spec.revision,
@@ -90,14 +91,13 @@ def _advance_one(
         firmness=spec.firmness.value,
         type=spec.type,
         reference=spec.reference,
-        frozen_reference_watts=row.frozen_reference_watts if row is not None else None,
+        frozen_reference_watts=frozen,
         ramp_seconds=spec.ramp_seconds,
         contract_name=spec.contract_name,
         program_name=spec.program_name,
         received_time=row.received_time if row is not None else now,
     )
     state = _state(row, now)
-    frozen = row.frozen_reference_watts
     if frozen is None and state == "Active":
         # Every event keeps it: a reduction counts from it, and the way back ends at it. Measured at
         # the start, not before: shifting load ahead of an event must not lower the reference.
@@ -111,6 +111,18 @@ def _advance_one(
         lower_watts=lower,
         message=message,
     )
+
+
+def _is_another(row: EventRecord, spec: EventSpec, now: float) -> bool:
+    """Whether the name stands for another reduction by now, which counts from its own start.
+
+    Put off to a later start, begun anew after it had ended, or at another connection. Judged by the
+    spec, not by the state: a clock that steps back must not measure an event that runs.
+    """
+    if row.connection_name != spec.connection_name:
+        return True
+    moved = abs(row.start_time - spec.start_time) >= 1.0  # status keeps whole seconds
+    return moved and (now < spec.start_time or row.state in _FINAL)
 
 
 def bounds(spec: EventSpec, frozen_watts: int | None) -> tuple[int | None, int | None, str]:
