@@ -71,3 +71,17 @@ def test_what_follows_on_not_observed_is_news_only_when_it_is_bad(status, words,
     waiting = condition("Ready", None, NOT_OBSERVED)
     kept, flipped = merged({"Ready": waiting}, condition("Ready", status, "R", words), now_utc=2000)
     assert (kept.reason, flipped) == ("R", flips)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z"),
+        ("0800-01-01T00:00:00Z", "0800-01-01T00:00:00Z"),
+        ("2026-11-22t10:00:00.5z", "2026-11-22T10:00:00Z"),
+    ],
+)
+def test_every_time_that_the_schema_lets_through_can_be_written(text, written):
+    assert format_utc(parse_utc(text)) == written

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 _MAX_MESSAGE_CHARS = 1024
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""Of the years that a date can have: 1 to 9999."""
 NOT_OBSERVED = "NotObserved"
 """Reason of a condition that nobody has looked at yet."""
 
@@ -110,8 +112,12 @@ def load(documents: Iterable[Mapping[str, Any]]) -> dict[str, Condition]:
 
 
 def format_utc(epoch_seconds: float) -> str:
-    """`2026-11-22T10:00:00Z`: whole seconds, as Kubernetes writes times."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """`2026-11-22T10:00:00Z`: whole seconds, as Kubernetes writes times.
+
+    Years outside 1 to 9999, which an offset in somebody's spec can reach, become the nearest inside.
+    """
+    inside = min(max(epoch_seconds, _FIRST_SECOND), _LAST_SECOND)
+    return datetime.fromtimestamp(inside, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def parse_utc(text: str) -> float:
@@ -120,7 +126,7 @@ def parse_utc(text: str) -> float:
     Raises:
         ValueError: no time, or one without an offset.
     """
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.upper())  # the schema allows `t` and `z`
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")
     return moment.timestamp()
