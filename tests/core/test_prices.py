@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 from tests.core.build import NOW, connection, quote, reading, signal, site, supply
 from wattshift.core.model import Settings
@@ -150,3 +153,36 @@ def test_marginal_carbon_wins_over_average():
     assert carbon_intensity(site("a", signals=rows[:1]), NOW) == 300
     assert carbon_intensity(site("a"), NOW) is None
     assert reading(1.0).value == 1.0
+
+
+def test_a_peak_is_charged_once_however_long_a_change_lasts():
+    adders = {"demand_adder": Decimal(160), "demand_per_kilowatt": Decimal(40)}
+    row = quote("0.50")
+    row = replace(row, up=replace(row.up, **adders), down=replace(row.down, **adders))
+    for ahead in ((), ((NOW + 900, quote("0.50")),)):
+        here = feed(price=row, price_ahead=ahead)
+        assert of(here).up[0].rate.demand == pytest.approx(160)
+        rate = of(here, horizon_seconds=7200).up[0].rate
+        assert rate.demand * 2 == pytest.approx(40)  # two hours of one kW
+        assert of(here, horizon_seconds=7200).down[0].rate.demand * 2 == pytest.approx(40)
+
+
+def test_a_peak_to_come_within_the_dwell_counts():
+    adders = {"demand_adder": Decimal(160), "demand_per_kilowatt": Decimal(40)}
+    later = quote("0.50")
+    later = replace(later, up=replace(later.up, **adders))
+    here = feed(price=quote("0.50"), price_ahead=((NOW + 900, later),))
+    assert of(here, horizon_seconds=7200).up[0].rate.demand * 2 == pytest.approx(40)
+    assert of(here, horizon_seconds=600).up[0].rate.demand == 0
+
+
+def test_each_signal_is_converted_from_its_own_currency():
+    settings = Settings(reporting_currency="CNY", exchange_rates=(("EUR", "8"), ("USD", "7")))
+    rows = (
+        signal("first", Quantity.ENERGY_PRICE, 0.1, unit="EURPerKilowattHour", age=900),
+        signal("second", Quantity.ENERGY_PRICE, 0.5, rank=1, unit="CNYPerKilowattHour"),
+        signal("sale", Quantity.EXPORT_PRICE, 0.02, unit="USDPerKilowattHour"),
+    )
+    here = site("a", price=None, signals=rows, supplies=(supply(5000.0),))
+    found = of(here, settings, load_watts=1000.0)
+    assert [row.rate.total for row in found.up] == pytest.approx([0.14, 0.5])

@@ -27,6 +27,8 @@ class Judged:
     message: str = ""
     worst: bool = False
     """The value is the worst case, not an observation."""
+    unit: str = ""
+    """Of the reading that gave the value; signals of one quantity may differ in currency."""
 
 
 def usable(reading: Reading | None, now: float) -> bool:
@@ -50,7 +52,12 @@ def value_of(reading: Reading | None, now: float) -> float | None:
 def judge(reading: Reading | None, now: float, what: str) -> Judged:
     """Value or reason for one reading; `what` names it for people."""
     if reading is not None and usable(reading, now):
-        return Judged(value=reading.value, quality=reading.quality, message=reading.message)
+        return Judged(
+            value=reading.value,
+            quality=reading.quality,
+            message=reading.message,
+            unit=reading.unit,
+        )
     message = f"{what} is unknown"
     if reading is None:
         message = f"{what} is not measured"

@@ -144,8 +144,8 @@ def _by_signal(
         message = f"no contract is in force and {judged.message}"
         return FeedPrice(known=False, reason=Reason.PRICE_UNKNOWN, message=message)
     rows = [row for row in site.signals if row.quantity is Quantity.ENERGY_PRICE and row.reading]
-    unit = rows[0].reading.unit if rows and rows[0].reading is not None else ""
-    currency = price_currency(unit) or settings.reporting_currency
+    first = rows[0].reading.unit if rows and rows[0].reading is not None else ""
+    currency = price_currency(judged.unit or first) or settings.reporting_currency
     factor = exchange(settings, currency)
     if factor is None:
         return FeedPrice(
@@ -160,9 +160,10 @@ def _by_signal(
             break
     energy = value * factor
     grid = Rate(energy=energy, carbon=carbon, grams=grams, total=energy + carbon)
-    sale = signal(site, Quantity.EXPORT_PRICE, now).value
+    sale = signal(site, Quantity.EXPORT_PRICE, now)
+    sold = exchange(settings, price_currency(sale.unit) or currency) or 0.0
     surplus, imported = _own_supply(site, connection, now, load_watts, horizon_seconds)
-    direct = _own((sale or 0.0) * factor) if site.supplies else None
+    direct = _own((sale.value or 0.0) * sold) if site.supplies else None
     return FeedPrice(
         known=True,
         message="by the site's price signal",
@@ -227,10 +228,10 @@ def _average(
 ) -> Adders:
     """Time-weighted mean of the known steps; an unknown step counts like the present."""
     present = quote.up if up else quote.down
-    if end <= now or not ahead:
+    if end <= now:
         return present
     edges = [(now, quote), *[row for row in ahead if now < row[0] < end]]
-    energy, demand, green = Decimal(0), Decimal(0), Decimal(0)
+    energy, green, peak = Decimal(0), Decimal(0), present
     whole = Decimal(str(end - now))
     for index, (start, step) in enumerate(edges):
         stop = edges[index + 1][0] if index + 1 < len(edges) else end
@@ -240,8 +241,10 @@ def _average(
             adders = present
         assert adders.energy is not None
         energy += part * adders.energy
-        demand += part * adders.demand_adder
         green += part * adders.obligation_adder
+        peak = max(peak, adders, key=lambda row: row.demand_per_kilowatt)
+    # a change that lasts sets the peak once, at its dearest moment, and not in every block
+    demand = peak.demand_over(end - now)
     return Adders(energy=energy, demand_adder=demand, obligation_adder=green, origin=present.origin)
 
 
