@@ -50,8 +50,8 @@ def pods(count: int, *, warm: bool = True, requests: int = 5, busy: bool = False
 
 
 def view(
-    source: int = 4,
-    destination: int = 4,
+    source: int | None = 4,
+    destination: int | None = 4,
     *,
     source_more: dict | None = None,
     destination_more: dict | None = None,
@@ -65,7 +65,7 @@ def view(
         "destination": placement("west", destination, **(destination_more or {})),
         "source_member": READY,
         "destination_member": READY,
-        "pods": pods(destination),
+        "pods": pods(destination or 0),
         "demand": True,
         "needed_capacity": 4.0,
         "capacity_elsewhere": 0.0,
@@ -531,3 +531,31 @@ def test_make_before_break_holds_in_any_order_of_losses_crashes_and_deaths():
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+GONE = {"target_found": False, "in_service_replicas": None, "ready_replicas": None}
+LATE = {"deadline_wall_seconds": -1.0}
+
+
+def test_a_deleted_target_is_waited_for_until_the_deadline_only():
+    early = view(4, None, destination_more=GONE, pods=())
+    assert next_step(early).step is Step.WAIT
+    late = next_step(view(4, None, destination_more=GONE, pods=(), move=LATE))
+    assert (late.step, late.reason) == (Step.ABORTED, Reason.TARGET_NOT_FOUND)
+    assert "west" in late.message
+    lowered = view(0, None, destination_more=GONE, pods=(), move=LATE)
+    assert step_of(next_step(lowered)) == (Step.GIVE_BACK_SOURCE, "east", 4)
+    away = view(0, None, destination_more=GONE, pods=(), move=LATE, source_member=LOST)
+    assert next_step(away).step is Step.WAIT
+
+
+def test_a_deleted_source_leaves_the_destination_as_it_is():
+    late = next_step(view(None, 4, source_more=GONE, move=LATE))
+    assert (late.step, late.replicas) == (Step.ABORTED, None)
+    both = view(None, None, source_more=GONE, destination_more=GONE, pods=(), move=LATE)
+    assert next_step(both).step is Step.ABORTED
+
+
+def test_a_lost_member_is_no_deleted_target():
+    away = view(4, None, destination_more=GONE, pods=(), move=LATE, destination_member=LOST)
+    assert next_step(away).step is Step.WAIT

@@ -116,7 +116,8 @@ def next_step(view: HandoverView) -> NextStep:
     Rules of loss: destination unreachable, never lower the source; source unreachable, keep the
     destination. Past its deadline a move that has not lowered the source is aborted; one that has
     is finished, or taken back where the destination does not serve. A count that somebody else set
-    is never written over.
+    is never written over. Past the deadline a side whose target was deleted ends the hand-over:
+    what is left of the other side serves.
     """
     step = _derive(view)
     if step.replicas is None:
@@ -133,6 +134,10 @@ def next_step(view: HandoverView) -> NextStep:
 
 def _derive(view: HandoverView) -> NextStep:
     intent, source, destination = view.intent, view.source, view.destination
+    if intent.deadline_wall_seconds < 0:
+        gone = _target_gone(view)
+        if gone is not None:
+            return gone
     if view.destination_member is not MemberPhase.READY or destination.observed_replicas is None:
         return _wait(f"destination {destination.name} is not reachable; the source keeps its pods")
     if view.source_member is not MemberPhase.READY or source.observed_replicas is None:
@@ -159,6 +164,35 @@ def _derive(view: HandoverView) -> NextStep:
             view,
         )
     return _before_lowering(view)
+
+
+def _target_gone(view: HandoverView) -> NextStep | None:
+    """Past the deadline a target that its own member no longer has is waited for no longer."""
+    intent, source, destination = view.intent, view.source, view.destination
+    ready = MemberPhase.READY
+    lost = [
+        side.name
+        for side, phase in (
+            (destination, view.destination_member),
+            (source, view.source_member),
+        )
+        if phase is ready and not side.target_found
+    ]
+    if not lost:
+        return None
+    message = f"the target of {' and of '.join(lost)} is gone"
+    if destination.name in lost and source.name not in lost:
+        if view.source_member is not ready or source.observed_replicas is None:
+            return _wait(f"{message}; source {source.name} is not reachable")
+        if source.observed_replicas < intent.source_before:
+            return NextStep(
+                step=Step.GIVE_BACK_SOURCE,
+                reason=Reason.TARGET_NOT_FOUND,
+                message=f"{message}: raise {source.name} back to {intent.source_before}",
+                placement_name=source.name,
+                replicas=intent.source_before,
+            )
+    return NextStep(step=Step.ABORTED, reason=Reason.TARGET_NOT_FOUND, message=message)
 
 
 def _before_lowering(view: HandoverView) -> NextStep:
