@@ -218,3 +218,22 @@ def test_a_restore_passes_in_every_mode():
     for mode in Mode:
         assert validate(restore, replace(HERE, mode=mode), NOW) is None
     assert validate(restore, with_job(deleting=True, accepted=False), NOW) is None
+
+
+def test_what_stays_must_be_the_floor_and_carry_a_load_that_grew_since():
+    lower = replace(
+        MOVE,
+        action=Action.SCALE_TO,
+        targets=tuple(
+            replace(row, replicas=2 if row.placement_name == "east" else 0) for row in MOVE.targets
+        ),
+    )
+    assert validate(lower, HERE, NOW) is None
+    floor = validate(lower, with_job(min_replicas=3), NOW)
+    assert floor is not None
+    assert (floor.reason, "at least 3" in floor.message) == (Reason.STALE_PLAN, True)
+    grown = validate(lower, with_east(engine=engine(30.0)), NOW)
+    assert grown is not None
+    assert (grown.reason, "has grown" in grown.message) == (Reason.STALE_PLAN, True)
+    trembled = with_east(engine=engine(24.0))
+    assert validate(lower, trembled, NOW) is None

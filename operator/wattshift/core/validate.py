@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wattshift.core.cover import EPSILON, capacity
 from wattshift.core.decision import Action, Decision
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Mode, OverrideMode, Snapshot
@@ -37,7 +38,7 @@ def validate(decision: Decision, fresh: Snapshot, now: float) -> Refusal | None:
 
     Checked in this order: expiry, the workload and its mode, people's word, an open hand-over, then
     each placement that would change (found, ready member, no rival, count as decided), the latency
-    guard for what is lowered, and limits for what is raised.
+    guard, floor and load for what is lowered, and limits for what is raised.
     """
     if decision.valid_until < now:
         late = now - decision.valid_until
@@ -50,6 +51,7 @@ def validate(decision: Decision, fresh: Snapshot, now: float) -> Refusal | None:
         _workload(decision, job, fresh)
         or _placements(decision, job)
         or _latency(decision, job)
+        or _left(decision, job)
         or _limits(decision, job, Room(world))
     )
 
@@ -159,6 +161,34 @@ def _latency(decision: Decision, job: Job) -> Refusal | None:
         if not spot.verdict.removal_allowed and not job.outside:
             reason = spot.verdict.reason or Reason.OBJECTIVE_UNKNOWN
             return _no(reason, f"{spot.state.name}: {spot.verdict.message}")
+    return None
+
+
+def _left(decision: Decision, job: Job) -> Refusal | None:
+    """What stays must still be the floor and carry the load, which may have grown since.
+
+    Half of the head room may be gone, as in `core/cover.py`: less would be given back at once.
+    """
+    changes = {spot.index: wanted for spot, wanted in _changes(decision, job)}
+    people = decision.reason is Reason.OVERRIDE_PIN or decision.action is Action.RESTORE
+    if people or (decision.urgent and decision.reason in _BOUND_REASONS):
+        return None
+    if all(wanted >= job.vector[index] for index, wanted in changes.items()):
+        return None
+    left = tuple(changes.get(spot.index, spot.replicas) for spot in job.spots)
+    if sum(left) < min(job.floor, job.standing):
+        return _no(
+            Reason.STALE_PLAN, f"{sum(left)} replicas would stay, at least {job.floor} are wanted"
+        )
+    if job.outside or job.need is None:
+        return None
+    least = (job.need + (job.load.concurrency or 0.0)) / 2
+    if capacity(job, left) + EPSILON < min(least, capacity(job, job.vector)):
+        return _no(
+            Reason.STALE_PLAN,
+            f"the load has grown: {sum(left)} replicas carry {capacity(job, left):.1f} concurrent "
+            f"requests, {least:.1f} are wanted",
+        )
     return None
 
 
