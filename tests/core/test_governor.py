@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from tests.core.build import (
     connection,
     engine,
     event,
+    member,
     placement,
     quote,
     reading,
@@ -210,6 +212,81 @@ def test_actions_that_are_not_allowed_are_taken_only_when_mandatory():
 def test_workloads_that_act_are_shed_before_those_that_only_watch():
     jobs = (east("a", mode=Mode.OBSERVE), east("b"))
     assert set(targets(run(snapshot(jobs, (capped(5000),))))) == {"team/b"}
+
+
+def test_what_only_watches_frees_nothing_that_a_bound_needs():
+    # the watcher's spare replicas would be enough on paper
+    jobs = (east("a", mode=Mode.OBSERVE), east("b"))
+    free = targets(run(snapshot((east("b"),), (capped(1),))))["team/b"]["east"]
+    assert free == 0
+    found = targets(run(snapshot(jobs, (capped(2700),))))
+    assert found["team/b"]["east"] == 0
+    assert found.get("team/a", {"east": 6})["east"] > 0
+
+
+def two_feeds(**more):
+    rows = (connection("one", limit=None), connection("two", limit=None))
+    members = (member("east", connection_name="one"), member("south", connection_name="two"))
+    return site("east", connections=rows, members=members, **more)
+
+
+def at_two(name, replicas=6):
+    stats = engine(20.0, pods=replicas)
+    row = placement("east", replicas, engine=stats, cluster_name=name, max_replicas=60)
+    return workload(name, (row,))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"events": (event(upper=4000, connection_name=""),)},
+        {"it_capacity_watts": 4000},
+        {"cooling_limit": reading(4000)},
+    ],
+)
+def test_a_bound_of_the_whole_site_is_kept_once_over_its_connections(more):
+    jobs = (at_two("east"), at_two("south"))
+    tick = run(snapshot(jobs, (two_feeds(**more),)))
+    left = {key: row["east"] for key, row in targets(tick).items()}
+    total = sum(left.get(job.key, 6) for job in jobs)
+    before = sum(row.estimated_watts for row in tick.sites)
+    assert before > 4000
+    alone = run(snapshot((at_two("east", 12),), (capped(4000),)))
+    assert total >= targets(alone)["team/east"]["east"] - 1  # not shed twice
+    assert total < 12
+
+
+def test_a_floor_of_the_whole_site_is_raised_once():
+    fill = event(upper=None, lower=8000, connection_name="")
+    jobs = (at_two("east"), at_two("south"))
+    tick = run(snapshot(jobs, (two_feeds(events=(fill,)),)))
+    power = sum(row.estimated_watts for row in tick.sites)
+    added = sum(row["east"] - 6 for row in targets(tick).values())
+    # each adds its loaded idle watts; the other connection counts at its safe figure
+    assert math.ceil((8000 - power * 1.1) / 100) <= added <= math.ceil((8000 - power) / 100)
+
+
+def test_a_lower_bound_asks_what_a_workload_allows_unless_it_is_mandatory():
+    job = east(actions=(Allowed.MIGRATE,))
+    for firmness, raised in ((Firmness.MANDATORY, True), (Firmness.COMMITTED, False)):
+        fill = event(upper=None, lower=5000, firmness=firmness)
+        assert bool(run(snapshot((job,), (site("east", events=(fill,)),))).decisions) is raised
+
+
+def test_a_lower_bound_is_met_by_what_acts():
+    fill = event(upper=None, lower=3900)
+    watching = batch(
+        replicas=0, mode=Mode.OBSERVE, placements=(placement("east", 0, baseline_replicas=4),)
+    )
+    tick = run(snapshot((east(), watching), (site("east", events=(fill,)),)))
+    assert set(targets(tick)) == {"team/chat"}
+
+
+def test_held_work_keeps_the_least_count_that_its_owner_set():
+    job = batch(min_replicas=2)
+    found = targets(run(snapshot((job,), (capped(10, Firmness.COMMITTED),))))
+    assert found["team/nightly"]["east"] == 2
+    assert targets(run(snapshot((job,), (capped(10),))))["team/nightly"]["east"] == 0
 
 
 def test_an_unresolved_event_sheds_nothing_and_raises_nothing():

@@ -154,3 +154,18 @@ def test_reasons_follow_the_kind_of_bound():
     assert of(site("a", emergency="leak")).upper.reason is Reason.EMERGENCY
     assert of(site("a", cooling_limit=reading(5))).upper.reason is Reason.COOLING_LIMIT
     assert of(site("a", events=(event(upper=5),))).upper.reason is Reason.EVENT_LIMIT
+
+
+def test_an_event_without_a_connection_binds_the_sum_over_the_site():
+    here = site("a", limit=None, events=(event(upper=1000, lower=700, connection_name=""),))
+    limits = of(here, other_watts=400)
+    assert (limits.upper_watts, limits.lower_watts) == (600, 300)
+    assert limits.upper is not None
+    assert limits.upper.whole_site
+    named = of(site("a", limit=None, events=(event(upper=1000),)), other_watts=400)
+    assert named.upper_watts == 1000
+
+
+def test_what_an_emergency_leaves_is_for_the_whole_site():
+    here = site("a", limit=None, emergency="leak", emergency_watts=1000)
+    assert of(here, other_watts=400).upper_watts == 600

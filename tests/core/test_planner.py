@@ -490,6 +490,13 @@ def test_batch_waits_for_cheaper_power_and_says_until_when():
     assert here.next_wake_time == NOW + 1800
 
 
+def test_a_pause_leaves_the_least_count_that_the_owner_set():
+    found = decide(snapshot((batch(min_replicas=1),), (east(),)), "team/nightly")
+    assert (found.action, counts(found)) == (Action.PAUSE, {"east": 1})
+    again = decide(snapshot((batch(replicas=1, min_replicas=1),), (east(),)), "team/nightly")
+    assert again.action is Action.HOLD
+
+
 def test_paused_batch_stays_paused_with_its_reason():
     found = decide(snapshot((batch(replicas=0),), (east(),)), "team/nightly")
     assert (found.action, found.reason) == (Action.HOLD, Reason.EXPENSIVE_POWER)

@@ -16,10 +16,11 @@ from wattshift.core.guard import GuardState
 from wattshift.core.limits import Bound, Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
 from wattshift.core.outlook import outlook
+from wattshift.core.power import FeedKey
 from wattshift.core.reasons import Reason
 from wattshift.core.room import Room
 from wattshift.core.score import Pricer, watts_by_feed
-from wattshift.core.shed import replica_freed_watts, shed
+from wattshift.core.shed import may_change, replica_freed_watts, shed
 from wattshift.core.stability import horizon_seconds
 from wattshift.core.survey import Feed, Job, Survey, survey
 
@@ -67,6 +68,8 @@ class _Tick:
         self.causes: dict[str, tuple[Reason, list[str]]] = {}
         self.shed_keys: set[str] = set()
         self.blocked: dict[str, str] = {}
+        self.freed: dict[FeedKey, float] = {}
+        self.added: dict[FeedKey, float] = {}
         lowered = (row for row in plan.decisions if row.targets != row.basis) if plan else ()
         self.lowering = frozenset(
             row.workload_key
@@ -78,6 +81,7 @@ class _Tick:
     def keep_under(self, feed: Feed) -> None:
         """Shed for each upper bound of a feed, hardest first."""
         freed = 0.0
+        others = _beside(self.freed, feed)
         last: Bound | None = None
         for hardness in Hardness:
             bound = feed.limits.upper_at(hardness)
@@ -87,6 +91,8 @@ class _Tick:
             if bound.reason is Reason.RAMP_LIMIT:
                 continue
             excess = _compared(feed, bound) - freed - bound.upper_watts
+            if bound.whole_site:
+                excess -= others
             if excess <= 0:
                 continue
             done = shed(
@@ -96,10 +102,11 @@ class _Tick:
                 self.world.jobs,
                 self.vectors,
                 lowering=self.lowering,
-                most_watts=_ramp_down(feed, bound) - freed,
-                first=freed <= 0,
+                most_watts=_ramp_down(feed, bound) - freed - others,
+                first=freed + others <= 0,
             )
             freed += done.freed_watts
+            self.freed[feed.key] = freed
             words = f"{feed.site.name}: {excess:.0f} W over {bound.name} {bound.upper_watts:.0f} W"
             for key in dict.fromkeys(done.touched or ()):
                 self.shed_keys.add(key)
@@ -157,11 +164,23 @@ class _Tick:
         if bound is None or bound.lower_watts is None or power is None:
             return
         missing = bound.lower_watts - power
-        order = sorted(self.world.jobs, key=lambda job: (not job.outside, _first_served(job)))
+        if bound.whole_site:
+            missing -= _beside(self.added, feed)
+        # what only watches draws nothing more: those that act come first
+        order = sorted(
+            self.world.jobs,
+            key=lambda job: (
+                job.state.mode is not Mode.ENFORCE,
+                not job.outside,
+                _first_served(job),
+            ),
+        )
         for job in order:
             state = job.state
             held = state.intent is not None or state.override is not None or state.deleting
             if held or not state.accepted or not state.originals_known:
+                continue
+            if not may_change(job, bound):
                 continue
             for spot in job.spots:
                 if missing <= 0:
@@ -177,6 +196,7 @@ class _Tick:
                 self.vectors[job.key][spot.index] += count
                 self.room.take(spot, count)
                 missing -= count * each
+                self.added[feed.key] = self.added.get(feed.key, 0.0) + count * each
                 words = f"{feed.site.name}: {missing + count * each:.0f} W below {bound.name}"
                 self._because(job.key, Reason.EVENT_FLOOR, words)
 
@@ -296,6 +316,12 @@ def _compared(feed: Feed, bound: Bound) -> float:
     if bound.reason in (Reason.EVENT_LIMIT, Reason.EVENT_FLOOR) or power.committed_watts is None:
         return power.upper_watts
     return power.committed_watts
+
+
+def _beside(watts: dict[FeedKey, float], feed: Feed) -> float:
+    """Watts that this tick changes at the other connections of the site."""
+    name, key = feed.site.name, feed.key
+    return sum(value for row, value in watts.items() if row[0] == name and row != key)
 
 
 def _ramp_down(feed: Feed, bound: Bound) -> float:

@@ -42,6 +42,9 @@ class Bound:
     reason: Reason
     upper_watts: float | None = None
     lower_watts: float | None = None
+    whole_site: bool = False
+    """It binds the sum over the site's connections: the watts of the others are taken off already,
+    so what is shed at one of them counts for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +106,18 @@ def limits_of(
     bounds: list[Bound] = []
     frozen: list[str] = []
     if site.emergency:
-        left = float(site.emergency_watts or 0)
-        bounds.append(_physical("emergency", Reason.EMERGENCY, left))
+        left = float(site.emergency_watts or 0) - other_watts
+        bounds.append(_physical("emergency", Reason.EMERGENCY, left, whole_site=True))
     if site.it_capacity_watts is not None:
         watts = terms.fixed_watts + terms.marginal * site.it_capacity_watts - other_watts
-        bounds.append(_physical("it", Reason.SITE_LIMIT, watts))
+        bounds.append(_physical("it", Reason.SITE_LIMIT, watts, whole_site=True))
     if site.cooling_limit is not None:
         cooling = value_of(site.cooling_limit, now)
         if cooling is None:
             frozen.append("the cooling limit is unknown")
         else:
-            bounds.append(_physical("cooling", Reason.COOLING_LIMIT, cooling - other_watts))
+            watts = cooling - other_watts
+            bounds.append(_physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True))
     if connection is not None:
         if connection.import_limit_watts is not None:
             watts = float(connection.import_limit_watts)
@@ -133,14 +137,33 @@ def limits_of(
             continue
         bound, why = _event_bound(site, event, now, lead_seconds)
         if bound is not None:
-            bounds.append(bound)
+            bounds.append(bound if event.connection_name else _of_the_site(bound, other_watts))
         if why:
             frozen.append(why)
     return _clip(bounds, "; ".join(frozen))
 
 
-def _physical(name: str, reason: Reason, watts: float) -> Bound:
-    return Bound(name=name, hardness=Hardness.PHYSICAL, reason=reason, upper_watts=max(0.0, watts))
+def _physical(name: str, reason: Reason, watts: float, *, whole_site: bool = False) -> Bound:
+    return Bound(
+        name=name,
+        hardness=Hardness.PHYSICAL,
+        reason=reason,
+        upper_watts=max(0.0, watts),
+        whole_site=whole_site,
+    )
+
+
+def _of_the_site(bound: Bound, other_watts: float) -> Bound:
+    """The bound of an event without a connection at one of them: the others use up their part."""
+    upper, lower = bound.upper_watts, bound.lower_watts
+    return Bound(
+        name=bound.name,
+        hardness=bound.hardness,
+        reason=bound.reason,
+        upper_watts=None if upper is None else max(0.0, upper - other_watts),
+        lower_watts=None if lower is None else max(0.0, lower - other_watts),
+        whole_site=True,
+    )
 
 
 def _event_bound(
@@ -251,4 +274,5 @@ def _replace(
         reason=bound.reason,
         upper_watts=bound.upper_watts if upper_watts is None else upper_watts,
         lower_watts=bound.lower_watts if lower_watts is None else lower_watts,
+        whole_site=bound.whole_site,
     )

@@ -142,10 +142,13 @@ def _pause(draft: Draft) -> Candidate | None:
     assert waiting is not None
     if Allowed.PAUSE not in job.state.actions:
         return None
-    vector = tuple(
+    left = [
         spot.replicas if spot.frozen else min(spot.replicas, spot.state.min_replicas)
         for spot in job.spots
-    )
+    ]
+    for spot in job.spots:
+        left[spot.index] += min(spot.replicas - left[spot.index], max(0, job.floor - sum(left)))
+    vector = tuple(left)
     if vector == job.vector:
         return None
     pause = Candidate(

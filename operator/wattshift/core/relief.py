@@ -6,6 +6,8 @@ What harms users is the governor's, and only while the bound is in force. Neighb
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from wattshift.core.assemble import Draft
 from wattshift.core.candidates import Candidate
 from wattshift.core.limits import Bound
@@ -30,7 +32,7 @@ def relieve(drafts: list[Draft], world: Survey, room: Room, now: float) -> list[
             continue
         for draft in drafts:
             if draft.chosen is not None and draft.chosen.score is not None:
-                excess += min(0.0, draft.chosen.score.watts.get(key, 0.0))
+                excess += _leaving(draft.chosen.score.watts, key, bound)
         reason = Reason.PREPARE_CHANGE if _ahead(feed, bound, now) else bound.reason
         words = f"{feed.site.name}: {excess:.0f} W over {bound.name}"
         mine: list[Draft] = []
@@ -52,6 +54,13 @@ def relieve(drafts: list[Draft], world: Survey, room: Room, now: float) -> list[
         if excess > 0:
             notes.append(f"{feed.site.name}: {excess:.0f} W over {bound.name} need the governor")
     return notes
+
+
+def _leaving(watts: Mapping[FeedKey, float], key: FeedKey, bound: Bound) -> float:
+    """Watts that a choice takes off a bound (negative): at the connection, or all over the site."""
+    if not bound.whole_site:
+        return min(0.0, watts.get(key, 0.0))
+    return sum(min(0.0, row) for here, row in watts.items() if here[0] == key[0])
 
 
 def _ahead(feed: Feed, bound: Bound, now: float) -> bool:

@@ -100,8 +100,12 @@ class Room:
     def free(self, change: Mapping[FeedKey, float]) -> None:
         """Use up what may leave; what is freed is not given to others in the same step."""
         for key, watts in change.items():
-            if watts < 0 and key in self._down:
-                self._down[key] = max(0.0, self._down[key] + watts)
+            if watts >= 0:
+                continue
+            for row in self._by_site.get(key[0], ()):
+                # bounds of the site as a whole are shared by its connections
+                if row in self._down:
+                    self._down[row] = max(0.0, self._down[row] + watts)
 
     def take(self, spot: Spot, count: int) -> None:
         """Use up the room of `count` more replicas at a placement."""

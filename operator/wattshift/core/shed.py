@@ -1,14 +1,15 @@
 """Whose replicas go when a feed is over a bound, in the order of harm; stops as soon as it fits.
 
 1 work that somebody outside holds; 2 replicas beyond the need; 3 (committed and harder) down to each
-tier's tolerated loss; 4 (mandatory and physical) below floors. Within a step: acting workloads first,
-flexible tiers first, then what the plan wants lowered, then the least recently touched.
+tier's tolerated loss; 4 (mandatory and physical) below floors. All four of acting workloads come
+before those of workloads that only watch. Within a step: flexible tiers first, then what the plan wants lowered, then the least recently touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from wattshift.core.cover import EPSILON, capacity
 from wattshift.core.limits import Bound, Hardness
@@ -70,8 +71,11 @@ def shed(
     bases: dict[str, list[int]] = {}
     by_job: dict[str, float] = {}
     here.sort(key=lambda pair: _order(pair[0], pair[1], lowering))
-    for step in STEPS[bound.hardness]:
-        for job, spot, count in _offers(step, here, vectors, bound):
+    acting = [pair for pair in here if pair[0].state.mode is Mode.ENFORCE]
+    watching = [pair for pair in here if pair[0].state.mode is not Mode.ENFORCE]
+    # What only watches frees nothing: it comes when those that act have given all they may.
+    for group, step in product((acting, watching), STEPS[bound.hardness]):
+        for job, spot, count in _offers(step, group, vectors, bound):
             vector = vectors[job.key]
             base = bases.setdefault(job.key, list(vector))
             for _ in range(count):
@@ -137,9 +141,15 @@ def _may_touch(job: Job, bound: Bound) -> bool:
         return False
     if bound.hardness <= Hardness.MANDATORY:
         return True
+    return may_change(job, bound) and state.intent is None and state.override is None
+
+
+def may_change(job: Job, bound: Bound) -> bool:
+    """Whether the workload allows a change of its count, which a mandatory bound need not ask."""
+    if bound.hardness <= Hardness.MANDATORY:
+        return True
     wanted = Allowed.PAUSE if job.outside else Allowed.SCALE
-    allowed = wanted in state.actions or Allowed.SCALE in state.actions
-    return allowed and state.intent is None and state.override is None
+    return wanted in job.state.actions or Allowed.SCALE in job.state.actions
 
 
 def _order(job: Job, spot: Spot, lowering: frozenset[str]) -> tuple[object, ...]:
@@ -148,7 +158,6 @@ def _order(job: Job, spot: Spot, lowering: frozenset[str]) -> tuple[object, ...]
         state.override is not None and state.override.mode is not OverrideMode.RELEASE
     )
     return (
-        0 if state.mode is Mode.ENFORCE else 1,
         held,
         -TIERS.index(state.tier),
         state.priority,
@@ -182,12 +191,11 @@ def _offers(
 
 def _spare(step: int, job: Job, spot: Spot, vector: list[int], bound: Bound) -> int:
     """Replicas that step 1, 2 or 3 may take from a placement, floors kept."""
-    here = vector[spot.index] - spot.state.min_replicas
+    here = min(vector[spot.index] - spot.state.min_replicas, sum(vector) - job.floor)
     if job.outside:
         return max(0, here) if step == 1 else 0
     if step == 1:
         return 0
-    here = min(here, sum(vector) - job.floor)
     if here <= 0 or spot.capacity <= 0:
         return 0
     if step == 2:
