@@ -29,6 +29,9 @@ from wattshift.adapters.promql import (
         ("a - a offset 1d", ("a",)),
         ("a offset 1d", ()),
         ("max_over_time(a[1h:5m])", ("a",)),
+        ("max_over_time(sum(a)[1h:5m])", ("a",)),
+        ("avg_over_time((a > 0)[1h:])", ("a",)),
+        ("max_over_time(sum(a)[1h:5m] offset 1d) + b", ("b",)),
         ("vllm:num_requests_running", ("vllm:num_requests_running",)),
         ('a{x="b(c)"} # comment about d', ('a{x="b(c)"}',)),
         ("1 + 1", ()),
@@ -40,6 +43,21 @@ from wattshift.adapters.promql import (
 )
 def test_the_series_behind_a_query_are_found(query: str, expected: tuple[str, ...]) -> None:
     assert tuple(selector for selector, _ in selectors(query)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("max_over_time(a[1h:5m])", (("a", "1h"),)),
+        ("max_over_time(rate(a[5m])[1h:])", (("a", "1h"),)),
+        ("rate(a[2h]) + max_over_time(sum(b)[1h:1m])", (("a", "2h"), ("b", "1h"))),
+        ("max_over_time((a + sum by (x) (b[2h]))[1h:1m]) + c", (("a", "1h"), ("b", "2h"), ("c", ""))),
+    ],
+)
+def test_a_subquery_gives_its_range_to_what_is_inside(
+    query: str, expected: tuple[tuple[str, str], ...]
+) -> None:
+    assert selectors(query) == expected
 
 
 @pytest.mark.parametrize(

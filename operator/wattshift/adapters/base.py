@@ -43,6 +43,13 @@ class SourceError(WattshiftError):
 class SourceTransient(SourceError, Transient):
     """Worth retrying as it is: time-out, connection, 5xx, 429. Counts for the circuit breaker."""
 
+    def __init__(
+        self, reason: SourceReason, message: str, *, retry_after_seconds: float = 0.0
+    ) -> None:
+        super().__init__(reason, message)
+        self.retry_after_seconds = retry_after_seconds
+        """Real seconds for which the server asks not to be asked again; 0 = it did not say."""
+
 
 class SourceNeedsHuman(SourceError, NeedsHuman):
     """Will not heal by itself: bad credential, query, path or host. Retried slowly."""
@@ -256,6 +263,17 @@ class SignalConfig:
             plausible_maximum=_decimal(plausible.get("maximum"), "plausible.maximum"),
             time_zone=time_zone,
         )
+
+
+def decimal_number(text: str) -> float:
+    """A number as documents write it; NaN and infinities pass, the poller names them.
+
+    Raises:
+        ValueError: no number; also `1_000`, which only Python takes for one.
+    """
+    if "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
 
 
 def _decimal(text: Any, where: str) -> float | None:

@@ -22,6 +22,8 @@ from wattshift.core.units import (
 
 FUTURE_TOLERANCE_SECONDS = 30.0
 SPIKE_FACTOR = 10.0
+MAGNITUDE_LIMIT = 1e12
+"""A terawatt: what the API can hold; above it no unit makes sense."""
 TIME_TOLERANCE_SECONDS = 0.05
 MAY_BE_NEGATIVE = frozenset({Quantity.SITE_POWER})
 """Besides prices and temperatures: a meter that exports reads below zero."""
@@ -146,7 +148,8 @@ def check_value(config: SignalConfig, value: float) -> Refusal | float:
     if canonical < 0 and not signed and config.quantity not in MAY_BE_NEGATIVE:
         return Refusal(SourceReason.NEGATIVE, f"{value:g} {config.unit}: cannot be below zero")
     impossible = (
-        (dimension is Dimension.RATIO and canonical > 1.0 + 1e-9)
+        not abs(canonical) < MAGNITUDE_LIMIT
+        or (dimension is Dimension.RATIO and canonical > 1.0 + 1e-9)
         or (dimension is Dimension.STATE and canonical not in {0.0, 1.0})
         or (
             dimension is Dimension.TEMPERATURE

@@ -12,6 +12,7 @@ import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, quote, quote_plus, urlsplit
 
@@ -23,12 +24,18 @@ from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.tls import TlsMaterial, ssl_context
 
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
+RETRY_AFTER_CAP_SECONDS = 3600.0
+"""A server may ask for a pause, not for being forgotten."""
+METADATA_ADDRESSES = frozenset(
+    ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")
+)
+"""Where clouds serve credentials of the machine outside of link-local: AWS, Alibaba, Oracle."""
 REFUSED_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def address_refused(text: str) -> bool:
-    """Whether an IP address must never be read: link-local (cloud metadata), multicast, none."""
+    """Whether an IP address must never be read: cloud metadata, link-local, multicast, none."""
     try:
         address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
     except ValueError:
@@ -39,7 +46,7 @@ def address_refused(text: str) -> bool:
         address.is_link_local
         or address.is_multicast
         or address.is_unspecified
-        or address == ipaddress.ip_address("fd00:ec2::254")
+        or address in METADATA_ADDRESSES
     )
 
 
@@ -138,14 +145,26 @@ class HttpTarget:
 
     @classmethod
     def from_spec(
-        cls, spec: Mapping[str, Any], allowed_hosts: Callable[[str], bool] | None = None
+        cls,
+        spec: Mapping[str, Any],
+        allowed_hosts: Callable[[str], bool] | None = None,
+        *,
+        base: bool = False,
     ) -> HttpTarget:
-        """Read and check the endpoint.
+        """Read and check the endpoint; `base`: an address that paths are appended to.
 
         Raises:
-            SourceNeedsHuman: a URL that must not be read.
+            SourceNeedsHuman: a URL that must not be read, or one with a query as base.
         """
-        url = str(spec["url"]).rstrip("/")
+        url = str(spec["url"])
+        if base and ("?" in url or "#" in url):
+            raise SourceNeedsHuman(
+                SourceReason.SOURCE_INVALID,
+                "url is a base address: leave out '?' or '#' and what follows; a credential "
+                "belongs into a Secret (auth)",
+            )
+        if base:
+            url = url.rstrip("/")
         return cls(
             url=url,
             host=check_url(url, allowed_hosts).netloc,
@@ -242,7 +261,25 @@ def _secret(reference: Mapping[str, Any], host: str, credentials: Credentials) -
     return credentials(str(reference["name"]), key, host).strip(), key
 
 
-def check_status(status: int, endpoint: str, detail: str = "") -> None:
+def retry_after_seconds(headers: Mapping[str, str]) -> float:
+    """What `Retry-After` asks for, in real seconds: a number, or a time against the server's own.
+
+    0 where it says nothing, or nothing readable.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return min(float(text), RETRY_AFTER_CAP_SECONDS)
+    try:
+        until = parsedate_to_datetime(text)
+        wait = (until - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
+    return min(max(0.0, wait), RETRY_AFTER_CAP_SECONDS)
+
+
+def check_status(
+    status: int, endpoint: str, detail: str = "", retry_after_seconds: float = 0.0
+) -> None:
     """Turn a status other than 2xx into one of our errors.
 
     Raises:
@@ -253,7 +290,9 @@ def check_status(status: int, endpoint: str, detail: str = "") -> None:
         return
     text = f"{endpoint} answered {status}" + (f": {detail[:200]}" if detail else "")
     if status in RETRYABLE or status >= 500:
-        raise SourceTransient(SourceReason.SOURCE_UNREACHABLE, text)
+        raise SourceTransient(
+            SourceReason.SOURCE_UNREACHABLE, text, retry_after_seconds=retry_after_seconds
+        )
     if 300 <= status < 400:
         raise SourceNeedsHuman(SourceReason.REDIRECT_REFUSED, f"{text}; redirects are not followed")
     if status in {401, 403}:
@@ -295,7 +334,7 @@ async def get_bytes(
             if response.status >= 400:
                 body_start = (await response.content.read(200)).decode("utf-8", "replace")
                 detail = identity.redact(body_start)
-            check_status(response.status, endpoint, detail)
+            check_status(response.status, endpoint, detail, retry_after_seconds(response.headers))
             body = bytearray()
             async for chunk in response.content.iter_chunked(64 * 1024):
                 body += chunk

@@ -38,6 +38,7 @@ from wattshift.adapters.checks import (
 from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.registry import SOURCES, Factory, make_source
 from wattshift.adapters.states import Curve, Held, state_at
+from wattshift.adapters.times import utc_text
 from wattshift.core.signal import SignalKind, SignalState
 from wattshift.errors import NeedsHuman, Transient, WattshiftError
 
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 MINIMUM_INTERVAL_SECONDS = 1.0
 LOCAL_REFRESH_SECONDS = 6 * 3600.0
 """How often curves of the object itself are laid out again; they reach days ahead."""
+FRESH_MARGIN = 1.5
+"""A value must outlive the interval by this, for jitter, a slow answer and the age it comes with."""
 RETRY_CAP_SECONDS = 300.0
 JITTER = 0.1
 ALIGN = 0.2
@@ -157,7 +160,11 @@ class Poller:
         return _Entry(config, feed_key, held)
 
     def _interval(self, config: SignalConfig, source: SignalSource) -> float:
-        return LOCAL_REFRESH_SECONDS if source.always_valid else config.poll_period_seconds
+        if source.always_valid:
+            return LOCAL_REFRESH_SECONDS
+        poll, stale = config.poll_period_seconds, config.stale_after_seconds
+        # asked no more often than it goes stale, a good source would be stale before each answer
+        return poll if stale >= FRESH_MARGIN * poll else stale / 2
 
     def _remove(self, key: SignalKey) -> None:
         feed_key = self._entries.pop(key).feed_key
@@ -327,7 +334,8 @@ class Poller:
             return self._jittered(interval)
         base = min(interval, 2.0) if error.reason in SOON else interval
         grown = base * 2.0 ** min(feed.failures - 1, 10)
-        return self._jittered(min(grown, max(RETRY_CAP_SECONDS, interval)))
+        wait = self._jittered(min(grown, max(RETRY_CAP_SECONDS, interval)))
+        return max(wait, error.retry_after_seconds) if isinstance(error, SourceTransient) else wait
 
     # --- taking an answer ---------------------------------------------------------------------
 
@@ -363,7 +371,7 @@ class Poller:
         for step in result.steps:
             judged = None if step.value is None else check_value(entry.config, step.value)
             if isinstance(judged, Refusal):
-                text = f"step at {step.start_time:.0f}: {judged.message}"
+                text = f"step at {utc_text(step.start_time)}: {judged.message}"
                 return Refusal(judged.reason, text)
             values.append(judged)
         if not values or result.end_time is None:

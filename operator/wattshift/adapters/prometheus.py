@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,10 +24,13 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 from urllib3.util.retry import Retry
 
 from wattshift.adapters.base import SourceError, SourceNeedsHuman, SourceTransient
-from wattshift.adapters.http import Identity, check_status
+from wattshift.adapters.http import Identity, address_refused, check_status, retry_after_seconds
 from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.tls import TlsMaterial, ssl_context
 
@@ -95,7 +99,13 @@ class GuardedSession(requests.Session):
         response._content = body  # noqa: SLF001 - the only way to hand over a read body
         response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
         detail = self._redact(_error_text(response.content))
-        check_status(response.status_code, self._endpoint_name, detail)
+        wait = retry_after_seconds(response.headers)
+        check_status(response.status_code, self._endpoint_name, detail, wait)
+        if missing := _incomplete(body):
+            raise SourceTransient(
+                SourceReason.SOURCE_UNREACHABLE,
+                f"{self._endpoint_name}: the answer is incomplete: {self._redact(missing)}",
+            )
         return response
 
     def _read(self, response: requests.Response, started: float) -> bytes:
@@ -129,6 +139,62 @@ def _error_text(body: bytes) -> str:
         return body[:120].decode("utf-8", "replace")
 
 
+def _incomplete(body: bytes) -> str:
+    """What the server says it could not ask (remote storage, a store of Thanos); empty = complete.
+
+    A sum over a part is no sum. Remarks of the language itself ("PromQL ...") are none.
+    """
+    if b'"warnings"' not in body:
+        return ""
+    try:
+        found = json.loads(body)["warnings"]
+        return next((str(w)[:160] for w in found if not str(w).startswith("PromQL ")), "")
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _refuse(connection: HTTPConnection, addresses: Iterable[str]) -> None:
+    if any(address_refused(address) for address in addresses):
+        raise NewConnectionError(
+            connection, f"{connection.host} leads to an address that must not be read"
+        )
+
+
+class GuardedConnection(HTTPConnection):
+    """Never sends to an address that must not be read, whatever the name resolves to."""
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            rows = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        _refuse(self, (str(row[4][0]) for row in rows))
+        connected = super()._new_conn()
+        try:
+            # the name may have been asked twice and answered differently
+            _refuse(self, (str(connected.getpeername()[0]),))
+        except BaseException:
+            connected.close()
+            raise
+        return connected
+
+
+class GuardedTlsConnection(GuardedConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class GuardedPool(HTTPConnectionPool):
+    """Connections of one server."""
+
+    ConnectionCls = GuardedConnection
+
+
+class GuardedTlsPool(HTTPSConnectionPool):
+    """Connections of one server, over TLS."""
+
+    ConnectionCls = GuardedTlsConnection
+
+
 class TlsAdapter(HTTPAdapter):
     """Transport without retries, with the trust and identity of one endpoint."""
 
@@ -144,6 +210,7 @@ class TlsAdapter(HTTPAdapter):
                 kwargs["server_hostname"] = self._tls.server_name
                 kwargs["assert_hostname"] = self._tls.server_name
         super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": GuardedPool, "https": GuardedTlsPool}
 
 
 class PrometheusPool:

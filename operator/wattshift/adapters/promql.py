@@ -72,13 +72,32 @@ def is_self_contained(query: str) -> bool:
 def selectors(query: str) -> tuple[tuple[str, str], ...]:
     """(selector, range) of a query, without repeats; those moved in time are left out.
 
-    `sum(rate(a{x="1"}[5m])) / b + c offset 1d` gives `a{x="1"}` with `5m`, and `b` with no range.
+    `sum(rate(a{x="1"}[5m])) / b + c offset 1d` gives `a{x="1"}` with `5m`, and `b` with no range;
+    a subquery `(...)[1h:5m]` gives its range to what is inside.
     """
-    found: dict[tuple[str, str], None] = {}
+    found: list[tuple[str, str]] = []
     items = tokens(query)
     index = 0
+    opened_at: list[int] = []
+    group: int | None = None
+    """How many selectors were found before the bracket that has just closed."""
     while index < len(items):
         kind, text = items[index]
+        inside, group = group, None
+        if kind == "mark" and text == "(":
+            opened_at.append(len(found))
+        elif kind == "mark" and text == ")" and opened_at:
+            group = opened_at.pop()
+        elif kind == "mark" and text == "[":
+            window, index = _window(items, index)
+            moved = _is_moved(items, index)
+            for at in range(len(found) if inside is None else inside, len(found)):
+                found[at] = (
+                    ("", "")
+                    if moved
+                    else (found[at][0], max(found[at][1], window, key=duration_seconds))
+                )
+            continue
         following = items[index + 1][1] if index + 1 < len(items) else ""
         if kind == "name" and text.lower() in _LABEL_LISTS and following == "(":
             index = _skip(items, index + 1)
@@ -97,16 +116,24 @@ def selectors(query: str) -> tuple[tuple[str, str], ...]:
             selector = "".join(part for _, part in items[start:index])
             window = ""
             if index < len(items) and items[index][1] == "[":
-                opened = index + 1
-                index = _skip(items, index)
-                window = "".join(part for _, part in items[opened : index - 1])
-            if index < len(items) and items[index][1].lower() in {"offset", "@"}:
+                window, index = _window(items, index)
+            if _is_moved(items, index):
                 index += 2
                 continue
-            found[selector, window] = None
+            found.append((selector, window))
             continue
         index += 1
-    return tuple(found)
+    return tuple(one for one in dict.fromkeys(found) if one[0])
+
+
+def _window(items: list[tuple[str, str]], index: int) -> tuple[str, int]:
+    """The range in the bracket at `index`, without the step of a subquery; and what follows."""
+    end = _skip(items, index)
+    return "".join(part for _, part in items[index + 1 : end - 1]).partition(":")[0], end
+
+
+def _is_moved(items: list[tuple[str, str]], index: int) -> bool:
+    return index < len(items) and items[index][1].lower() in {"offset", "@"}
 
 
 def _skip(items: list[tuple[str, str]], index: int) -> int:

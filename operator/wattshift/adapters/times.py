@@ -72,7 +72,13 @@ def to_epoch(moment: datetime, zone_name: str | None, *, after: float | None = N
             f"{moment.isoformat()} has no zone: write +08:00 after it, or declare timeZone",
         )
     local = moment.replace(tzinfo=zone(zone_name))
-    if not exists(local):
+    try:
+        there = exists(local)
+    except OverflowError:
+        raise SourceNeedsHuman(
+            SourceReason.LOCAL_TIME_INVALID, f"{moment.isoformat()} is no time of this calendar"
+        ) from None
+    if not there:
         raise SourceNeedsHuman(
             SourceReason.LOCAL_TIME_INVALID,
             f"{moment.isoformat()} does not exist in {zone_name} (daylight saving)",
@@ -106,6 +112,14 @@ def parse_time(value: str | float, zone_name: str | None, form: str, where: str)
             f"{where}: {number:g} is no time in {form}: check timeFormat",
         )
     return seconds
+
+
+def utc_text(epoch: float) -> str:
+    """A time for people, such as `2026-11-22T10:00:00Z`."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{epoch:.0f}"
 
 
 def local_date(epoch: float, zone_name: str) -> date:

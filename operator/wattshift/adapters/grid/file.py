@@ -22,6 +22,7 @@ from wattshift.adapters.base import (
     SourceContext,
     SourceNeedsHuman,
     Step,
+    decimal_number,
 )
 from wattshift.adapters.grid.daily_curve import check_day, repeat_daily
 from wattshift.adapters.reasons import SourceReason
@@ -109,21 +110,46 @@ def read_rows(
     """(place for people, cells) of every row that is neither empty nor a comment.
 
     Raises:
-        SourceNeedsHuman: a column is missing, or too many rows.
+        SourceNeedsHuman: a column is missing or there twice, a row has more cells than the header
+            (an unquoted decimal comma would shift the value), no CSV, or too many rows.
     """
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), skipinitialspace=True)
+    try:
+        yield from _rows(reader, columns, where)
+    except csv.Error as error:
+        raise SourceNeedsHuman(
+            SourceReason.ANSWER_NOT_READABLE, f"{where} line {reader.line_num}: no CSV: {error}"
+        ) from error
+
+
+def _rows(
+    reader: csv.DictReader[str], columns: Sequence[str], where: str
+) -> Iterator[tuple[str, Mapping[str, str]]]:
     fields = [name.strip() for name in reader.fieldnames or []]
     reader.fieldnames = fields
     for column in columns:
         if column not in fields:
+            hint = "" if len(fields) != 1 or ";" not in fields[0] else ": separate them by commas"
             raise SourceNeedsHuman(
                 SourceReason.SOURCE_NOT_FOUND,
-                f"{where}: no column {column!r}; the header has {fields}",
+                f"{where}: no column {column!r}; the header has {fields}{hint}",
+            )
+        if fields.count(column) > 1:
+            raise SourceNeedsHuman(
+                SourceReason.ANSWER_NOT_READABLE, f"{where}: column {column!r} is there twice"
             )
     count = 0
     for row in reader:
+        if (row.get(fields[0]) or "").startswith("#"):
+            continue
+        if any(cell.strip() for cell in row.get(None, ())):
+            raise SourceNeedsHuman(
+                SourceReason.ANSWER_NOT_READABLE,
+                f"{where} line {reader.line_num}: more cells than the header has columns "
+                "(decimals are written with a point, text with a comma is quoted)",
+            )
         cells = {column: (row.get(column) or "").strip() for column in columns}
-        if not any(cells.values()) or (row.get(fields[0]) or "").startswith("#"):
+        if not any(cells.values()):
             continue
         count += 1
         if count > ROW_LIMIT:
@@ -188,7 +214,7 @@ def _number(text: str, place: str) -> float | None:
     if text.lower() in EMPTY:
         return None
     try:
-        return float(text)
+        return decimal_number(text)
     except ValueError:
         raise SourceNeedsHuman(
             SourceReason.NOT_A_NUMBER, f"{place}: {text[:40]!r} is no number"

@@ -1,4 +1,4 @@
-"""`httpJson {url, auth, tls, timeoutSeconds, valuePath, timePath, timeFormat, itemsPath}`.
+"""`httpJson {url, auth, tls, timeoutSeconds, valuePath, timePath, ...}`.
 
 One GET, one JSON document, one value (or a list of steps through `itemsPath`). Paths are JSON
 pointers (`/data/0/value`, RFC 6901) or dotted (`data[0].value`). `unitPath`, `zonePath` and `zone`
@@ -19,6 +19,7 @@ from wattshift.adapters.base import (
     SourceContext,
     SourceNeedsHuman,
     Step,
+    decimal_number,
 )
 from wattshift.adapters.http import HttpTarget, get_bytes, parse_json
 from wattshift.adapters.reasons import SourceReason
@@ -74,7 +75,7 @@ def to_number(value: Any, where: str) -> float:
         return float(value)
     if isinstance(value, (int, float, str)):
         try:
-            return float(value)
+            return decimal_number(value) if isinstance(value, str) else float(value)
         except (ValueError, OverflowError):
             pass
     raise SourceNeedsHuman(SourceReason.NOT_A_NUMBER, f"{where}: {str(value)[:40]!r} is no number")
@@ -98,9 +99,12 @@ class HttpJsonSource(SingleSource):
         self._zone_asked: str | None = spec.get("zone")
         self._time_zone = config.time_zone
         self._context = context
-        listed = self._items_path is not None or config.kind is SignalKind.FORECAST
-        if listed and self._time_path is None:
-            raise ValueError("a forecast and itemsPath need timePath")
+        if config.kind is SignalKind.FORECAST and self._items_path is None:
+            raise ValueError("a forecast needs itemsPath and timePath")
+        if self._items_path is not None and self._time_path is None:
+            raise ValueError("itemsPath needs timePath")
+        if (self._zone_asked is None) != (self._zone_path is None):
+            raise ValueError("set zone and zonePath together")
 
     @property
     def endpoint(self) -> str:
@@ -124,20 +128,28 @@ class HttpJsonSource(SingleSource):
             self._items_path,
             self._unit_path,
             self._zone_path,
+            self._zone_asked,
             self._time_zone,
         )
 
     async def fetch(self, now: float) -> Fetched:
         """GET and pick."""
+        identity = self._target.identity(self._context.credentials)
         body = await get_bytes(
             self._context.session,
             self._target.url,
             endpoint=self.endpoint,
-            identity=self._target.identity(self._context.credentials),
+            identity=identity,
             headers={"Accept": "application/json"},
             timeout_seconds=self._target.timeout_seconds,
         )
-        document = parse_json(body, self.endpoint)
+        try:
+            return self._read(parse_json(body, self.endpoint), now)
+        except SourceNeedsHuman as error:
+            # servers like to repeat what they were sent, and messages quote answers
+            raise SourceNeedsHuman(error.reason, identity.redact(error.message)) from None
+
+    def _read(self, document: Any, now: float) -> Fetched:
         unit = self._text(document, self._unit_path)
         zone = self._text(document, self._zone_path)
         if self._items_path is None:

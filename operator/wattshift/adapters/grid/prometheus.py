@@ -49,7 +49,7 @@ class PrometheusSource(SingleSource):
     always_valid: ClassVar[bool] = False
 
     def __init__(self, config: SignalConfig, context: SourceContext) -> None:
-        self._target = HttpTarget.from_spec(config.source_spec, context.allowed_hosts)
+        self._target = HttpTarget.from_spec(config.source_spec, context.allowed_hosts, base=True)
         self._query = str(config.source_spec["query"]).strip()
         self._forecast = config.kind is SignalKind.FORECAST
         self._context = context

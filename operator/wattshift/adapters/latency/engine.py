@@ -214,6 +214,21 @@ class PrometheusReader:
             return ScrapeFailure(EngineReason.METRIC_MISSING, f"{where}: {error}")
 
 
+class RefusedReader:
+    """Stands for a server that must not be asked: its cluster's engines are unknown, with why."""
+
+    def __init__(self, error: WattshiftError) -> None:
+        self._failure = ScrapeFailure(error.reason, error.message)
+
+    async def read(
+        self,
+        pods: Sequence[EnginePod],
+        profile: EngineProfile,  # noqa: ARG002 - of the protocol
+    ) -> Sequence[ScrapeResult]:
+        """The refusal, for every pod."""
+        return [self._failure] * len(pods)
+
+
 def _selector(pods: Sequence[EnginePod], names: Iterable[str]) -> str:
     """All wanted series of these pods' namespaces, or of their addresses."""
     quoted = "|".join(sorted(re.escape(name).replace("\\", "\\\\") for name in names))

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
 
@@ -22,6 +23,7 @@ from wattshift.adapters.latency.engine import (
     EngineReader,
     EngineTarget,
     PrometheusReader,
+    RefusedReader,
 )
 from wattshift.adapters.latency.probe import ProbeOutcome, ProbeResult, probe
 from wattshift.adapters.prometheus import PrometheusPool
@@ -204,15 +206,21 @@ class EngineLoop:
                     document = metrics.prometheus.model_dump(
                         mode="json", by_alias=True, exclude_none=True
                     )
-                    known = (
-                        metrics,
-                        PrometheusReader(
-                            pool=self._prometheus,
-                            target=HttpTarget.from_spec(document),
-                            credentials=self._credentials,
-                            wall_clock=self._runtime.clock.monotonic,
-                        ),
-                    )
-                    self._readers[name] = known
+                    known = self._readers[name] = (metrics, self._prometheus_reader(name, document))
                 readers[name] = known[1]
         return readers
+
+    def _prometheus_reader(self, name: str, document: Mapping[str, Any]) -> EngineReader:
+        """A reader that says why, where the server must not be asked: others go on."""
+        try:
+            target = HttpTarget.from_spec(document, base=True)
+        except WattshiftError as error:
+            details = {"cluster": name, "reason": error.reason}
+            log.warning("engines of %s are not read: %s", name, error.message, extra=details)
+            return RefusedReader(error)
+        return PrometheusReader(
+            pool=self._prometheus,
+            target=target,
+            credentials=self._credentials,
+            wall_clock=self._runtime.clock.monotonic,
+        )
