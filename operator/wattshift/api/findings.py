@@ -39,6 +39,8 @@ _CARBON = [
 ]
 _RATIO = ["Ratio", "Percent", "Permille"]
 _TEMPERATURE = ["DegreeCelsius", "Millicelsius", "DegreeFahrenheit", "Kelvin"]
+_TOP = {"Ratio": "1", "Percent": "100", "Permille": "1000", "State": "1"}
+_LARGE = {"Megawatt": "1e6", "Kilowatt": "1e9", "KilogramPerKilowattHour": "1e9"}
 _UNITS: dict[Quantity, list[str]] = {
     Quantity.CARBON_INTENSITY_AVERAGE: _CARBON,
     Quantity.CARBON_INTENSITY_MARGINAL: _CARBON,
@@ -155,23 +157,30 @@ def _unit(signal: Signal, path: str, allowed: str) -> Finding:
     )
 
 
+def _possible(signal: Signal) -> tuple[str, str]:
+    """What the quantity can be, in the signal's unit; a reading outside of it is refused too."""
+    if signal.unit in _TOP:
+        return "0", _TOP[signal.unit]
+    high = _LARGE.get(signal.unit, "1e12")
+    signed = signal.quantity in PRICES or signal.unit in _TEMPERATURE
+    return (f"-{high}" if signed or signal.quantity is Quantity.SITE_POWER else "0"), high
+
+
 def _values(signal: Signal, path: str) -> Iterator[Finding]:
+    low, high = _possible(signal)
     plausible = signal.plausible
+    faults: list[Finding] = []
     if plausible is not None:
-        faults = list(
-            decimal_order(
-                plausible.minimum, plausible.maximum, f"{path}.plausible", ("minimum", "maximum")
-            )
+        faults += decimal_order(
+            plausible.minimum, plausible.maximum, f"{path}.plausible", ("minimum", "maximum")
         )
         yield from faults
-        fallback = signal.on_stale.fallback_value if signal.on_stale else None
-        if not faults:
-            yield from decimal_range(
-                fallback,
-                plausible.minimum or "-1e12",
-                plausible.maximum or "1e12",
-                f"{path}.onStale.fallbackValue",
-            )
+        low = max(low, plausible.minimum or low, key=Decimal)
+        high = min(high, plausible.maximum or high, key=Decimal)
+    if signal.on_stale is not None and not faults:
+        yield from decimal_range(
+            signal.on_stale.fallback_value, low, high, f"{path}.onStale.fallbackValue"
+        )
     schedule = signal.source.schedule
     if schedule is not None:
         times = [entry.from_time for entry in schedule.entries]

@@ -122,7 +122,7 @@ class Signal(ApiModel):
     poll_period_seconds: Annotated[
         int, Field(strict=True, ge=1, le=86_400, json_schema_extra={"format": "int32"})
     ] = 60
-    """pollPeriodSeconds is the time between two requests."""
+    """pollPeriodSeconds is the time between two requests; staleAfterSeconds / 2 where that is not 1.5 times as long."""
     stale_after_seconds: PositiveSeconds | None = None
     """staleAfterSeconds is the age of the source's time from which on the value is stale."""
     on_stale: OnStale | None = None

@@ -88,9 +88,9 @@ class Facility(ApiModel):
     """type is Constant, Curve (over outdoor temperature) or Measured."""
     constant: AffinePower | None = None
     """constant is the same line at every temperature."""
-    curve: Annotated[list[FacilityPoint], list_map("temperature_millicelsius", max_items=16)] = (
-        Field(default_factory=list)
-    )
+    curve: Annotated[
+        list[FacilityPoint], list_map("temperature_millicelsius", max_items=16, min_items=1)
+    ] = Field(default_factory=list)
     """curve is interpolated between points and clamped at its ends."""
     outdoor_temperature_signal_name: LocalName | None = None
     """outdoorTemperatureSignalName is the signal for the curve; unknown = its worst point."""

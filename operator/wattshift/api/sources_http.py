@@ -13,6 +13,7 @@ from pydantic import Field
 from wattshift.api.base import ApiModel
 from wattshift.api.common import Url
 from wattshift.api.endpoints import Auth, HttpEndpoint
+from wattshift.api.rules import Rule, present
 
 JsonPath = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z0-9_$*\[\]().\-/@:]+$")
@@ -38,6 +39,20 @@ class PrometheusSource(HttpEndpoint):
 class HttpJsonSource(HttpEndpoint):
     """A JSON document over HTTP."""
 
+    rules = (
+        Rule(
+            cel="has(self.zone) == has(self.zonePath)",
+            message="set zone and zonePath together: the zone that is meant, and where the answer "
+            "says its own",
+            check=lambda self: present(self, "zone") == present(self, "zone_path"),
+        ),
+        Rule(
+            cel="!has(self.itemsPath) || has(self.timePath)",
+            message="itemsPath needs timePath: each point has its own time",
+            check=lambda self: not present(self, "items_path") or present(self, "time_path"),
+        ),
+    )
+
     items_path: JsonPath | None = None
     """itemsPath leads to a list of points (for a forecast); absent = one value."""
     value_path: JsonPath
@@ -46,6 +61,12 @@ class HttpJsonSource(HttpEndpoint):
     """timePath leads to the source's time; absent = the time of the request."""
     time_format: TimeFormat = TimeFormat.RFC3339
     """timeFormat is how times are written."""
+    unit_path: JsonPath | None = None
+    """unitPath leads to the unit that the answer itself names; another than `unit` is refused."""
+    zone_path: JsonPath | None = None
+    """zonePath leads to the zone that the answer is for; another than `zone` is refused."""
+    zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """zone is the zone that is meant, as the server writes it."""
 
 
 class ElectricityMapsSource(ApiModel):
