@@ -126,6 +126,28 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PowerCap:
+    """A device power cap that should be in force at one placement from now on."""
+
+    workload_key: str
+    placement_name: str
+    permille: int
+    """Of the profile's busy watts, for each replica."""
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a person should know about a connection: a shortfall, a contradiction, a doubt."""
+
+    site_name: str
+    connection_name: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Governance:
     """Result of one governor tick."""
 
@@ -140,3 +162,6 @@ class Governance:
     violations: tuple[tuple[str, str], ...] = ()
     """(workload, placement) violated in these very windows: the loop notes the snapshot's wall time
     as the placement's `veto_wall_time`, which is the guard's memory."""
+    caps: tuple[PowerCap, ...] = ()
+    """All caps that should be in force; a placement that is not named has none (any more)."""
+    notices: tuple[Notice, ...] = ()

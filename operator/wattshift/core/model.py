@@ -114,6 +114,11 @@ class ConnectionState:
     model_watts_at_meter: int | None = None
     """`core/power.py`'s facility estimate for this connection at the source time of `metered`; gather
     keeps it, so that power between meter polls is estimated forward."""
+    least_watts: float | None = None
+    """Lowest committed power of the last minute (grid clock), kept by the governor loop: what a ramp
+    upwards counts from; None = no memory yet."""
+    most_watts: float | None = None
+    """Highest committed power of the last minute: what a ramp downwards counts from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +315,12 @@ class PlacementState:
     the governor loop keeps it: a veto ends after three clean slow windows."""
     learned_concurrency: float | None = None
     """Measured sequences per replica inside the objective; None until learnt."""
+    draining_replicas: int = 0
+    """Terminating: out of every count, still finishing streams and drawing power."""
+    mechanisms: tuple[str, ...] = ()
+    """Ladder mechanisms that an actuator offers here beside scaling (`core/ladder.py`)."""
+    power_cap_permille: int | None = None
+    """Device power cap in force, as a share of the profile's busy watts; None = none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

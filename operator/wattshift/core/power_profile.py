@@ -31,6 +31,8 @@ class PowerProfile:
     max_concurrency_at_objective: int
     cold_start_seconds: int
     source: str
+    cap_throughput_permille: tuple[tuple[int, int], ...] = ()
+    """(power, throughput) as shares of busy under a device power cap, ascending; empty = no caps."""
 
     @property
     def has_power(self) -> bool:
