@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from wattshift.control.inputs.power_events import (
     KEPT_SECONDS,
+    MOST_ENDED,
     NEAR_SECONDS,
     EventSpec,
     advance,
@@ -292,3 +293,15 @@ def test_times_are_read_as_the_schema_allows_them(text):
     event = {"name": "dr", "type": "Limit", "reference": "Absolute", "upperWatts": 1}
     found = parse({"events": [event | {"startTime": text, "endTime": text}]}, {})
     assert found["dr"].start_time == 1_795_370_400.0
+
+
+def test_a_writer_of_ever_new_names_leaves_room_for_events_on_record():
+    record = SiteRecord()
+    for number in range(200):
+        now = START + number
+        given_ = {f"e-{number}": spec(name=f"e-{number}")}
+        record = advance(record, given_, METER, now)
+        assert len(record.active_events) <= MOST_ENDED + len(given_)
+    assert record.active_events[-1].name and any(
+        row.state == "Active" for row in record.active_events
+    )

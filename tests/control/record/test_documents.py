@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wattshift.api.contract_status import EnergyContractStatus
 from wattshift.api.site_status import ClusterStatus, PowerSiteStatus
-from wattshift.api.workload_status import FlexibleWorkloadStatus
+from wattshift.api.workload_status import FlexibleWorkloadStatus, FlexibleWorkloadSummary
 from wattshift.control.hub.conditions import condition, merged
 from wattshift.control.record.documents import compose, contains
 from wattshift.control.record.documents_load import load
@@ -233,3 +233,24 @@ def test_damage_is_what_is_missing_and_not_what_was_added():
     assert not contains({"a": 1, "rows": []}, applied)
     assert not contains({"a": 2, "rows": applied["rows"]}, applied)
     assert not contains({}, applied)
+
+
+def test_a_status_is_valid_whatever_the_counts_and_however_long_the_names():
+    """A status that the schema refuses is refused whole: then nothing could be recorded any more."""
+    rows = tuple(
+        PlacementRecord(name=f"p-{number:02}", observed_replicas=250_000, ready_replicas=250_000)
+        for number in range(20)
+    )
+    held = Original(
+        placement_name="p-19", cluster_uid="c", target_uid="t", replicas=3, captured_time=0.0
+    )
+    names_ = ", ".join(f"{'x' * 63}-{number} 4/4" for number in range(16))
+    record = WorkloadRecord(
+        placements=rows,
+        originals=(held,),
+        summary=FlexibleWorkloadSummary.model_construct(replicas=names_, mode="Enforce"),
+    )
+    status = whole(Kind.FLEXIBLE_WORKLOAD, record)
+    FlexibleWorkloadStatus.model_validate(status)
+    assert "p-19" in [row["name"] for row in status["placements"]]
+    assert status["summary"]["replicas"].startswith("xxx")

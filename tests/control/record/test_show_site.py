@@ -192,3 +192,22 @@ def test_a_doubt_that_lasts_is_told_and_one_that_is_gone_for_long_is_not():
     for _ in range(Doubts.STEADY_TICKS):
         told = doubts.told("east", (outlook(3_000),))
     assert not told
+
+
+@pytest.mark.parametrize("value", [1e300, 4e12, -4e12, 1e-12])
+def test_any_finite_reading_can_be_shown(value):
+    where = site(
+        "east",
+        supplies=(supply(value),),
+        signals=(
+            signal("it", Quantity.IT_POWER, value),
+            signal("co2", Quantity.CARBON_INTENSITY_AVERAGE, value),
+        ),
+        events=tuple(event(f"{'e' * 60}-{number}") for number in range(16)),
+    )
+    rows = (outlook(round(value), price=value),)
+    power = power_status(where, rows)
+    found = site_summary(where, power, rows, "CNY")
+    assert len(found.events) <= 256 and len(found.carbon) <= 256
+    assert 0 <= power.it_watts <= 10**12 and 0 <= power.facility_watts <= 10**12
+    shadow_prices(rows)

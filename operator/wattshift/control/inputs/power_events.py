@@ -18,6 +18,8 @@ NEAR_SECONDS = 3600.0
 """Grid seconds before the start from which an event is Near."""
 KEPT_SECONDS = 3600.0
 """Grid seconds for which a finished event stays on record."""
+MOST_ENDED = 32
+"""Finished events that are kept on record at most."""
 _FINAL = ("Completed", "Cancelled", "Superseded")
 
 
@@ -69,7 +71,17 @@ def advance(
             row = _advance_one(row, spec, measured_watts, now)
         if now - row.end_time < KEPT_SECONDS or row.state not in _FINAL:
             rows.append(row)
-    return replace(record, active_events=tuple(rows))
+    return replace(record, active_events=tuple(_fitting(rows)))
+
+
+def _fitting(rows: list[EventRecord]) -> list[EventRecord]:
+    """What status has room for: a writer of ever new names must not keep events from being recorded.
+
+    The spec holds far fewer than that; of those that ended the latest are kept.
+    """
+    ended = sorted((row for row in rows if row.state in _FINAL), key=lambda row: -row.end_time)
+    dropped = {row.name for row in ended[MOST_ENDED:]}
+    return [row for row in rows if row.name not in dropped]
 
 
 def _advance_one(

@@ -28,6 +28,8 @@ from wattshift.control.record.records import (
 from wattshift.core.contract.period import Period
 
 _TEXT, _MESSAGE = 256, 1024
+_MOST_REPLICAS, _MOST_PLACEMENTS = 10_000, 16
+"""The schema's bounds: a status that exceeds one is refused whole, and nothing can be recorded."""
 _PERIOD_QUANTITIES = frozenset(
     {"Import", "Export", "GrossUse", "SelfUse", "Available", "Curtailed", "ItLoad", "Green"}
 )
@@ -64,7 +66,7 @@ def compose(
 def _workload(record: WorkloadRecord) -> dict[str, Any]:
     day = {"date": record.moves_day, "count": record.moves_today} if record.moves_day else None
     return {
-        "placements": [_placement(row) for row in record.placements],
+        "placements": [_placement(row) for row in _fitting(record)],
         "originals": [
             {
                 "placementName": row.placement_name,
@@ -84,8 +86,16 @@ def _workload(record: WorkloadRecord) -> dict[str, Any]:
         "pausedSinceTime": _time(record.paused_since_time),
         "totals": _totals(record.totals),
         "powerWatts": record.power_watts,
-        "summary": _dump(record.summary),
+        "summary": _summary(record.summary),
     }
+
+
+def _fitting(record: WorkloadRecord) -> list[PlacementRecord]:
+    """Rows that fit: those of targets that are held first, where a spec named others before."""
+    held = {row.placement_name for row in record.originals}
+    ranked = sorted(record.placements, key=lambda row: row.name not in held)
+    chosen = {row.name for row in ranked[:_MOST_PLACEMENTS]}
+    return [row for row in record.placements if row.name in chosen]
 
 
 def _placement(row: PlacementRecord) -> dict[str, Any]:
@@ -94,13 +104,17 @@ def _placement(row: PlacementRecord) -> dict[str, Any]:
         "desiredReplicas": row.desired_replicas,
         "lastWrittenReplicas": row.last_written_replicas,
         "lastWriteTime": _time(row.last_write_time),
-        "observed": row.observed_replicas,
-        "ready": row.ready_replicas,
-        "inService": row.in_service_replicas,
+        "observed": _shown(row.observed_replicas),
+        "ready": _shown(row.ready_replicas),
+        "inService": _shown(row.in_service_replicas),
         "targetUID": row.target_uid or None,
         "clusterUID": row.cluster_uid or None,
         "message": row.message[:_TEXT] or None,
     }
+
+
+def _shown(count: int | None) -> int | None:
+    return None if count is None else min(count, _MOST_REPLICAS)
 
 
 def _move(move: MoveRecord | None) -> dict[str, Any] | None:
@@ -163,7 +177,7 @@ def _site(record: SiteRecord) -> dict[str, Any]:
         "signals": [_dump(row) for row in sorted(record.signals, key=lambda row: row.name)],
         "activeEvents": [_event(row) for row in record.active_events],
         "shadowPrices": _dump(record.shadow_prices),
-        "summary": _dump(record.summary),
+        "summary": _summary(record.summary),
     }
 
 
@@ -229,6 +243,11 @@ def _dump(model: BaseModel | None) -> dict[str, Any] | None:
         return None
     document: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     return document
+
+
+def _summary(model: BaseModel | None) -> dict[str, Any] | None:
+    document = _dump(model)
+    return None if document is None else {name: text[:_TEXT] for name, text in document.items()}
 
 
 def _time(epoch_seconds: float | None) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from wattshift.api.common import MAX_WATTS
 from wattshift.api.conditions import EnergyContractCondition, PowerSiteCondition
 from wattshift.api.site_status import (
     BindingLimit,
@@ -37,6 +38,9 @@ _BINDING = {
     "emergency": BindingLimit.COOLING,
 }
 _MEGAWATT, _KILOWATT = 1_000_000, 1_000
+_TEXT = 256
+_LARGEST = Decimal(999999999999)
+"""Digits before the point that the schema takes."""
 
 
 def watts_text(watts: float | None) -> str:
@@ -56,7 +60,8 @@ def fixed_text(value: Decimal | float | None, places: int = 4) -> str | None:
     """Decimal string that the schema takes, without trailing zeros; None stays None."""
     if value is None:
         return None
-    text = f"{Decimal(str(value)):.{places}f}"
+    inside = min(max(Decimal(str(value)), -_LARGEST), _LARGEST)
+    text = f"{inside:.{places}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text
 
@@ -66,7 +71,7 @@ def power_status(site: SiteState, rows: tuple[SiteOutlook, ...]) -> SitePowerSta
     all_metered = bool(rows) and all(row.measured_watts is not None for row in rows)
     seen = [_seen(row) for row in rows]
     known = [value for value in seen if value is not None]
-    facility = max(0, sum(known)) if rows and len(known) == len(seen) else None
+    facility = _inside(sum(known)) if rows and len(known) == len(seen) else None
     limited = [row for row in rows if row.upper_watts is not None]
     tightest = min(limited, key=_tightness, default=None)
     green = [row.power.value for row in site.supplies if row.power and row.power.value is not None]
@@ -79,14 +84,14 @@ def power_status(site: SiteState, rows: tuple[SiteOutlook, ...]) -> SitePowerSta
         None,
     )
     return SitePowerStatus(
-        it_watts=None if it is None else max(0, round(it)),
+        it_watts=None if it is None else _inside(it),
         facility_watts=facility,
-        limit_watts=tightest.upper_watts if tightest is not None else None,
+        limit_watts=_limit(tightest),
         binding_limit=_BINDING.get(tightest.binding.split(" ")[0])
         if tightest is not None
         else None,
         headroom_watts=_head_room(tightest) if tightest is not None else None,
-        green_supply_watts=max(0, round(sum(green))) if green else None,
+        green_supply_watts=_inside(sum(green)) if green else None,
         quality=None if facility is None else "Measured" if all_metered else "Estimated",
     )
 
@@ -96,9 +101,18 @@ def _seen(row: SiteOutlook) -> int | None:
     return row.measured_watts if row.measured_watts is not None else row.estimated_watts
 
 
+def _inside(watts: float, least: int = 0) -> int:
+    """Whole watts that the schema takes: a reading without bounds of its own may be anything."""
+    return round(min(max(watts, least), MAX_WATTS))
+
+
+def _limit(row: SiteOutlook | None) -> int | None:
+    return None if row is None or row.upper_watts is None else _inside(row.upper_watts)
+
+
 def _head_room(row: SiteOutlook) -> int | None:
     seen = _seen(row)
-    return None if seen is None else (row.upper_watts or 0) - seen
+    return None if seen is None else _inside((row.upper_watts or 0) - seen, least=-MAX_WATTS)
 
 
 def _tightness(row: SiteOutlook) -> tuple[bool, int]:
@@ -138,15 +152,16 @@ def site_summary(
         if power.facility_watts:
             share = min(1.0, power.green_supply_watts / power.facility_watts)
             green += f" {share * 100:.0f} %"
-    return PowerSiteSummary(
-        power=watts_text(power.facility_watts),
-        limit=limit,
-        green=green,
-        events=", ".join(active) or "-",
-        clusters=f"{ready}/{len(site.members)}",
-        price="unknown" if price is None else f"{price:.4f} {currency}/kWh",
-        carbon="unknown" if carbon is None else f"{carbon:.0f} g/kWh",
-    )
+    words = {
+        "power": watts_text(power.facility_watts),
+        "limit": limit,
+        "green": green,
+        "events": ", ".join(active) or "-",
+        "clusters": f"{ready}/{len(site.members)}",
+        "price": "unknown" if price is None else f"{price:.4f} {currency}/kWh",
+        "carbon": "unknown" if carbon is None else f"{carbon:.0f} g/kWh",
+    }
+    return PowerSiteSummary(**{name: text[:_TEXT] for name, text in words.items()})
 
 
 def shadow_prices(rows: tuple[SiteOutlook, ...]) -> SiteShadowPrices | None:
