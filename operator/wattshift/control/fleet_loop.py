@@ -111,6 +111,7 @@ class FleetLoop:
         latest = self._latest
         latest.snapshot = latest.plan_snapshot = snapshot
         latest.plan, latest.plan_acted = decided, acted
+        latest.forget({workload.key for workload in snapshot.workloads})
         metrics = self._runtime.metrics
         for decision in decided.decisions:
             metrics.decisions.labels(decision.action, decision.reason, self.name).inc()

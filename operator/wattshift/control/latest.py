@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from wattshift.control.act import Acted
@@ -32,3 +33,7 @@ class Latest:
             return False
         self.told[row.workload_key] = row
         return True
+
+    def forget(self, kept: AbstractSet[str]) -> None:
+        """Drop what was told of workloads that are gone."""
+        self.told = {key: row for key, row in self.told.items() if key in kept}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import generate_latest
 
 from tests.core.build import NOW, Original, placement, snapshot, workload
 from wattshift.control.act import ALREADY_SO, Acted
@@ -236,3 +237,35 @@ def test_a_workload_that_is_given_back_or_in_doubt_concedes_nothing(scene, more)
     rivals = Rivals(book=scene.book)
     for _ in range(3):
         assert rivals.advance(rival_world(**more)) == ()
+
+
+def test_a_site_that_cannot_be_shown_is_told_once_and_keeps_no_other_from_being_shown(
+    monkeypatch, caplog
+):
+    scene = Scene()
+    shown = []
+
+    def fail_for_east(_snapshot, site, _own, *, prices):
+        if site.name == "east":
+            raise ValueError("cannot be shown")
+        shown.append(site.name)
+
+    monkeypatch.setattr(scene.show, "_site", fail_for_east)
+    rows = tuple(SimpleNamespace(site_name=name) for name in ("east", "west"))
+    where = SimpleNamespace(sites=(SimpleNamespace(name="east"), SimpleNamespace(name="west")))
+    scene.show._runtime.store = SimpleNamespace(
+        get=lambda key: SimpleNamespace(uid="u", generation=1)
+    )
+    for _ in range(3):
+        scene.show._sites(where, rows, prices=False)
+    assert shown == ["west"] * 3 and caplog.text.count("not shown") == 1
+
+
+def test_figures_of_a_site_that_is_gone_and_of_a_limit_that_binds_no_more_are_gone_too():
+    scene = Scene()
+    metrics = scene.show._runtime.metrics
+    metrics.site_limit.labels("gone", "Event").set(1)
+    metrics.site_power.labels("gone", "Facility").set(1)
+    scene.show._sites(snapshot(), (), prices=False)
+    text = generate_latest(metrics.registry).decode()
+    assert 'site="gone"' not in text

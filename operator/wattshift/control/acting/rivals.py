@@ -43,6 +43,7 @@ class Rivals:
     def advance(self, snapshot: Snapshot) -> tuple[Conceded, ...]:
         """Concede every placement whose rival was seen twice."""
         self._now = snapshot.grid_time
+        self._until = {row: end for row, end in self._until.items() if end > self._now}
         seen: set[tuple[str, str]] = set()
         conceded: list[Conceded] = []
         for workload in snapshot.workloads:

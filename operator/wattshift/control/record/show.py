@@ -6,6 +6,9 @@ It writes no status itself (`status.py` decides when) and decides nothing. Neigh
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -18,16 +21,20 @@ from wattshift.control.acting.rivals import Conceded
 from wattshift.control.gather import Gatherer
 from wattshift.control.hub.conditions import Condition, condition
 from wattshift.control.hub.keys import ObjectKey
-from wattshift.control.inputs.prices import Prices, site_of
+from wattshift.control.hub.store import Stored
+from wattshift.control.inputs.prices import Flows, Prices, site_of
 from wattshift.control.record import show_site
 from wattshift.control.record.records import AlternativeRecord, DecisionRecord, WorkloadRecord
 from wattshift.control.runtime import Runtime
 from wattshift.core.contract.marginal import quote
+from wattshift.core.contract.model import Contract
 from wattshift.core.contract.obligation import states
 from wattshift.core.decision import Action, Alternative, Decision, Governance, Plan, SiteOutlook
-from wattshift.core.model import Snapshot, WorkloadState
+from wattshift.core.model import SiteState, Snapshot, WorkloadState
 from wattshift.core.reasons import Reason
 from wattshift.core.restore import deviates
+
+log = logging.getLogger(__name__)
 
 _FC = FlexibleWorkloadCondition
 _TOLD_HOLDS = frozenset({Reason.LATENCY_GUARD, Reason.QUEUE_GROWING, Reason.ORIGINALS_UNKNOWN})
@@ -42,6 +49,7 @@ class Show:
         self._gather = gather
         self._prices = prices
         self._doubts = show_site.Doubts()
+        self._spoilt: dict[ObjectKey, tuple[str, int] | None] = {}
         self._failed: dict[ObjectKey, str] = {}
         """What was told last of a workload's failure; empty once it went well."""
 
@@ -57,6 +65,7 @@ class Show:
                 self._decision(snapshot, workload, decision, results.get(workload.key), decided.id)
         self._sites(snapshot, decided.sites, prices=True)
         metrics = self._runtime.metrics
+        metrics.site_price.clear()
         for row in decided.sites:
             if row.shadow_price_per_kilowatt_hour is not None:
                 metrics.site_price.labels(row.site_name).set(row.shadow_price_per_kilowatt_hour)
@@ -86,6 +95,7 @@ class Show:
         self.workloads(snapshot)
         self._sites(snapshot, decided.sites, prices=False)
         self._contracts(snapshot)
+        self._failed = {key: row for key, row in self._failed.items() if key.path in workloads}
 
     def workloads(self, snapshot: Snapshot) -> None:
         """Counts and conditions as they were seen."""
@@ -244,51 +254,84 @@ class Show:
 
     def _sites(self, snapshot: Snapshot, rows: tuple[SiteOutlook, ...], *, prices: bool) -> None:
         metrics = self._runtime.metrics
+        if not prices:  # a site that is gone, or a limit that binds no more, is no figure of now
+            metrics.site_power.clear()
+            metrics.site_limit.clear()
         for site in snapshot.sites:
             own = tuple(row for row in rows if row.site_name == site.name)
-            key = ObjectKey.site(site.name)
-            book = self._runtime.book
-            record = book.site(key)
             if not own:
                 continue
-            power = show_site.power_status(site, own)
-            summary = show_site.site_summary(site, power, own, snapshot.settings.reporting_currency)
-            if not prices and record.summary is not None:
-                summary = summary.model_copy(update={"price": record.summary.price})
-            shadow = show_site.shadow_prices(own) if prices else record.shadow_prices
-            book.update(key, replace(record, power=power, summary=summary, shadow_prices=shadow))
-            if not prices:  # once a tick: the planner shows the same site in between
-                doubted = self._doubts.told(site.name, own)
-                self._publish(key, show_site.within_limit(site, own, doubted=doubted))
-            cooling = show_site.cooling_healthy(site)
-            if cooling is not None:
-                book.set_conditions(key, cooling)
-            if power.facility_watts is not None:
-                metrics.site_power.labels(site.name, "Facility").set(power.facility_watts)
-            if power.limit_watts is not None:
-                metrics.site_limit.labels(site.name, str(power.binding_limit or "")).set(
-                    power.limit_watts
-                )
+            with self._alone(ObjectKey.site(site.name)):
+                self._site(snapshot, site, own, prices=prices)
+
+    def _site(
+        self, snapshot: Snapshot, site: SiteState, own: tuple[SiteOutlook, ...], *, prices: bool
+    ) -> None:
+        metrics, book = self._runtime.metrics, self._runtime.book
+        key = ObjectKey.site(site.name)
+        record = book.site(key)
+        power = show_site.power_status(site, own)
+        summary = show_site.site_summary(site, power, own, snapshot.settings.reporting_currency)
+        if not prices and record.summary is not None:
+            summary = summary.model_copy(update={"price": record.summary.price})
+        shadow = show_site.shadow_prices(own) if prices else record.shadow_prices
+        book.update(key, replace(record, power=power, summary=summary, shadow_prices=shadow))
+        if not prices:  # once a tick: the planner shows the same site in between
+            doubted = self._doubts.told(site.name, own)
+            self._publish(key, show_site.within_limit(site, own, doubted=doubted))
+        cooling = show_site.cooling_healthy(site)
+        if cooling is not None:
+            book.set_conditions(key, cooling)
+        if power.facility_watts is not None:
+            metrics.site_power.labels(site.name, "Facility").set(power.facility_watts)
+        if power.limit_watts is not None:
+            metrics.site_limit.labels(site.name, str(power.binding_limit or "")).set(
+                power.limit_watts
+            )
+
+    @contextlib.contextmanager
+    def _alone(self, key: ObjectKey) -> Iterator[None]:
+        """What cannot be shown of one object keeps no other from being shown."""
+        try:
+            yield
+        except Exception:  # told once a version of the object
+            stored = self._runtime.store.get(key)
+            seen = (stored.uid, stored.generation) if stored is not None else None
+            if self._spoilt.get(key, ()) != seen:
+                self._spoilt[key] = seen
+                self._runtime.metrics.bugs.labels("show").inc()
+                log.exception("not shown", extra={"object": str(key), "reason": "Bug"})
 
     def _contracts(self, snapshot: Snapshot) -> None:
         now = snapshot.grid_time
         poller_states = self._runtime.poller.states(now)
         flows = self._gather.flows()
         for stored, contract in self._prices.in_force(now):
-            period = self._prices.period(stored, contract, now)
-            indices = self._prices.indices(stored.key.name, poller_states)
-            price = quote(contract, period, now, indices, site_of(contract, flows))
-            record = self._runtime.book.contract(stored.key)
-            shown = show_site.contract_document(contract, period, price, now)
-            self._runtime.book.update(stored.key, replace(record, shown=shown))
-            self._runtime.book.set_conditions(stored.key, show_site.price_known(price))
-            paces = states(contract, period, now) if contract.obligations else ()
-            loads = {f"{site}/{name}": row.import_watts for (site, name), row in flows.items()}
-            self._runtime.book.set_conditions(
-                stored.key,
-                show_site.green_on_track(paces),
-                show_site.within_capacity(contract, loads),
-            )
+            with self._alone(stored.key):
+                indices = self._prices.indices(stored.key.name, poller_states)
+                self._contract(stored, contract, flows, indices, now)
+
+    def _contract(
+        self,
+        stored: Stored,
+        contract: Contract,
+        flows: Mapping[tuple[str, str], Flows],
+        indices: Mapping[str, Decimal | None],
+        now: float,
+    ) -> None:
+        period = self._prices.period(stored, contract, now)
+        price = quote(contract, period, now, indices, site_of(contract, flows))
+        record = self._runtime.book.contract(stored.key)
+        shown = show_site.contract_document(contract, period, price, now)
+        self._runtime.book.update(stored.key, replace(record, shown=shown))
+        self._runtime.book.set_conditions(stored.key, show_site.price_known(price))
+        paces = states(contract, period, now) if contract.obligations else ()
+        loads = {f"{site}/{name}": row.import_watts for (site, name), row in flows.items()}
+        self._runtime.book.set_conditions(
+            stored.key,
+            show_site.green_on_track(paces),
+            show_site.within_capacity(contract, loads),
+        )
 
     def _publish(self, key: ObjectKey, row: Condition) -> None:
         """A condition that follows what was read: in the first moments nothing has been read yet."""
