@@ -368,3 +368,29 @@ def test_a_credential_command_that_fails_is_named_and_nothing_of_it_shown(body, 
         run_exec({"command": script(tmp_path, body)})
     assert caught.value.reason == "ExecCredentialFailed"
     assert "nothing" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://[::1", "http://127.0.0.1:99999", "ftp://x", "http://"])
+def test_a_server_that_is_no_url_is_a_wrong_use(url, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("abc")
+    code, _, err = run("plan", "--server", url, "--token-file", token)
+    assert code == 2
+    assert "is not an http or https URL" in err
+
+
+def test_crds_that_cannot_be_written_are_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = run("crds", "--output", tmp_path / "file" / "below")
+    assert code == 1
+    assert "NotWritable" in err
+    assert err.count("\n") == 1
+
+
+def test_settings_in_another_encoding_are_refused_with_their_path(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"\xff\xfe")
+    code, _, err = run("operator", "--config", path)
+    assert code == 2
+    assert "config.yaml" in err
+    assert "Traceback" not in err

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from wattshift.api.crdgen import KINDS, as_yaml, custom_resource_definition, generated
+from wattshift.errors import NeedsHuman
 
 HELP = "print the CustomResourceDefinitions (kubectl apply --server-side -f -)"
 
@@ -22,7 +23,10 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write("---\n".join(as_yaml(custom_resource_definition(kind)) for kind in KINDS))
         return 0
     for path, text in generated(Path(options.output), None).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise NeedsHuman(f"{path}: {error.strerror}", reason="NotWritable") from None
         print(path)
     return 0

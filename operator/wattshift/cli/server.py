@@ -47,8 +47,12 @@ async def read_view(options: argparse.Namespace, path: str) -> dict[str, Any]:
         NeedsHuman: no token, or it is refused (401, 403), or there is nothing (404).
         Transient: the server does not answer.
     """
-    url = urlsplit(options.server)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    try:
+        url = urlsplit(options.server)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
         raise UsageError(f"--server {options.server!r} is not an http or https URL")
     if url.scheme == "http" and url.hostname not in _LOOPBACK:
         raise UsageError(

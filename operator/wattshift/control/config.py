@@ -270,7 +270,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         return {}
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError) as error:
         raise NeedsHuman(f"{path}: {error}", reason="ConfigInvalid") from error
     if document is None:
         return {}
