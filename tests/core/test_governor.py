@@ -256,6 +256,15 @@ def test_a_bound_of_the_whole_site_is_kept_once_over_its_connections(more):
     assert total < 12
 
 
+def test_a_placement_without_a_profile_beside_it_stops_no_shedding():
+    rows = (
+        placement("east", 6, engine=engine(20.0)),
+        placement("odd", 0, at="east", profile_name="none"),
+    )
+    found = targets(run(snapshot((workload("chat", rows),), (capped(100),))))
+    assert found["team/chat"]["east"] == 0
+
+
 def test_a_floor_of_the_whole_site_is_raised_once():
     fill = event(upper=None, lower=8000, connection_name="")
     jobs = (at_two("east"), at_two("south"))

@@ -118,7 +118,10 @@ def _freed(job: Job, feed: Feed, base: list[int], vector: list[int]) -> float:
     Never more than its replicas draw by their own counters, which is what will be credited.
     """
     gone = [
-        (base[spot.index] - vector[spot.index], spot) for spot in job.spots if spot.feed is feed
+        (base[spot.index] - vector[spot.index], spot)
+        for spot in job.spots
+        # a placement that stands may have no profile: nothing is known of its watts
+        if spot.feed is feed and base[spot.index] > vector[spot.index]
     ]
     flat = feed.power.ceiling or feed.power.suspect
     if flat or job.outside or job.load.concurrency is None:
@@ -126,7 +129,7 @@ def _freed(job: Job, feed: Feed, base: list[int], vector: list[int]) -> float:
     credited = 0.0
     for count, spot in gone:
         engine, profile = spot.state.engine, spot.profile
-        if count <= 0 or profile is None:
+        if profile is None:
             continue
         use = None if engine is None or spot.replicas <= 0 else engine.concurrency / spot.replicas
         credited += count * (replica_watts(profile, use) or 0.0) * feed.terms.marginal
