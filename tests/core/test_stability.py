@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 from tests.core.build import (
     NOW,
     PROFILE,
+    batch,
     connection,
     engine,
     placement,
@@ -18,14 +19,16 @@ from tests.core.build import (
     supply,
     workload,
 )
+from wattshift.core.batch import wish
 from wattshift.core.candidates import savings
 from wattshift.core.decision import Action
 from wattshift.core.limits import Hardness
 from wattshift.core.model import AcceleratorState, Settings
+from wattshift.core.power import is_due
 from wattshift.core.reasons import Reason
 from wattshift.core.room import Room
 from wattshift.core.score import PARTS, Pricer, Score
-from wattshift.core.stability import Budgets, horizon_seconds, pays, waits
+from wattshift.core.stability import Budgets, horizon_seconds, pays, waits, within_dwell
 from wattshift.core.survey import survey
 from wattshift.core.watts import replica_watts
 
@@ -176,6 +179,18 @@ def test_what_costs_is_nothing_to_gain():
     _, _, row = best()
     row.score = replace(row.score, total=1.0, parts={**row.score.parts, "energy": 5.0, "move": 0.0})
     assert pays(row, Settings(reporting_currency="CNY"), 900.0)[0] is Reason.NOTHING_TO_GAIN
+
+
+def test_a_clock_that_was_set_back_holds_nothing():
+    job = workload(last_change_time=NOW + 1e6, min_dwell_seconds=900)
+    here = survey(snapshot((job,)), NOW).jobs[0]
+    assert within_dwell(here, NOW) is None
+    row = placement(desired_replicas=2, last_write_time=NOW + 1e6)
+    assert is_due(job, row, NOW, 1.0)
+    held = batch(replicas=0, max_pause_seconds=600, paused_since_time=NOW + 1e6)
+    feed = connection(price=quote("0.80"), price_ahead=((NOW + 7200, quote("0.10")),))
+    world = survey(snapshot((held,), (site("east", feed=feed),)), NOW)
+    assert wish(world.jobs[0], world).run  # cheaper power comes after the longest pause
 
 
 def test_the_horizon_is_the_dwell_but_at_least_an_interval():

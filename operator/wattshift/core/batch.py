@@ -56,7 +56,8 @@ def wish(job: Job, survey: Survey) -> Wish:
     pause_end = None
     if job.state.max_pause_seconds is not None:
         since = job.state.paused_since_time
-        pause_end = (now if since is None else since) + job.state.max_pause_seconds
+        # a pause that began "in the future" began before the clock was set back
+        pause_end = (now if since is None else min(since, now)) + job.state.max_pause_seconds
         if pause_end <= now:
             message = f"paused for the longest it accepts, {job.state.max_pause_seconds} s"
             return Wish(run=True, reason=Reason.DEADLINE, message=message)

@@ -76,6 +76,10 @@ class FeedPower:
     """`upper_watts` counts every replica as busy."""
     pending_up_watts: float = 0.0
     """Asked for and not drawn yet."""
+    cap_saved_watts: float = 0.0
+    """What device power caps take off `now_watts`, by the model."""
+    cap_saved_committed_watts: float = 0.0
+    """The same of `committed_watts`."""
     suspect: bool = False
     reason: Reason | None = None
     message: str = ""
@@ -91,7 +95,8 @@ def is_due(workload: WorkloadState, placement: PlacementState, now: float, speed
     if placement.last_write_time is None:
         return True
     wall_seconds = (now - placement.last_write_time) / speed
-    return wall_seconds > workload.max_drain_seconds + EFFECT_MARGIN_SECONDS
+    # NB: a write "in the future" was made before the clock was set back: long ago, for all we know
+    return wall_seconds < 0 or wall_seconds > workload.max_drain_seconds + EFFECT_MARGIN_SECONDS
 
 
 def estimate(snapshot: Snapshot, now: float) -> dict[FeedKey, FeedPower]:
@@ -115,6 +120,7 @@ def estimate(snapshot: Snapshot, now: float) -> dict[FeedKey, FeedPower]:
                 placement.observed_replicas == 0
                 and not placement.ready_replicas
                 and not placement.desired_replicas
+                and not placement.draining_replicas
             ):
                 continue
             feed = feed_by_cluster.get((placement.site_name, placement.cluster_name))
@@ -144,22 +150,36 @@ def _add(
     if profile is None or not profile.has_power:
         feed.unknown_replicas += max(running, commanded)
         return
-    each = _watts_of_one(placement, running, profile, snapshot)
+    draining = placement.draining_replicas
+    uncapped = _watts_of_one(placement, running + draining, profile, snapshot)
     busy, idle = float(profile.busy_watts or 0), float(profile.loaded_idle_watts or 0)
+    each = uncapped
+    if placement.power_cap_permille is not None:
+        busy *= placement.power_cap_permille / 1000
+        each = min(uncapped, busy)
     if workload.intent and workload.intent.destination_name == placement.name:
         commanded = max(commanded, workload.intent.destination_replicas)
     starting = max(0, (placement.observed_replicas or 0) - running)
-    feed.it_watts += running * each + starting * idle
+    lowered = draining > 0 or commanded < running
+    due = lowered and is_due(workload, placement, now, snapshot.speed)
+    feed.it_watts += (running + draining) * each + starting * idle
+    feed.cap_saved_watts += (running + draining) * (uncapped - each)
+    feed.cap_saved_committed_watts += min(running, commanded) * (uncapped - each)
+    if due:
+        # seen off late: no credit any more
+        feed.commanded_it_watts += draining * each
     if commanded >= running:
         feed.commanded_it_watts += running * each + (commanded - running) * max(each, idle)
         feed.pending_up_watts += (commanded - running) * max(each, idle) - starting * idle
-    elif is_due(workload, placement, now, snapshot.speed):
+    elif due:
         feed.commanded_it_watts += running * each
-    else:
-        feed.commanded_it_watts += commanded * each
-    feed.upper_it_watts += max(running, commanded, placement.observed_replicas or 0) * max(
-        busy, each
-    )
+    elif commanded > 0:
+        # what stays takes over the tokens of what goes
+        later = _watts_of_one(placement, commanded, profile, snapshot)
+        capped = placement.power_cap_permille is not None
+        feed.commanded_it_watts += commanded * (min(later, busy) if capped else later)
+    most = max(running + draining, commanded, placement.observed_replicas or 0)
+    feed.upper_it_watts += most * max(busy, each)
 
 
 def _watts_of_one(
@@ -205,6 +225,8 @@ def _reconcile(
     feed.model_watts = base + marginal * feed.it_watts
     change = marginal * (feed.commanded_it_watts - feed.it_watts)
     feed.pending_up_watts *= marginal
+    feed.cap_saved_watts *= marginal
+    feed.cap_saved_committed_watts *= marginal
     ceiling = base + marginal * feed.upper_it_watts
     blind = feed.unknown_replicas > 0 or other is None
     if connection is None or not usable(connection.metered, now):

@@ -26,7 +26,8 @@ def horizon_seconds(workload: WorkloadState, settings: Settings) -> float:
 def within_dwell(job: Job, now: float) -> tuple[Reason, str] | None:
     """Why a change for money has to wait for the dwell; None = it need not."""
     changed = job.state.last_change_time
-    if changed is not None and now - changed < job.state.min_dwell_seconds:
+    # NB: a change "in the future" was made before the clock was set back: it says nothing
+    if changed is not None and 0 <= now - changed < job.state.min_dwell_seconds:
         left = job.state.min_dwell_seconds - (now - changed)
         return Reason.WITHIN_DWELL, f"changed {now - changed:.0f} s ago, may change in {left:.0f} s"
     return None
