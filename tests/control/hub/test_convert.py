@@ -103,6 +103,12 @@ def test_every_posture_has_a_preset_that_explicit_values_overrule(posture):
     assert found.max_drain_seconds == PRESETS[posture].max_drain_seconds
 
 
+def test_a_decision_never_counts_on_an_entry_that_nobody_steers():
+    actions = ["Migrate", "Scale", "ShiftTraffic"]
+    found = state(workload_spec(flexibility={"tier": "Low", "actions": actions}))
+    assert [str(action) for action in found.actions] == ["Migrate", "Scale"]
+
+
 @pytest.mark.parametrize(
     ("spec", "found", "bounds"),
     [

@@ -86,6 +86,9 @@ PRESETS: Mapping[Posture, Preset] = {
     ),
 }
 
+SERVED_ACTIONS = frozenset(Allowed) - {Allowed.SHIFT_TRAFFIC}
+"""What an actuator carries out. A plan may split requests by origin only where the entry follows it."""
+
 
 def most_careful(modes: Iterable[Mode | None]) -> Mode:
     """The most careful of those that are set; Observe if none is."""
@@ -232,7 +235,7 @@ def workload_state(
         posture=posture,
         tier=Tier(effective.tier.value),
         priority=spec.priority or 0,
-        actions=tuple(Allowed(action.value) for action in effective.actions),
+        actions=tuple(row for row in map(Allowed, effective.actions) if row in SERVED_ACTIONS),
         min_replicas=effective.min_replicas or 0,
         max_replicas=effective.max_replicas or 0,
         min_dwell_seconds=effective.min_dwell_seconds or 0,
