@@ -127,7 +127,8 @@ def test_a_lowered_count_is_credited_until_it_is_due():
     del lowered["replicas"]
     early = estimate(world(connection(), last_write_time=NOW - 10, **lowered), NOW)[KEY]
     late = estimate(world(connection(), last_write_time=NOW - 300, **lowered), NOW)[KEY]
-    assert early.committed_watts == pytest.approx(450)
+    # the one that stays takes over all 20 sequences: busy, not what each drew before
+    assert early.committed_watts == pytest.approx(600)
     assert late.committed_watts == pytest.approx(1800)
 
 
@@ -200,3 +201,24 @@ def test_power_falls_on_the_connection_of_the_cluster():
 def test_a_rival_s_count_is_the_commanded_one():
     row = placement("east", 7, desired_replicas=3, rival=True)
     assert commanded_replicas(row) == 7
+
+
+def test_replicas_that_drain_draw_power_and_are_credited_until_they_are_due():
+    drained = {"desired_replicas": 2, "draining_replicas": 2, "last_write_time": NOW - 10}
+    row = estimate(world(connection(), replicas=2, **drained), NOW)[KEY]
+    # 20 sequences over four that draw: 450 W each; over the two that stay 500 W each
+    assert row.now_watts == pytest.approx(1800)
+    assert row.committed_watts == pytest.approx(1000)
+    late = estimate(
+        world(connection(), replicas=2, **drained | {"last_write_time": NOW - 300}), NOW
+    )[KEY]
+    assert late.committed_watts == pytest.approx(1800)
+
+
+def test_a_power_cap_takes_off_what_is_above_it():
+    row = estimate(world(connection(), replicas=4, power_cap_permille=500), NOW)[KEY]
+    # 450 W each, 300 W under the cap
+    assert row.now_watts == pytest.approx(1200)
+    assert row.cap_saved_watts == pytest.approx(600)
+    assert row.cap_saved_committed_watts == pytest.approx(600)
+    assert row.upper_watts <= 1200 * 1.1

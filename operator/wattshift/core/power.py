@@ -168,16 +168,18 @@ def _add(
     if due:
         # seen off late: no credit any more
         feed.commanded_it_watts += draining * each
+    stays = each
+    if lowered and not due and min(running, commanded) > 0:
+        # what stays takes over the tokens of what goes
+        later = _watts_of_one(placement, min(running, commanded), profile, snapshot)
+        stays = later if placement.power_cap_permille is None else min(later, busy)
     if commanded >= running:
-        feed.commanded_it_watts += running * each + (commanded - running) * max(each, idle)
+        feed.commanded_it_watts += running * stays + (commanded - running) * max(each, idle)
         feed.pending_up_watts += (commanded - running) * max(each, idle) - starting * idle
     elif due:
         feed.commanded_it_watts += running * each
-    elif commanded > 0:
-        # what stays takes over the tokens of what goes
-        later = _watts_of_one(placement, commanded, profile, snapshot)
-        capped = placement.power_cap_permille is not None
-        feed.commanded_it_watts += commanded * (min(later, busy) if capped else later)
+    else:
+        feed.commanded_it_watts += commanded * stays
     most = max(running + draining, commanded, placement.observed_replicas or 0)
     feed.upper_it_watts += most * max(busy, each)
 
