@@ -207,6 +207,20 @@ def test_tiers_price_the_next_kilowatt_hour_by_the_tier_the_month_will_end_in():
     assert bill(agreement, large).total == D("100.00") + D("420.00")
 
 
+def test_a_month_to_come_is_expected_to_end_in_the_tier_that_the_year_says():
+    component = {
+        "name": "e",
+        "measure": {"type": "Energy", "energy": {"basis": "Import"}},
+        "per": "kWh",
+        "blocks": [{"upTo": 1000, "rate": "0.10"}, {"rate": "0.30"}],
+    }
+    agreement = contract(tariffs.T4, positions=[], regimes=[], components=[component])
+    july = metered(agreement, flat_load(BERLIN, (2026, 7, 1), (2026, 8, 1), 100))
+    for day in (1, 2):
+        assert quote(agreement, july, epoch(BERLIN, 2026, 8, day), {}).grid_energy == D("0.30")
+    assert quote(agreement, july, epoch(BERLIN, 2027, 1, 1), {}).grid_energy == D("0.10")
+
+
 # ---- demand -----------------------------------------------------------------------------------
 
 

@@ -344,6 +344,9 @@ def test_quantities_that_no_meter_reports_are_derived():
     }
     full = complete({"GrossUse": 10, "SelfUse": 4, "Export": 1})
     assert (full["Import"], full["Available"]) == (6, 5)
+    assert complete({"GrossUse": 10, "Import": 4, "Export": 1})["SelfUse"] == 6
+    supply = complete({"Import": 4, "Available": 11, "Export": 2, "Curtailed": 1})
+    assert (supply["SelfUse"], supply["GrossUse"]) == (8, 12)
 
 
 @pytest.mark.parametrize("bad", [{"seconds": 0}, {"watt_hours": {"Import": -1}}])

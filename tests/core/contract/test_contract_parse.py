@@ -117,6 +117,7 @@ BAD = [
     (tariffs.T9, "components.0.measure.demand.ratchet.factor", "1.5", "components[demand].measure.demand.ratchet.factor", INVALID),
     (tariffs.T9, "components.0.measure.demand.ratchet.fromMonths", [0], "components[demand].measure.demand.ratchet.fromMonths", INVALID),
     (tariffs.T4, "signals", [], "signals", INVALID),
+    (tariffs.T4, "positions.0.signalRate", {"signalName": "dayAhead", "cap": "0.1", "floor": "0.2"}, "positions[spot].signalRate.floor", INVALID),
     (tariffs.T4, "positions.0.rate", "1", "positions[spot]", INVALID),
     (tariffs.T4, "components.1.regime.side", "Above", "components[networkEnergyShort].regime.side", INVALID),
     (tariffs.T11, "components.2.measure.overrun.ofComponentName", "committed", "components[overage].measure.overrun.ofComponentName", INVALID),

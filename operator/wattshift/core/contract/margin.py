@@ -40,6 +40,7 @@ from wattshift.core.contract.rates import (
     unit_price,
 )
 
+_DAY_SECONDS = 86400
 Change = Mapping[Basis, int]
 GRID_CHANGE: Change = {Basis.IMPORT: 1, Basis.GROSS_USE: 1, Basis.IT_LOAD: 1}
 """One kWh more that is imported."""
@@ -97,10 +98,15 @@ class Moment:
 
     def _price(self, part: Component | Position) -> Decimal | None:
         if isinstance(part, Component) and part.blocks:
-            month = self.period.month
+            month, year = self.period.month, self.period.year
             start, end = span_bounds(self.contract.time_zone, Span.MONTH, month.start_time)
             used = month.component_watt_hours.get(part.name, 0)
-            expected = used * (end - start) // month.metered_seconds if month.metered_seconds else 0
+            # The first day says little of the month, a month to come nothing: the year says more.
+            like = month if month.metered_seconds >= _DAY_SECONDS else year
+            expected = 0
+            if like.metered_seconds:
+                so_far = like.component_watt_hours.get(part.name, 0)
+                expected = so_far * (end - start) // like.metered_seconds
             factor = shape_factor(self.contract, part.name, self.bands, self.now)
             return tier_price(part, max(used, expected)) * factor
         return unit_price(self.contract, part, self.bands, self.now, self.indices)

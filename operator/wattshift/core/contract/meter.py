@@ -67,14 +67,21 @@ def complete(watt_hours: Mapping[str, int]) -> dict[str, int]:
     import meter and no supply has only `Import`. Optional channels (ItLoad, ...) stay absent.
     """
     full = {str(Basis(name)): value for name, value in watt_hours.items()}
-    self_use = full.setdefault(Basis.SELF_USE.value, 0)
     export = full.setdefault(Basis.EXPORT.value, 0)
     curtailed = full.setdefault(Basis.CURTAILED.value, 0)
+    self_use = full.setdefault(Basis.SELF_USE.value, _self_use(full, export + curtailed))
     if Basis.IMPORT.value not in full:
         full[Basis.IMPORT.value] = max(0, full.get(Basis.GROSS_USE.value, 0) - self_use)
     full.setdefault(Basis.GROSS_USE.value, full[Basis.IMPORT.value] + self_use)
     full.setdefault(Basis.AVAILABLE.value, self_use + export + curtailed)
     return full
+
+
+def _self_use(full: Mapping[str, int], elsewhere: int) -> int:
+    gross, imported = full.get(Basis.GROSS_USE.value), full.get(Basis.IMPORT.value)
+    if gross is not None and imported is not None:
+        return max(0, gross - imported)
+    return max(0, full.get(Basis.AVAILABLE.value, elsewhere) - elsewhere)
 
 
 def opening_period(contract: Contract, now: int) -> Period:

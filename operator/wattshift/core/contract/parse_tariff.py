@@ -96,12 +96,15 @@ def _window(reader: Reader, text: str) -> Window:
 
 def read_signal_rate(reader: Reader) -> SignalRate:
     """An index rate per kWh."""
+    cap, floor = reader.optional_decimal("cap"), reader.optional_decimal("floor")
+    if cap is not None and floor is not None and floor > cap:
+        raise reader.error("floor", f"{floor} is above the cap of {cap}")
     return SignalRate(
         signal_name=reader.text("signalName"),
         multiplier=reader.decimal("multiplier", Decimal(1)),
         adder=reader.decimal("adder", Decimal(0)),
-        cap=reader.optional_decimal("cap"),
-        floor=reader.optional_decimal("floor"),
+        cap=cap,
+        floor=floor,
     )
 
 
