@@ -46,3 +46,18 @@ async def test_a_ring_wakes_who_waits():
     await asyncio.sleep(0)
     bell.ring("member")
     assert await asyncio.wait_for(waiting, 5) == ("member",)
+
+
+def test_a_clock_that_is_set_moves_utc_and_the_grid_but_no_deadline():
+    clock = ManualClock(utc=1000)
+    clock.advance(5)
+    clock.set_by(3600)
+    assert (clock.monotonic(), clock.utc(), clock.grid()) == (5, 4605, 4605)
+    assert clock.steady() == 1005
+
+
+def test_the_steady_clock_begins_at_utc_and_goes_on(monkeypatch):
+    clock = SystemClock()
+    assert abs(clock.steady() - time.time()) < 5
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert clock.utc() == 0.0 and clock.steady() > 1e9

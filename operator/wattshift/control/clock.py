@@ -28,6 +28,14 @@ class Clock(Protocol):
         """Real epoch seconds: time stamps of conditions, events, logs."""
         ...
 
+    def steady(self) -> float:
+        """Epoch seconds as of the start, counted on by the monotonic clock.
+
+        For deadlines that outlive the process: a clock that is set (NTP) neither ends nor extends
+        what is under way.
+        """
+        ...
+
     def grid(self) -> float:
         """Epoch seconds on the grid clock."""
         ...
@@ -54,6 +62,7 @@ class SystemClock:
     def __init__(self, replay: Replay | None = None) -> None:
         self._replay = replay
         self._origin_monotonic = time.monotonic()
+        self._origin_utc = time.time()
         if replay is not None:
             wall_start = replay.wall_start_time
             elapsed = 0.0 if wall_start is None else time.time() - wall_start
@@ -72,6 +81,10 @@ class SystemClock:
         """Real epoch seconds."""
         return time.time()
 
+    def steady(self) -> float:
+        """UTC as of the start, and the monotonic time since."""
+        return self._origin_utc + time.monotonic() - self._origin_monotonic
+
     def grid(self) -> float:
         """Epoch seconds on the grid clock."""
         if self._replay is None:
@@ -84,6 +97,7 @@ class ManualClock:
 
     def __init__(self, *, utc: float = 1_800_000_000.0, speed: float = 1.0) -> None:
         self._elapsed = 0.0
+        self._set = 0.0
         self._utc = utc
         self._speed = speed
 
@@ -97,13 +111,21 @@ class ManualClock:
         return self._elapsed
 
     def utc(self) -> float:
+        """Start plus what was advanced, and by how much the clock was set."""
+        return self._utc + self._elapsed + self._set
+
+    def steady(self) -> float:
         """Start plus what was advanced."""
         return self._utc + self._elapsed
 
     def grid(self) -> float:
-        """Start plus `speed` times what was advanced."""
-        return self._utc + self._speed * self._elapsed
+        """Start plus `speed` times what was advanced, and by how much the clock was set."""
+        return self._utc + self._speed * self._elapsed + self._set
 
     def advance(self, seconds: float) -> None:
-        """Move all three clocks by `seconds` of wall time."""
+        """Move all clocks by `seconds` of wall time."""
         self._elapsed += seconds
+
+    def set_by(self, seconds: float) -> None:
+        """Somebody sets the clock of the machine: only UTC and the grid follow."""
+        self._set += seconds
