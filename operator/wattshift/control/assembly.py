@@ -168,7 +168,8 @@ class Assembly:
             async with asyncio.timeout(0.7):
                 await self._book.flush()
                 await self._events.drain()
-        except (TimeoutError, WattshiftError) as error:
+                await self._book.flush_sums()
+        except Exception as error:  # noqa: BLE001 - nothing may delay the end, or keep the lease
             log.warning("last status not written: %s", error)
 
     async def stop_watching(self) -> None:

@@ -23,7 +23,7 @@ from wattshift.control.hub.finalizer import (
     unprotect_workload,
 )
 from wattshift.control.hub.keys import ObjectKey
-from wattshift.control.record.records import PlacementRecord, SiteRecord
+from wattshift.control.record.records import PlacementRecord, SiteRecord, TotalsRecord
 from wattshift.control.record.status import StatusBook
 from wattshift.core.model import Original
 from wattshift.errors import FenceLost, NeedsHuman, Transient
@@ -363,3 +363,33 @@ async def test_events_of_cluster_scoped_objects_are_kept_in_default(hub, clock):
         if "regarding" in row
     ]
     assert "s-event" in names
+
+
+async def test_at_the_end_sums_that_would_wait_for_the_hour_are_written(bench):
+    record = bench.book.workload(bench.key)
+    bench.book.update(bench.key, replace(record, totals=TotalsRecord(since_time=0.0)))
+    assert await bench.book.flush() == 1
+    record = bench.book.workload(bench.key)
+    bench.book.update(
+        bench.key, replace(record, totals=TotalsRecord(since_time=0.0, watt_hours=700))
+    )
+    bench.clock.advance(120)
+    assert await bench.book.flush() == 0
+    await bench.book.flush_sums()
+    assert bench.status()["totals"]["wattHours"] == 700
+    version = bench.version()
+    await bench.book.flush_sums()
+    assert bench.version() == version
+
+
+async def test_a_status_that_cannot_be_composed_keeps_no_other_from_being_written(bench):
+    poison = ObjectKey.site("aaa")
+    bench.book.observe(poison, uid="u", generation=1, version="1", status={})
+    bench.book.update(poison, replace(bench.book.site(poison), active_events=("no event",)))
+    first = dict.fromkeys([poison, bench.key])
+    bench.book._pages = {key: bench.book._pages[key] for key in first}
+    bench.book.set_conditions(bench.key, condition("Accepted", True, "Valid"))
+    with pytest.raises(AttributeError):
+        await bench.book.flush()
+    assert bench.status()["conditions"][0]["type"] == "Accepted"
+    await bench.book.flush_sums()

@@ -8,6 +8,7 @@ apply would delete what it leaves out. `persist_now` is for what an act depends 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -18,13 +19,14 @@ from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.record import documents, documents_load
 from wattshift.control.record.changes import Urgency, compare, same_words
 from wattshift.control.record.records import ContractRecord, Record, SiteRecord, WorkloadRecord
-from wattshift.errors import NeedsHuman, Transient
+from wattshift.errors import NeedsHuman
 from wattshift.kube.client import ClusterClient
 from wattshift.kube.errors import ApiError
 from wattshift.kube.resources import WATTSHIFT, Json
 
 _ATTEMPTS = 3
 _PAGES_AT_ONCE = 100
+_WRITES_AT_ONCE = 8
 RecordT = TypeVar("RecordT", WorkloadRecord, SiteRecord, ContractRecord)
 Flip = Callable[[ObjectKey, Condition], None]
 """Called for each condition whose status flipped: the recorder of events listens."""
@@ -216,14 +218,28 @@ class StatusBook:
                 await asyncio.sleep(0)  # a large book takes a while: others go on in between
             try:
                 written += await self._write(key, at_least=None)
-            except NeedsHuman as error:
-                if error.reason != "ObjectGone":
+            except Exception as error:  # noqa: BLE001 - told at the end
+                if getattr(error, "reason", "") != "ObjectGone":
                     first = first or error
-            except Transient as error:
-                first = first or error
         if first is not None:
             raise first
         return written
+
+    async def flush_sums(self) -> None:
+        """At the end of a process: also write sums and telemetry that would have waited.
+
+        Many at once, for the time is short; what fails is at most an hour of sums.
+        """
+        keys = iter(tuple(self._pages))
+
+        async def some() -> None:
+            for key in keys:
+                page = self._pages.get(key)
+                if page is not None and page.dirty:
+                    with contextlib.suppress(Exception):
+                        await self._write(key, at_least=Urgency.TOTALS)
+
+        await asyncio.gather(*(some() for _ in range(_WRITES_AT_ONCE)))
 
     async def flush_one(self, key: ObjectKey) -> bool:
         """Write one object's status if it is due."""
