@@ -10,11 +10,18 @@ from tests.control.bench import GROUP
 from wattshift.api.site_status import ClusterStatus
 from wattshift.control.hub.conditions import format_utc, parse_utc
 from wattshift.control.hub.keys import ObjectKey
-from wattshift.control.record.recorder import Step, dump_snapshot, dump_step, load_snapshot, load_step
+from wattshift.control.record.recorder import (
+    Step,
+    dump_snapshot,
+    dump_step,
+    load_snapshot,
+    load_step,
+)
 from wattshift.core.model import MemberPhase, Mode, OverrideMode
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
 from wattshift.kube.views import TargetKey
+from wattshift.obs.metrics import Metrics
 
 pytestmark = pytest.mark.lab
 
@@ -171,3 +178,57 @@ async def test_what_is_gathered_comes_back_from_json_and_plans_the_same(bench):
 async def test_equal_worlds_are_equal_snapshots(bench):
     first, second = bench.snapshot(), bench.snapshot()
     assert (first.workloads, first.profiles) == (second.workloads, second.profiles)
+
+
+async def test_an_object_that_cannot_be_gathered_is_told_once_and_stops_no_other(bench, caplog):
+    bench.runtime.metrics = Metrics()
+    whole = bench.snapshot()
+    record = bench.book.site(ObjectKey.site("east"))
+    bench.book.update(ObjectKey.site("east"), replace(record, active_events=("no event",)))
+    for _ in range(3):
+        await bench.gather.persist_events()
+        assert [row.name for row in bench.snapshot().sites] == ["west"]
+    assert len(bench.snapshot().workloads) == len(whole.workloads)
+    assert caplog.text.count("left out") == 1
+
+
+async def test_an_event_at_the_end_of_time_keeps_nobody_from_being_governed(bench):
+    event = {
+        "name": "for-ever",
+        "type": "Limit",
+        "reference": "Absolute",
+        "connectionName": "feed",
+        "startTime": "0001-01-01T00:00:00+14:00",
+        "endTime": "9999-12-31T23:59:59-14:00",
+        "upperWatts": 3000,
+    }
+    bench.access.merge(f"{GROUP}/powersites/east", {"spec": {"events": [event]}})
+    await bench.see()
+    await bench.gather.persist_events()
+    (row,) = bench.snapshot().sites[0].events
+    assert row.active and row.upper_watts == 3000
+
+
+async def test_a_change_that_lies_ahead_because_the_clock_was_set_back_is_no_dwell(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    assert bench.workload().last_change_time is not None
+    bench.clock.set_by(-86_400)
+    workload = bench.workload()
+    assert workload.last_change_time is None
+    assert all(row.last_write_time is None for row in workload.placements)
+
+
+async def test_a_supply_that_is_declared_and_not_read_is_known_as_unknown(bench):
+    supply = {"name": "wind", "type": "DirectWind", "powerSignalName": "wind"}
+    signal = {
+        "name": "wind",
+        "quantity": "SupplyPower",
+        "unit": "Watt",
+        "source": {"constant": {"value": "900"}},
+    }
+    spec = {"signals": [signal], "supplies": [supply | {"capacityWatts": 1000}]}
+    bench.access.merge(f"{GROUP}/powersites/east", {"spec": spec})
+    await bench.see()
+    flows = bench.gather.flows()
+    assert not flows["east", "feed"].supply_known and flows["west", "feed"].supply_known

@@ -85,6 +85,8 @@ class Gatherer:
         )
         self._last: Snapshot | None = None
         self._vetoes: dict[tuple[str, str], float] = {}
+        self._spoilt: dict[ObjectKey, tuple[str, int]] = {}
+        """Objects that could not be gathered, by the version that was told."""
 
     def snapshot(self) -> Snapshot:
         """The world as of now."""
@@ -100,21 +102,24 @@ class Gatherer:
             if not isinstance(stored.spec, PowerSiteSpec):
                 continue
             name = stored.key.name
-            record = runtime.book.site(stored.key)
-            static = convert.site_state(
-                stored,
-                accepted=runtime.store.accepted(stored.key),
-                installation=config.mode,
-                now=now,
-            )
-            given = SiteInputs(
-                states=states,
-                views=views,
-                prices={place: row for (site, place), row in points.items() if site == name},
-                events=power_events.states(record),
-                model_watts=self._model_watts(stored.spec, name, states),
-            )
-            sites.append(site_state(static, stored.spec, record, given))
+            try:
+                record = runtime.book.site(stored.key)
+                static = convert.site_state(
+                    stored,
+                    accepted=runtime.store.accepted(stored.key),
+                    installation=config.mode,
+                    now=now,
+                )
+                given = SiteInputs(
+                    states=states,
+                    views=views,
+                    prices={place: row for (site, place), row in points.items() if site == name},
+                    events=power_events.states(record),
+                    model_watts=self._model_watts(stored.spec, name, states),
+                )
+                sites.append(site_state(static, stored.spec, record, given))
+            except Exception as error:  # noqa: BLE001 - one bad object stops no other
+                self._spoils(stored, "the site", error)
         workloads = self._workloads(states, now)
         snapshot = Snapshot(
             grid_time=now,
@@ -154,30 +159,44 @@ class Gatherer:
         What could not be written is taken back and tried again: nobody acts on it. One site's
         failure keeps no other from being governed.
         """
-        runtime = self._runtime
-        now = runtime.clock.grid()
-        for stored in runtime.store.sites():
+        now = self._runtime.clock.grid()
+        for stored in self._runtime.store.sites():
             if not isinstance(stored.spec, PowerSiteSpec) or stored.deleting:
                 continue
-            before = runtime.book.site(stored.key)
-            after = power_events.advance(
-                before, self._event_specs(stored), self._measured(stored.key.name), now
-            )
-            if after.active_events == before.active_events:
-                continue
-            runtime.book.update(stored.key, after)
             try:
-                await runtime.book.persist_now(stored.key)
+                await self._persist_events_of(stored, now)
             except WattshiftError as error:
-                now_known = runtime.book.site(stored.key)
-                runtime.book.update(
-                    stored.key, replace(now_known, active_events=before.active_events)
-                )
                 log.warning(
                     "events not recorded: %s",
                     error.message,
                     extra={"object": str(stored.key), "reason": error.reason},
                 )
+            except Exception as error:  # noqa: BLE001 - one bad object stops no other
+                self._spoils(stored, "its events", error)
+
+    async def _persist_events_of(self, stored: Stored, now: float) -> None:
+        book = self._runtime.book
+        before = book.site(stored.key)
+        specs, measured = self._event_specs(stored), self._measured(stored.key.name)
+        after = power_events.advance(before, specs, measured, now)
+        if after.active_events == before.active_events:
+            return
+        book.update(stored.key, after)
+        try:
+            await book.persist_now(stored.key)
+        except BaseException:
+            now_known = book.site(stored.key)
+            book.update(stored.key, replace(now_known, active_events=before.active_events))
+            raise
+
+    def _spoils(self, stored: Stored, what: str, error: Exception) -> None:
+        """A fault of ours over one object: told once a version of it; the others go on."""
+        seen = (stored.uid, stored.generation)
+        if self._spoilt.get(stored.key) != seen:
+            self._spoilt[stored.key] = seen
+            self._runtime.metrics.bugs.labels("gather").inc()
+            words = {"object": str(stored.key), "reason": "Bug"}
+            log.error("%s left out", what, exc_info=error, extra=words)
 
     # ---- parts ---------------------------------------------------------------------------------
 
@@ -192,6 +211,7 @@ class Gatherer:
             cooling_off=self._rivals.cooling_off,
             veto_wall_time=lambda workload, placement: self._vetoes.get((workload, placement)),
             utc=runtime.clock.utc(),
+            steady=runtime.clock.steady(),
             now=now,
             cluster_uid=lambda site, cluster: runtime.book.site(ObjectKey.site(site)).cluster_uid(
                 cluster
@@ -205,12 +225,17 @@ class Gatherer:
         found = []
         keys = {stored.key for stored in runtime.store.workloads()}
         self._statics = {key: row for key, row in self._statics.items() if key in keys}
+        paths = {key.path for key in keys}
+        self._vetoes = {row: at for row, at in self._vetoes.items() if row[0] in paths}
         for stored in runtime.store.workloads():
             if not isinstance(stored.spec, FlexibleWorkloadSpec):
                 continue
-            record = runtime.book.workload(stored.key)
-            static = self._static(stored, modes, now)
-            found.append(workload_state(static, stored, stored.spec, record, given))
+            try:
+                record = runtime.book.workload(stored.key)
+                static = self._static(stored, modes, now)
+                found.append(workload_state(static, stored, stored.spec, record, given))
+            except Exception as error:  # noqa: BLE001 - one bad object stops no other
+                self._spoils(stored, "the workload", error)
         return tuple(found)
 
     def _static(self, stored: Stored, modes: Mapping[str, Mode], now: float) -> WorkloadState:
@@ -278,25 +303,20 @@ class Gatherer:
             it_watts = None if it_value is None else round(it_value)
             for row in spec.connections:
                 load = self._load(name, row.name, row.meter_signal_name, states)
-                supplies = [
-                    value
+                signals = [
+                    supply.available_power_signal_name or supply.power_signal_name
                     for supply in spec.supplies
                     if (supply.connection_name or first) == row.name
-                    for value in [
-                        _value(
-                            states,
-                            name,
-                            supply.available_power_signal_name or supply.power_signal_name,
-                        )
-                    ]
-                    if value is not None
                 ]
+                values = [_value(states, name, signal) for signal in signals if signal]
+                supplies = [value for value in values if value is not None]
                 supply_watts = round(sum(supplies)) if supplies else None
                 found[name, row.name] = Flows(
                     load_watts=load,
                     import_watts=max(0, load - (supply_watts or 0)),
                     supply_watts=supply_watts,
                     it_watts=it_watts if row.name == first else None,
+                    supply_known=None not in values,
                 )
         return found
 

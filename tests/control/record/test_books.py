@@ -42,6 +42,7 @@ class Scene:
         accepted = Acceptance(accepted=True, reason="Valid", message="", generation=1)
         self.store.set_acceptance(KEY, accepted)
         self.load, self.supply, self.it, self.metered = 3_600, None, None, True
+        self.supply_known = True
         self.now = START
         self.restart()
 
@@ -72,6 +73,7 @@ class Scene:
                 import_watts=max(0, self.load - supply),
                 supply_watts=self.supply,
                 it_watts=self.it,
+                supply_known=self.supply_known,
             )
         }
 
@@ -202,3 +204,24 @@ def test_it_load_is_booked_only_where_it_is_metered():
     scene.it = 1_800
     scene.tick(2.0, 60)
     assert scene.watt_hours("ItLoad") == 60
+
+
+def test_while_a_declared_supply_is_not_read_nothing_is_booked_as_grid_import():
+    scene = Scene()
+    scene.supply = 1_000
+    scene.tick(0)
+    scene.tick(2.0, 60)
+    before, missing = scene.watt_hours(), scene.month.missing_seconds
+    scene.supply, scene.supply_known = None, False
+    scene.tick(2.0, 60)
+    scene.supply, scene.supply_known = 1_000, True
+    scene.tick(2.0, 60)
+    assert scene.watt_hours() - before == pytest.approx(2_600 * 120 / 3600, abs=2)
+    assert scene.month.missing_seconds - missing == pytest.approx(120, abs=2)
+
+
+def test_a_contract_that_cannot_be_counted_is_told_once_and_ends_nothing(caplog):
+    scene = Scene()
+    scene.books._close = None
+    scene.tick(2.0, 3)
+    assert caplog.text.count("not booked") == 1

@@ -5,7 +5,8 @@ Pure over what it is given; called by `gather.py` alone. Unknown counts stay Non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -43,6 +44,8 @@ class WorkloadInputs:
     veto_wall_time: Callable[[str, str], float | None]
     """(workload key, placement): wall time at which the guard last saw a violation."""
     utc: float
+    steady: float
+    """As `utc`, but nobody sets it: for deadlines."""
     now: float
     """Grid time."""
     cluster_uid: Callable[[str, str], str]
@@ -71,7 +74,8 @@ def workload_state(
     )
     orphans = tuple(_orphan(row, record, given) for row in originals if row.placement_name in left)
     held = (*(row for row in placements if row.name not in left), *orphans)
-    known = known and not (_one_copy_missing(stored, record) and _deviates(held, originals))
+    single = _in_one_copy(stored, record)
+    known = known and not _deviates([row for row in held if row.name in single], originals)
     if not known:
         # A person's word beats both copies, where it is given for all of them.
         said = {row.name for row in spec.placements if row.baseline_replicas is not None}
@@ -81,15 +85,23 @@ def workload_state(
         static,
         placements=placements,
         moves_today=record.moves_today if record.moves_day == move_day(given.now) else 0,
-        last_change_time=record.last_change_time,
+        last_change_time=_past(record.last_change_time, given.now),
         paused_since_time=record.paused_since_time,
         batch=_batch(static.batch, spec, given.states),
         originals=originals,
         originals_known=known,
-        intent=record.move.intent(given.utc) if record.move is not None else None,
+        intent=record.move.intent(given.steady) if record.move is not None else None,
         orphans=orphans,
         demand=_demand(spec, given.states),
     )
+
+
+def _past(time: float | None, now: float) -> float | None:
+    """A time of the past; None for one that lies ahead because the grid clock was set back.
+
+    Taken at its word it would keep a workload in its dwell until the clock has caught up.
+    """
+    return time if time is not None and time < now + 1.0 else None
 
 
 def move_day(grid_now: float) -> str:
@@ -128,7 +140,7 @@ def _placement(  # noqa: PLR0917 - one caller
         in_service_replicas=_in_service(found),
         desired_replicas=kept.desired_replicas,
         last_written_replicas=kept.last_written_replicas,
-        last_write_time=kept.last_write_time,
+        last_write_time=_past(kept.last_write_time, given.now),
         rival=rival,
         engine=given.engines(stored.key.path, row.name),
         unschedulable=_stuck(found, given.utc),
@@ -158,10 +170,12 @@ def _captured(record: WorkloadRecord, name: str) -> Original | None:
 def _points_elsewhere(
     row: Original, stored: Stored, spec: FlexibleWorkloadSpec, place: Placement, world: World
 ) -> bool:
-    """The placement names another target by now, and the one that was captured is still there."""
+    """The placement names another cluster by now, or another target while the captured one exists."""
     found = locate(stored.key.namespace, spec, place, world)
     if found is not None and found.target.uid == row.target_uid:
         return False
+    if found is not None and found.cluster_uid != row.cluster_uid:
+        return True  # whatever is there, it is not what was captured, seen at present or not
     return world.find_by_uid(row.cluster_uid, row.target_uid) is not None
 
 
@@ -195,7 +209,7 @@ def _orphan(row: Original, record: WorkloadRecord, given: WorkloadInputs) -> Pla
         in_service_replicas=_in_service(found),
         desired_replicas=kept.desired_replicas,
         last_written_replicas=kept.last_written_replicas,
-        last_write_time=kept.last_write_time,
+        last_write_time=_past(kept.last_write_time, given.now),
         rival=_is_rival(kept, found, _captured(record, row.placement_name)),
     )
 
@@ -261,7 +275,11 @@ def _demand(spec: FlexibleWorkloadSpec, states: Mapping[SignalKey, SignalState])
 
 
 def originals_of(stored: Stored, record: WorkloadRecord) -> tuple[tuple[Original, ...], bool]:
-    """The originals, and whether the two copies agree; the one that is there if one is missing."""
+    """The originals, and whether the two copies agree; the one that is there if one is missing.
+
+    A row that only one copy has is no disagreement by itself: an act that was cut off between the
+    two writes leaves it, before anything else was written. Its count tells (`_in_one_copy`).
+    """
     text = stored.annotations.get(ORIGINALS)
     if text is None:
         return record.originals, True
@@ -271,23 +289,32 @@ def originals_of(stored: Stored, record: WorkloadRecord) -> tuple[tuple[Original
         return record.originals, False
     if not record.originals:
         return annotated, True
-    return record.originals, _same(annotated, record.originals)
+    names = {row.placement_name for row in record.originals}
+    both = {row.placement_name for row in annotated} & names
+    joined = (*record.originals, *(row for row in annotated if row.placement_name not in names))
+    agree = _found(annotated, both) == _found(record.originals, both)
+    return tuple(sorted(joined, key=lambda row: row.placement_name)), agree
 
 
-def _one_copy_missing(stored: Stored, record: WorkloadRecord) -> bool:
-    return (stored.annotations.get(ORIGINALS) is None) != (not record.originals)
+def _in_one_copy(stored: Stored, record: WorkloadRecord) -> frozenset[str]:
+    """Placements of which one copy knows the original and the other does not."""
+    annotated: set[str] = set()
+    with contextlib.suppress(NeedsHuman):
+        rows = parse_originals(stored.annotations.get(ORIGINALS) or "[]")
+        annotated = {row.placement_name for row in rows}
+    return frozenset(annotated ^ {row.placement_name for row in record.originals})
 
 
-def _same(left: tuple[Original, ...], right: tuple[Original, ...]) -> bool:
+def _found(rows: tuple[Original, ...], names: set[str]) -> set[tuple[str, str, str, int]]:
     """Times are rounded in one of the copies: what was found is what counts."""
+    return {
+        (row.placement_name, row.cluster_uid, row.target_uid, row.replicas)
+        for row in rows
+        if row.placement_name in names
+    }
 
-    def found(rows: tuple[Original, ...]) -> set[tuple[str, str, str, int]]:
-        return {(r.placement_name, r.cluster_uid, r.target_uid, r.replicas) for r in rows}
 
-    return found(left) == found(right)
-
-
-def _deviates(placements: tuple[PlacementState, ...], originals: tuple[Original, ...]) -> bool:
+def _deviates(placements: Sequence[PlacementState], originals: tuple[Original, ...]) -> bool:
     counts = {row.placement_name: row.replicas for row in originals}
     return any(
         row.name in counts

@@ -6,6 +6,7 @@ contract whose index is unknown is quoted with `known=False`, never with a guess
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +25,8 @@ from wattshift.core.contract.quote import PriceQuote, SiteState
 from wattshift.core.contract.rates import index_value
 from wattshift.core.signal import SignalState
 
+log = logging.getLogger(__name__)
+
 AHEAD_REFRESH_SECONDS = 300.0
 """Grid seconds for which a look-ahead is kept while nothing else changes."""
 
@@ -38,6 +41,8 @@ class Flows:
     """What direct supplies could deliver; None = unknown, or there is none."""
     it_watts: int | None = None
     """Metered IT power; None = no such signal."""
+    supply_known: bool = True
+    """False while a supply is declared whose power is not read: then neither is the import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,8 @@ class Prices:
         self._contracts = contracts
         self._horizon = horizon_seconds
         self._aheads: dict[str, _Ahead] = {}
+        self._spoilt: dict[str, Contract] = {}
+        """Contracts that could not be quoted, as they were when that was told."""
 
     def period(self, stored: Stored, contract: Contract, now: float) -> Period:
         """Period to date from the book, or the one it opens with."""
@@ -104,11 +111,17 @@ class Prices:
         found: dict[tuple[str, str], PriceOfPoint] = {}
         for stored, contract in self.in_force(now):
             name = stored.key.name
-            period = self.period(stored, contract, now)
-            indices = self.indices(name, states)
-            site = site_of(contract, flows)
-            price = quote(contract, period, now, indices, site)
-            ahead = self._ahead(contract, period, indices, states, now, site)
+            try:
+                period = self.period(stored, contract, now)
+                indices = self.indices(name, states)
+                site = site_of(contract, flows)
+                price = quote(contract, period, now, indices, site)
+                ahead = self._ahead(contract, period, indices, states, now, site)
+            except Exception:  # one contract stops no other; its points have no price
+                if self._spoilt.get(name) != contract:
+                    self._spoilt[name] = contract
+                    log.exception("no price", extra={"object": str(stored.key), "reason": "Bug"})
+                continue
             for point in contract.points:
                 found[point.site_name, point.connection_name] = PriceOfPoint(
                     contract_name=name,

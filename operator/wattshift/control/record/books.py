@@ -6,16 +6,22 @@ that short ticks lose nothing. The arithmetic is `core/contract` and `core/accou
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from wattshift.adapters.base import SignalKey
 from wattshift.control.gather import Gatherer
+from wattshift.control.hub.store import Stored
 from wattshift.control.inputs.prices import Flows, Prices, site_of
 from wattshift.control.runtime import Runtime
 from wattshift.core.contract.meter import MeterInterval, advance
 from wattshift.core.contract.model import DIRECT_SUPPLY, Basis, Contract, SurplusUse
 from wattshift.core.model import Snapshot
+from wattshift.core.signal import SignalState
+
+log = logging.getLogger(__name__)
 
 MINIMUM_SECONDS = 60
 """Grid seconds that make an interval; shorter ticks are gathered."""
@@ -40,6 +46,8 @@ class Books:
         self._gather = gather
         self._prices = prices
         self._open: dict[str, _Open] = {}
+        self._spoilt: dict[str, Contract] = {}
+        """Contracts that could not be counted, as they were when that was told."""
 
     def advance(self, snapshot: Snapshot) -> None:
         """Count the power of the last tick into every contract in force."""
@@ -48,22 +56,40 @@ class Books:
         flows = self._gather.flows()
         states = self._runtime.poller.states(now)
         for stored, contract in self._prices.in_force(now):
-            record = self._runtime.book.contract(stored.key)
-            period = self._prices.period(stored, contract, now)
             known = all(
-                metered.get((point.site_name, point.connection_name), False)
+                metered.get(place, False) and (place not in flows or flows[place].supply_known)
                 for point in contract.points
+                for place in [(point.site_name, point.connection_name)]
             )
-            interval = self._close(contract, flows, now, known=known)
-            if interval is not None:
-                indices = {
-                    name: value
-                    for name, value in self._prices.indices(stored.key.name, states).items()
-                    if value is not None
-                }
-                period = advance(contract, period, interval, indices)
-            if period is not record.period:
-                self._runtime.book.update(stored.key, replace(record, period=period))
+            try:
+                self._count(stored, contract, flows, states, now, known=known)
+            except Exception:  # one contract stops no other
+                if self._spoilt.get(contract.name) != contract:
+                    self._spoilt[contract.name] = contract
+                    log.exception("not booked", extra={"object": str(stored.key), "reason": "Bug"})
+
+    def _count(
+        self,
+        stored: Stored,
+        contract: Contract,
+        flows: Mapping[tuple[str, str], Flows],
+        states: Mapping[SignalKey, SignalState],
+        now: float,
+        *,
+        known: bool,
+    ) -> None:
+        record = self._runtime.book.contract(stored.key)
+        period = self._prices.period(stored, contract, now)
+        interval = self._close(contract, flows, now, known=known)
+        if interval is not None:
+            indices = {
+                name: value
+                for name, value in self._prices.indices(stored.key.name, states).items()
+                if value is not None
+            }
+            period = advance(contract, period, interval, indices)
+        if period is not record.period:
+            self._runtime.book.update(stored.key, replace(record, period=period))
 
     def _longest(self) -> float:
         """Grid seconds after which a pause is a gap."""
