@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.control.bench import GROUP
+from tests.control.bench import GROUP, placements
 from wattshift.actuators.base import Outcome, Result
 from wattshift.control.config import Config
 from wattshift.core.decision import Action
 from wattshift.core.reasons import Reason
+from wattshift.errors import Transient
 
 pytestmark = pytest.mark.lab
 
@@ -233,3 +234,78 @@ async def test_two_writes_in_a_row_are_not_undone_by_a_watch_that_lags(bench):
     assert not bench.workload().placements[0].rival
     await bench.settled()
     assert bench.workload().placements[0].observed_replicas == 2
+
+
+async def test_an_act_that_is_cut_off_between_the_two_copies_leaves_no_doubt(bench):
+    """Killed after the annotation and before status: nothing was written to the target."""
+    await bench.set("west", 4)
+    await bench.settled()
+
+    async def killed(_key) -> None:
+        raise Transient("killed")
+
+    bench.book.persist_now = killed
+    assert (await bench.set("east", 0)).result is Result.REFUSED
+    bench.restart()
+    await bench.settled()
+    workload = bench.workload()
+    assert workload.originals_known
+    assert [(row.placement_name, row.replicas) for row in workload.originals] == [
+        ("east", 4),
+        ("west", 0),
+    ]
+    assert (await bench.set("east", 0)).result is Result.DONE
+    assert {row["placementName"]: row["replicas"] for row in bench.status()["originals"]} == {
+        "east": 4,
+        "west": 0,
+    }
+
+
+async def test_a_row_that_one_copy_lacks_is_doubt_while_its_target_is_off_that_count(bench):
+    await bench.set("west", 4)
+    await bench.settled()
+    await bench.set("east", 1)
+    await bench.settled()
+    rows = [row for row in bench.status()["originals"] if row["placementName"] == "west"]
+    bench.access.merge(f"{bench.path}/status", {"status": {"originals": rows}})
+    bench.restart()
+    await bench.settled()
+    assert not bench.workload().originals_known
+
+
+async def test_another_target_under_a_name_is_not_written_while_the_former_one_is_owed(bench):
+    await bench.set("east", 1)
+    await bench.settled()
+    rows = placements()
+    rows[0]["targetRef"]["name"] = "chat-west"
+    bench.access.merge(bench.path, {"spec": {"placements": rows[:1]}})
+    await bench.see()
+    outcome = await bench.set("east", 3)
+    assert outcome.result is Result.REFUSED and "former target" in outcome.message
+    assert (bench.replicas("east"), bench.replicas("west")) == (1, 0)
+
+
+async def test_a_target_that_another_object_holds_is_not_captured_again(bench):
+    await bench.set("east", 1)
+    await bench.settled()
+    other = bench.objects.workload(bench.namespace, "older", "east", placements=placements()[:1])
+    bench.access.create(f"{GROUP}/namespaces/{bench.namespace}/flexibleworkloads", other)
+    await bench.see()
+    workload = next(row for row in bench.snapshot().workloads if row.name == "older")
+    outcome = await bench.actor.set_replicas(workload, workload.placements[0], 0)
+    assert outcome.result is Result.REFUSED and "held by" in outcome.message
+    assert bench.replicas("east") == 1
+
+
+async def test_a_decision_that_fails_in_an_unknown_way_stops_no_other(bench, monkeypatch):
+    good, bad = bench.decision(west=1), replace(bench.decision(east=2), workload_key="team/other")
+    whole = bench.actor._one
+
+    async def fail(decision, fresh):
+        if decision is bad:
+            raise KeyError("oops")
+        return await whole(decision, fresh)
+
+    monkeypatch.setattr(bench.actor, "_one", fail)
+    rows = await bench.actor.carry_out((bad, good), bench.snapshot())
+    assert [row.result for row in rows] == ["Failed", "Done"] and bench.replicas("west") == 1

@@ -24,6 +24,7 @@ from wattshift.control.hub.finalizer import (
 )
 from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.hub.store import Store
+from wattshift.control.inputs.gather_workload import originals_of
 from wattshift.control.inputs.world import Found, World
 from wattshift.control.record.status import StatusBook
 from wattshift.core.decision import Action, Decision
@@ -89,8 +90,16 @@ class Actor:
     async def carry_out(self, decisions: Iterable[Decision], fresh: Snapshot) -> tuple[Acted, ...]:
         """Carry out all decisions against the fresh snapshot; one failure stops no other."""
         acting = [decision for decision in decisions if decision.action is not Action.HOLD]
-        done = await asyncio.gather(*(self._one(decision, fresh) for decision in acting))
+        done = await asyncio.gather(*(self._guarded(decision, fresh) for decision in acting))
         return tuple(done)
+
+    async def _guarded(self, decision: Decision, fresh: Snapshot) -> Acted:
+        try:
+            return await self._one(decision, fresh)
+        except Exception as error:
+            log.exception("act", extra={"object": decision.workload_key, "reason": "Bug"})
+            words = f"a fault of ours: {type(error).__name__}"
+            return _acted(decision, "Failed", Reason.WRITE_REFUSED, words)
 
     async def _one(self, decision: Decision, fresh: Snapshot) -> Acted:
         workload = find_workload(fresh, decision.workload_key)
@@ -149,6 +158,9 @@ class Actor:
             )
             return Outcome(result=Result.CONFLICT, message=message)
         key = ObjectKey.workload(workload.key)
+        foreign = self._held_otherwise(key, workload, placement, found)
+        if foreign:
+            return Outcome(result=Result.REFUSED, message=foreign)
         previous = self._book.workload(key).placement(placement.name)
         try:
             await self._record_intent(key, workload, placement, found, replicas)
@@ -178,6 +190,30 @@ class Actor:
             },
         )
         return outcome
+
+    def _held_otherwise(
+        self, key: ObjectKey, workload: WorkloadState, placement: PlacementState, found: Found
+    ) -> str:
+        """Why the count of this target may not be written, if its original is not this placement's.
+
+        A name that points to another target by now still owes the former one its count; a target
+        that another object holds stands off what was found, so it must not be captured again.
+        """
+        mine = (*self._book.workload(key).originals, *workload.originals)
+        if any(
+            row.placement_name == placement.name and row.target_uid != found.target.uid
+            for row in mine
+        ):
+            return f"{placement.name}: its former target is to be given back first"
+        for stored in self._store.workloads():
+            if stored.key == key:
+                continue
+            originals, _ = originals_of(stored, self._book.workload(stored.key))
+            if any(row.target_uid == found.target.uid for row in originals):
+                return (
+                    f"{placement.name}: its target is held by {stored.key.path}: release that first"
+                )
+        return ""
 
     async def _record_intent(
         self,

@@ -56,7 +56,11 @@ def deviates(workload: WorkloadState) -> bool:
 
 
 def restore_step(
-    workload: WorkloadState, phases: Mapping[tuple[str, str], MemberPhase], *, expired: bool
+    workload: WorkloadState,
+    phases: Mapping[tuple[str, str], MemberPhase],
+    *,
+    expired: bool,
+    gone: frozenset[str] = frozenset(),
 ) -> RestoreStep:
     """Derive the next writes of a restoration.
 
@@ -65,6 +69,7 @@ def restore_step(
         phases: connection of each (site, cluster).
         expired: the release deadline has passed: one last try, then what is left is let go. What
             serves in the place of something that is not back is never lowered for that.
+        gone: placements whose target was deleted, or taken back by its owner: nothing to restore.
     """
     if not workload.originals_known:
         message = "the two copies of the originals disagree: set placements[].baselineReplicas"
@@ -78,7 +83,7 @@ def restore_step(
     warming: list[str] = []
     for placement in held_placements(workload):
         original = original_replicas(workload, placement)
-        if original is None:
+        if original is None or placement.name in gone:
             continue
         phase = phases.get((placement.site_name, placement.cluster_name))
         if phase is not MemberPhase.READY or placement.observed_replicas is None:
@@ -144,7 +149,17 @@ def restore_step(
             message=f"waits for {', '.join(blocked)}, which cannot be reached",
             released_to_owner=owner,
         )
-    reason = Reason.RELEASED_TO_OWNER if theirs else Reason.RESTORED
+    return _as_found(owner, gone)
+
+
+def _as_found(owner: tuple[str, ...], gone: frozenset[str]) -> RestoreStep:
+    message = "as found"
+    if gone:
+        message += f"; the target of {', '.join(sorted(gone))} is gone or no longer opted in"
     return RestoreStep(
-        writes=(), done=True, reason=reason, message="as found", released_to_owner=owner
+        writes=(),
+        done=True,
+        reason=Reason.RELEASED_TO_OWNER if owner or gone else Reason.RESTORED,
+        message=message,
+        released_to_owner=owner,
     )

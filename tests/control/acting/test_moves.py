@@ -233,3 +233,22 @@ async def test_the_days_moves_are_forgotten_with_the_day(bench):
 
 async def test_a_destination_is_warmed_by_its_profile_that_is_known(bench):
     assert bench.workload().placements[1].profile_name == PROFILE
+
+
+async def test_a_clock_that_is_set_neither_ends_nor_extends_a_hand_over(bench):
+    moves = mover(bench)
+    await begin(bench, moves)
+    left = bench.workload().intent.deadline_wall_seconds
+    for seconds in (100_000, -300_000):
+        bench.clock.set_by(seconds)
+        assert bench.workload().intent.deadline_wall_seconds == left
+    row = await tick(bench, moves)
+    assert row.step.step is Step.RAISE and bench.replicas("west") == 4
+
+
+async def test_a_hand_over_that_fails_in_an_unknown_way_is_told(bench, caplog):
+    moves = mover(bench)
+    await begin(bench, moves)
+    moves._need = None
+    assert await moves.advance(bench.snapshot()) == ()
+    assert "hand-over" in caplog.text

@@ -209,3 +209,113 @@ async def test_a_deletion_that_waits_for_others_is_not_given_back_again_and_agai
     bench.access.delete(bench.path)
     await bench.see()
     assert await bench.releaser.advance(bench.snapshot()) == ()
+
+
+async def test_a_deadline_that_passed_while_nobody_ran_still_leaves_time_for_a_try(bench):
+    await deviate(bench)
+    bench.access.delete(bench.path)
+    await bench.see()
+    await advance(bench)
+    bench.clock.advance(7200)
+    bench.restart()
+    await bench.see()
+    for _ in range(3):
+        released = await advance(bench)
+        assert not any(row.orphaned for row in released)
+    assert (bench.replicas("east"), bench.replicas("west")) == (4, 0)
+    assert not bench.access.exists(bench.path)
+
+
+async def test_a_clock_that_is_set_ends_no_release(bench):
+    await deviate(bench)
+    bench.access.merge(bench.path, {"spec": {"override": OVERRIDE}})
+    await bench.see()
+    await advance(bench)
+    bench.clock.advance(200)
+    bench.clock.set_by(7200)
+    await advance(bench, 2)
+    assert (bench.replicas("east"), bench.replicas("west")) == (4, 0)
+
+
+async def test_a_release_that_was_withdrawn_leaves_the_next_one_its_whole_deadline(bench):
+    await deviate(bench)
+    bench.access.merge(bench.path, {"spec": {"override": OVERRIDE}})
+    await bench.see()
+    await advance(bench)
+    assert bench.book.workload(bench.key).release_started_utc is not None
+    bench.access.merge(bench.path, {"spec": {"override": None}})
+    await bench.see()
+    assert await advance(bench) == ()
+    assert bench.book.workload(bench.key).release_started_utc is None
+
+
+async def test_an_original_that_an_act_needs_by_now_is_not_dropped_by_an_older_snapshot(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    await bench.set("east", 4)
+    await bench.settled()
+    before = bench.snapshot()
+    await bench.set("east", 1)
+    await bench.releaser.advance(before)
+    await bench.settled()
+    (original,) = bench.workload().originals
+    assert original.replicas == 4 and "wattshift.io/restore" in finalizers(bench)
+
+
+async def test_a_target_that_is_gone_for_good_holds_up_no_deletion(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    bench.access.delete(bench.deployment("east"), propagationPolicy="Background")
+    bench.access.delete(bench.path)
+    await bench.until(lambda: bench.counts()["east"] is None)
+    await bench.see()
+    (waits,) = await bench.releaser.advance(bench.snapshot())
+    assert not waits.finished
+    bench.clock.advance(31)
+    (done,) = await bench.releaser.advance(bench.snapshot())
+    assert done.finished and not done.orphaned and "gone" in done.step.message
+    assert not bench.access.exists(bench.path)
+
+
+async def test_a_site_that_lost_its_finalizer_is_held_again(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    path = f"{GROUP}/powersites/east"
+    bench.access.merge(path, {"metadata": {"finalizers": None}})
+    await bench.see()
+    await bench.releaser.advance(bench.snapshot())
+    assert "wattshift.io/in-use" in finalizers(bench, path)
+
+
+async def test_a_name_that_leads_to_another_cluster_owes_the_first_one_and_holds_the_rest(bench):
+    """The former cluster cannot be reached: nothing is written to its namesake, and nothing is lost."""
+    await deviate(bench)
+    record = bench.book.workload(bench.key)
+    rows = tuple(
+        replace(row, cluster_uid="the-former", target_uid="t-1")
+        if row.placement_name == "east"
+        else row
+        for row in record.originals
+    )
+    bench.book.update(bench.key, replace(record, originals=rows))
+    await bench.actor.rewrite_originals(bench.key.path)
+    await bench.see()
+    assert [row.name for row in bench.workload().orphans] == ["east"]
+    (waits,) = await advance(bench)
+    assert not waits.finished and waits.step.writes == ()
+    bench.clock.advance(1801)
+    (left,) = await advance(bench)
+    assert left.finished and left.orphaned
+    workload = bench.workload()
+    assert [row.placement_name for row in workload.originals] == ["west"]
+    assert workload.originals_known and not workload.orphans
+    assert (bench.replicas("east"), bench.replicas("west")) == (0, 4)
+
+
+async def test_a_workload_that_fails_to_be_released_stops_no_other(bench, caplog):
+    await deviate(bench)
+    bench.access.merge(bench.path, {"spec": {"override": OVERRIDE}})
+    await bench.see()
+    bench.releaser._policy = None
+    assert await bench.releaser.advance(bench.snapshot()) == ()
+    assert "release" in caplog.text

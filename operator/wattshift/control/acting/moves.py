@@ -78,10 +78,18 @@ class Mover:
         self._locate = locate
         self._need = need
         self._clock = clock
-        self._started_utc = clock.utc()
+        self._started_utc = clock.steady()
 
     async def begin(self, decision: Decision, fresh: Snapshot) -> Acted:
         """Record the intent of a Migrate decision; the first write follows in `advance`."""
+        try:
+            return await self._begin(decision, fresh)
+        except Exception as error:  # one decision's trouble stops no other
+            log.exception("hand-over", extra={"object": decision.workload_key, "reason": "Bug"})
+            words = f"a fault of ours: {type(error).__name__}"
+            return replace(_refused(decision, Reason.WRITE_REFUSED, words), result="Failed")
+
+    async def _begin(self, decision: Decision, fresh: Snapshot) -> Acted:
         workload = find_workload(fresh, decision.workload_key)
         if workload is None:
             return _refused(decision, Reason.STALE_PLAN, "the workload is gone")
@@ -113,7 +121,7 @@ class Mover:
                 key,
                 replace(
                     _counted(record, self._clock.grid()),
-                    move=MoveRecord.from_intent(intent, self._clock.utc()),
+                    move=MoveRecord.from_intent(intent, self._clock.steady()),
                 ),
             )
             try:
@@ -178,6 +186,9 @@ class Mover:
                     result = await self._advance_one(workload, snapshot, open_pods)
                 except WattshiftError as error:  # one workload's trouble stops no other
                     log.warning("hand-over: %s", error.message, extra={"object": workload.key})
+                    continue
+                except Exception:
+                    log.exception("hand-over", extra={"object": workload.key, "reason": "Bug"})
                     continue
             if result is not None:
                 moved.append(result)
@@ -263,7 +274,7 @@ class Mover:
     ) -> bool:
         """A deadline that passed while the operator was down is given once more."""
         move = record.move
-        now = self._clock.utc()
+        now = self._clock.steady()
         if move is None or move.restarted or move.deadline_utc > now:
             return False
         if move.deadline_utc > self._started_utc:
