@@ -147,6 +147,26 @@ def test_what_the_schema_lets_through_the_operator_still_checks(tmp_path):
         load(str(path), {})
 
 
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"podLabels": {"app.kubernetes.io/component": "x"}}, "podLabels may not set"),
+        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels may not set"),
+        ({"api": {"enabled": True, "port": 8080}}, "must differ"),
+    ],
+)
+def test_values_that_make_a_pod_that_cannot_run_are_refused(values, word):
+    with pytest.raises(Exception, match=word):
+        Rendered(values)
+
+
+@pytest.mark.parametrize("name", ["mode", "reportingCurrency", "exchangeRates", "watchNamespaces", "podLabels"])
+def test_a_value_that_is_set_to_null_is_the_default(name, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(Rendered({name: None}).one("ConfigMap")["data"]["config.yaml"])
+    assert load(str(path), {}).mode == "Observe"
+
+
 # ---- the generator ---------------------------------------------------------------------------
 
 

@@ -70,6 +70,11 @@ class LeaseConfig(_Part):
             > 1.2 * self.retry_period_seconds
         ):
             raise ValueError("durationSeconds > renewDeadlineSeconds > 1.2 x retryPeriodSeconds")
+        if self.fence_margin_seconds > self.duration_seconds - 1.2 * self.retry_period_seconds:
+            raise ValueError(
+                "fenceMarginSeconds must leave the lease time to be renewed: at most "
+                "durationSeconds - 1.2 x retryPeriodSeconds, else no write is ever allowed"
+            )
         return self
 
 
@@ -179,6 +184,19 @@ class Config(_Part):
     relist_seconds: Seconds = 600.0
     """Wall seconds between comparisons of the watch with a list."""
     workers: Annotated[int, Field(ge=1, le=64)] = 4
+
+    @model_validator(mode="after")
+    def _one_rate_each(self) -> Self:
+        seen = {self.reporting_currency}
+        for row in self.exchange_rates:
+            if row.currency in seen:
+                raise ValueError(
+                    f"exchangeRates: {row.currency} has a rate already (the reporting currency's is 1)"
+                )
+            seen.add(row.currency)
+            if not Decimal(row.rate):
+                raise ValueError(f"exchangeRates: a rate of 0 would make {row.currency} worthless")
+        return self
 
     @property
     def own_namespace(self) -> str:
