@@ -228,6 +228,8 @@ class SimEvent:
     lower_watts: float | None
     reduction_share: float | None
     """Of the power just before the start: resolved to an upper bound and frozen."""
+    lower_share: float | None = None
+    """Lower bound as a share of the power just before the start: resolved like the upper one."""
     ramp_seconds: float
     firmness: Firmness
 
