@@ -164,13 +164,14 @@ class Assembly:
         await self._supervisor.stop("work", grace_seconds=0.5)
         for component in self._components:
             self._progress.dismiss(component.name)
-        try:
+        last = (self._book.flush, self._events.drain, self._book.flush_sums)
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.7):
-                await self._book.flush()
-                await self._events.drain()
-                await self._book.flush_sums()
-        except Exception as error:  # noqa: BLE001 - nothing may delay the end, or keep the lease
-            log.warning("last status not written: %s", error)
+                for part in last:
+                    try:
+                        await part()
+                    except Exception as error:  # noqa: BLE001 - one failure keeps no other
+                        log.warning("last status not written: %s", error)
 
     async def stop_watching(self) -> None:
         """End kopf and our own watches."""

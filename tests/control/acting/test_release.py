@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.control.bench import GROUP, placements
+from wattshift.actuators.base import Outcome, Result
 from wattshift.control.hub.finalizer import originals_annotation
 from wattshift.core.reasons import Reason
 
@@ -215,7 +216,9 @@ async def test_a_deadline_that_passed_while_nobody_ran_still_leaves_time_for_a_t
     await deviate(bench)
     bench.access.delete(bench.path)
     await bench.see()
+    bench.scale.fault = lambda _order: Outcome(result=Result.REFUSED, message="not now")
     await advance(bench)
+    bench.scale.fault = None
     bench.clock.advance(7200)
     bench.restart()
     await bench.see()
