@@ -7,7 +7,6 @@ status before anybody acts on them. Neighbours: `gather_site.py`, `gather_worklo
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,12 @@ from wattshift.control.hub import convert
 from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.hub.store import Stored
 from wattshift.control.inputs import power_events
+from wattshift.control.inputs.estimates import (
+    ESTIMATE_MEMORY_SECONDS,
+    ESTIMATE_SPACING_SECONDS,
+    Estimates,
+    drains,
+)
 from wattshift.control.inputs.gather_site import SiteInputs, site_state
 from wattshift.control.inputs.gather_workload import (
     Engines,
@@ -46,10 +51,8 @@ from wattshift.errors import WattshiftError
 
 log = logging.getLogger(__name__)
 
-MEMORY_TICKS = 120
-"""Ticks for which the model's estimate is kept, to compare it with a meter that lags."""
 METER_LAG_SECONDS = 20.0
-"""Wall seconds by which a meter, its scrape and engines that drain may trail the model."""
+"""Wall seconds by which a meter and its scrape may trail the model, where nothing drains."""
 
 
 @dataclass(slots=True)
@@ -80,9 +83,8 @@ class Gatherer:
         self._engines = engines
         self._profiles = profiles
         self._statics: dict[ObjectKey, _Static] = {}
-        self._estimates: deque[tuple[float, Mapping[tuple[str, str], int]]] = deque(
-            maxlen=MEMORY_TICKS
-        )
+        self._estimates = Estimates()
+        self._drains: dict[str, float] = {}
         self._last: Snapshot | None = None
         self._vetoes: dict[tuple[str, str], float] = {}
         self._spoilt: dict[ObjectKey, tuple[str, int]] = {}
@@ -335,9 +337,7 @@ class Gatherer:
         value = _value(states, site_name, meter)
         if value is not None:
             return max(0, round(value))
-        if self._estimates:
-            return self._estimates[-1][1].get((site_name, connection_name), 0)
-        return 0
+        return self._estimates.latest((site_name, connection_name)) or 0
 
     def _measured(self, site_name: str) -> dict[str, int | None]:
         """Metered watts by connection now, and of the whole site under ""."""
@@ -365,33 +365,18 @@ class Gatherer:
         for row in spec.connections:
             state = states.get(("PowerSite", name, row.meter_signal_name or ""))
             reading = state.reading if state is not None else None
-            if reading is None or reading.source_time is None or not self._estimates:
+            if reading is None or reading.source_time is None:
                 found[row.name] = None
                 continue
-            found[row.name] = self._estimate_of(
-                (name, row.name), reading.source_time, reading.value
-            )
+            key, speed = (name, row.name), self._runtime.clock.speed
+            since = reading.source_time - METER_LAG_SECONDS * speed
+            since = min(since, self._drains.get(name, since))
+            found[row.name] = self._estimates.shown(key, reading.source_time, since, reading.value)
         return found
-
-    def _estimate_of(
-        self, key: tuple[str, str], source_time: float, metered: float | None
-    ) -> int | None:
-        """The recent estimate that the meter shows.
-
-        A meter lags behind the engines, and engines that drain draw power after they left the model:
-        right after a change the estimate of the same moment is not what the meter saw. Of the last
-        seconds before the reading the estimate nearest to it is; else what was shed is shed again.
-        """
-        at = min(self._estimates, key=lambda item: abs(item[0] - source_time))
-        since = at[0] - METER_LAG_SECONDS * self._runtime.clock.speed
-        rows = [row.get(key) for time, row in self._estimates if since <= time <= at[0]]
-        known = [row for row in rows if row is not None]
-        if metered is None or not known:
-            return at[1].get(key)
-        return min(reversed(known), key=lambda watts: abs(watts - metered))
 
     def _remember(self, snapshot: Snapshot) -> None:
         self._last = snapshot
+        self._drains = drains(snapshot)
         feeds = estimate(snapshot, snapshot.grid_time)
         # Replicas of a member that has not answered yet are no zero: a meter compared with them
         # would make the model suspect after every start.
@@ -400,15 +385,11 @@ class Gatherer:
             for site in snapshot.sites
             if any(row.phase is MemberPhase.CONNECTING for row in site.members)
         }
-        self._estimates.append(
-            (
-                snapshot.grid_time,
-                {
-                    key: round(feed.model_watts)
-                    for key, feed in feeds.items()
-                    if key[0] not in unseen
-                },
-            )
+        self._estimates.note(
+            snapshot.grid_time,
+            {key: round(feed.model_watts) for key, feed in feeds.items() if key[0] not in unseen},
+            spacing=ESTIMATE_SPACING_SECONDS * snapshot.speed,
+            memory=ESTIMATE_MEMORY_SECONDS * snapshot.speed,
         )
 
 

@@ -145,6 +145,7 @@ def _placement(  # noqa: PLR0917 - one caller
         engine=given.engines(stored.key.path, row.name),
         unschedulable=_stuck(found, given.utc),
         veto_wall_time=given.veto_wall_time(stored.key.path, row.name),
+        draining_replicas=_draining(found),
     )
 
 
@@ -221,6 +222,18 @@ def _in_service(found: Found | None) -> int | None:
     if found.pods is None:
         return found.target.replicas_ready
     return sum(1 for pod in found.pods if pod.ready and not pod.terminating)
+
+
+def _draining(found: Found | None) -> int:
+    """Terminating pods that still run: out of the ready count soon, drawing power to the end.
+
+    The count of the target trails its pods: those that it still has are not counted twice.
+    """
+    if found is None or found.pods is None:
+        return 0
+    leaving = sum(1 for pod in found.pods if pod.terminating and pod.phase == "Running")
+    counted = (found.target.replicas_ready or 0) - (_in_service(found) or 0)
+    return max(0, leaving - max(0, counted))
 
 
 def _stuck(found: Found | None, utc: float) -> bool:
