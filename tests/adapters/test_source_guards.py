@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -185,6 +187,22 @@ async def test_a_server_that_asks_for_a_pause_is_not_asked_before(
     clocks.advance(11)
     await poller.poll_once()
     assert len(server.requests) == 2
+
+
+async def test_a_server_may_think_for_as_long_as_the_source_allows(
+    context: SourceContext, server: WebServer
+) -> None:
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.4)
+        return web.json_response({"value": 1})
+
+    server.routes["/v"] = slow
+    impatient = aiohttp.ClientTimeout(total=0.1, sock_read=0.1)
+    async with aiohttp.ClientSession(timeout=impatient) as session:
+        where = replace(context, session=session)
+        spec = {"url": server.url + "/v", "valuePath": "value", "timeoutSeconds": 20}
+        fetched = await HttpJsonSource(signal({"httpJson": spec}), where).fetch(NOON)
+    assert fetched.observations[0].value == 1
 
 
 async def test_a_signal_that_goes_stale_as_fast_as_it_is_read_is_read_twice_as_often(

@@ -24,6 +24,7 @@ from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.tls import TlsMaterial, ssl_context
 
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
+CONNECT_SECONDS = 5.0
 RETRY_AFTER_CAP_SECONDS = 3600.0
 """A server may ask for a pause, not for being forgotten."""
 METADATA_ADDRESSES = frozenset(
@@ -111,7 +112,7 @@ def make_session(*, limit: int = 64, limit_per_host: int = 16) -> aiohttp.Client
         connector=connector,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=30, sock_connect=5, sock_read=10),
+        timeout=aiohttp.ClientTimeout(total=30, sock_connect=CONNECT_SECONDS, sock_read=10),
         headers={"User-Agent": "wattshift"},
     )
 
@@ -326,6 +327,10 @@ async def get_bytes(
                 headers={**(headers or {}), **dict(identity.headers)},
                 params=dict(identity.params) or None,
                 allow_redirects=False,
+                # the session's own are for those who set none: a server may think for a minute
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout_seconds, sock_connect=min(CONNECT_SECONDS, timeout_seconds)
+                ),
                 ssl=True if identity.tls is None else ssl_context(identity.tls),
                 server_hostname=identity.tls.server_name if identity.tls else None,
             ) as response,

@@ -107,7 +107,7 @@ class Poller:
         *,
         seed: int = 0,
         sources: Mapping[str, Factory] = SOURCES,
-        fetch_timeout_seconds: float = 45.0,
+        fetch_timeout_seconds: float = 120.0,
         parallel_fetches: int = 32,
         make_breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
