@@ -38,6 +38,7 @@ from wattshift.adapters.poller import Poller
 from wattshift.adapters.reasons import SourceReason
 from wattshift.core.signal import Quality, SignalKind
 from wattshift.core.units import Quantity
+from wattshift.kube.hosts import host_allowed
 
 KEY = ("PowerSite", "gansu-1", "feed")
 HOUR = "2026-11-22T00:00:00+08:00"
@@ -114,6 +115,21 @@ async def test_engines_behind_a_server_that_must_not_be_asked_are_unknown_with_t
     results = await reader.read([pod, pod], engine_profiles()["VLLM"])
     assert [type(row) for row in results] == [ScrapeFailure, ScrapeFailure]
     assert results[0].reason == SourceReason.HOST_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://api.example/v", True),
+        ("https://api.example:443/v", True),
+        ("http://api.example/v", False),
+        ("http://api.example:/v", False),
+        ("http://api.example:443/v", True),
+        ("https://[2001:db8::1]/v", False),
+    ],
+)
+def test_a_secret_for_port_443_is_not_sent_in_clear_text(url: str, allowed: bool) -> None:
+    assert host_allowed(HttpTarget.from_spec({"url": url}).host, ("api.example:443",)) is allowed
 
 
 async def test_what_an_answer_repeats_of_the_credential_is_not_repeated_by_us(

@@ -168,7 +168,7 @@ class HttpTarget:
             url = url.rstrip("/")
         return cls(
             url=url,
-            host=check_url(url, allowed_hosts).netloc,
+            host=_with_port(check_url(url, allowed_hosts)),
             auth=spec.get("auth"),
             tls=spec.get("tls"),
             timeout_seconds=float(spec.get("timeoutSeconds") or 10),
@@ -193,6 +193,13 @@ class HttpTarget:
         """
         headers, params = resolve_auth(self.auth, self.host, credentials)
         return Identity(headers, params, resolve_tls(self.tls, self.host, credentials))
+
+
+def _with_port(parts: SplitResult) -> str:
+    """Host and port: a Secret for port 443 of a host is not for port 80, which is in clear text."""
+    if parts.port is not None:
+        return parts.netloc
+    return f"{parts.netloc.rstrip(':')}:{443 if parts.scheme == 'https' else 80}"
 
 
 Pairs = tuple[tuple[str, str], ...]
