@@ -22,6 +22,7 @@ from tests.core.build import (
 from wattshift.core.model import FacilityPoint, MemberPhase, MoveIntent
 from wattshift.core.power import commanded_replicas, estimate, facility_terms, replica_watts
 from wattshift.core.reasons import Reason
+from wattshift.core.survey import survey
 
 CURVE = (
     FacilityPoint(temperature_millicelsius=0, fixed_watts=100, marginal_permille=1000),
@@ -222,3 +223,12 @@ def test_a_power_cap_takes_off_what_is_above_it():
     assert row.cap_saved_watts == pytest.approx(600)
     assert row.cap_saved_committed_watts == pytest.approx(600)
     assert row.upper_watts <= 1200 * 1.1
+
+
+def test_a_load_beside_ours_that_is_unknown_leaves_no_room():
+    unknown = world(connection(limit=10_000, uncontrolled=reading(None)), replicas=4)
+    assert survey(unknown, NOW).feeds[KEY].room_watts() == 0
+    known = world(connection(limit=10_000, uncontrolled=reading(500)), replicas=4)
+    assert survey(known, NOW).feeds[KEY].room_watts() > 0
+    metered = connection(limit=10_000, uncontrolled=reading(None), metered=reading(1900))
+    assert survey(world(metered, replicas=4), NOW).feeds[KEY].room_watts() > 0

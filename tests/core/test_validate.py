@@ -237,3 +237,22 @@ def test_what_stays_must_be_the_floor_and_carry_a_load_that_grew_since():
     assert (grown.reason, "has grown" in grown.message) == (Reason.STALE_PLAN, True)
     trembled = with_east(engine=engine(24.0))
     assert validate(lower, trembled, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("firmness", "held", "vetoed"),
+    [
+        (Firmness.MANDATORY, None, None),
+        (Firmness.COMMITTED, Reason.OVERRIDE_HOLD, None),
+        (Firmness.VOLUNTARY, Reason.OVERRIDE_HOLD, Reason.LATENCY_GUARD),
+    ],
+)
+def test_an_event_passes_what_it_is_harder_than(firmness, held, vetoed):
+    here, decision = shed(firmness)
+    hold = replace(here, workloads=(workload(override=person(OverrideMode.HOLD)),))
+    refusal = validate(decision, hold, NOW)
+    assert (refusal.reason if refusal else None) is held
+    slow = engine(good=500, bad=500)
+    rows = (placement("east", 6, engine=slow), placement("west", 0))
+    refusal = validate(decision, replace(here, workloads=(workload(placements=rows),)), NOW)
+    assert (refusal.reason if refusal else None) is vetoed

@@ -22,7 +22,7 @@ _BOUND_REASONS = (
     Reason.COOLING_LIMIT,
     Reason.EMERGENCY,
 )
-"""Reasons that outrank latency; a voluntary event is told apart by the decision's own guard check."""
+"""Reasons that outrank latency; of events only those that are committed or mandatory do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +112,29 @@ def _people(decision: Decision, job: Job) -> Refusal | None:
     words = f"{override.requested_by}: {override.reason}"
     if override.mode is OverrideMode.RELEASE:
         return _no(Reason.OVERRIDE_RELEASE, words)
-    if decision.urgent and decision.reason in _BOUND_REASONS:
+    if _bound_asks(decision, job, Hardness.MANDATORY):
         return None
     if override.mode is OverrideMode.HOLD:
         return _no(Reason.OVERRIDE_HOLD, words)
     if decision.reason is not Reason.OVERRIDE_PIN:
         return _no(Reason.OVERRIDE_PIN, words)
     return None
+
+
+def _bound_asks(decision: Decision, job: Job, hardness: Hardness) -> bool:
+    """Whether a bound at least that hard is still broken where an urgent decision lowers."""
+    if not decision.urgent or decision.reason not in _BOUND_REASONS:
+        return False
+    if decision.reason is not Reason.EVENT_LIMIT:
+        return True
+    for spot, wanted in _changes(decision, job):
+        if wanted >= spot.replicas or spot.feed is None:
+            continue
+        bound = spot.feed.limits.upper_at(hardness)
+        if bound is not None and bound.upper_watts is not None:
+            if spot.feed.power.upper_watts > bound.upper_watts:
+                return True
+    return False
 
 
 def _changes(decision: Decision, job: Job) -> list[tuple[Spot, int]]:
@@ -153,7 +169,7 @@ def _latency(decision: Decision, job: Job) -> Refusal | None:
     """A veto since the decision stops what lowers, unless a bound outranks latency."""
     lowered = [spot for spot, wanted in _changes(decision, job) if wanted < spot.replicas]
     people = decision.reason is Reason.OVERRIDE_PIN or decision.action is Action.RESTORE
-    if not lowered or people or (decision.urgent and decision.reason in _BOUND_REASONS):
+    if not lowered or people or _bound_asks(decision, job, Hardness.COMMITTED):
         return None
     if job.verdict.veto:
         return _no(job.verdict.reason or Reason.LATENCY_GUARD, job.verdict.message)

@@ -48,7 +48,7 @@ class Feed:
             return 0.0
         if bound is None or bound.upper_watts is None:
             return float("inf")
-        if self.power.unknown_replicas and self.power.committed_watts is None:
+        if self.power.committed_watts is None:
             return 0.0
         return max(0.0, bound.upper_watts - self.power.upper_watts)
 
