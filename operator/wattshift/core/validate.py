@@ -131,9 +131,9 @@ def _bound_asks(decision: Decision, job: Job, hardness: Hardness) -> bool:
         if wanted >= spot.replicas or spot.feed is None:
             continue
         bound = spot.feed.limits.upper_at(hardness)
-        if bound is not None and bound.upper_watts is not None:
-            if spot.feed.power.upper_watts > bound.upper_watts:
-                return True
+        most = None if bound is None else bound.upper_watts
+        if most is not None and spot.feed.power.upper_watts > most:
+            return True
     return False
 
 
