@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from wattshift.cli import offline
+from wattshift.cli.connect import hint
 from wattshift.cli.exec_credential import run_exec
 from wattshift.cli.main import main
 from wattshift.cli.plan import load_any_snapshot
@@ -22,6 +23,7 @@ from wattshift.control.record.recorder import Recorder, Step, dump_snapshot, dum
 from wattshift.core.governor import govern
 from wattshift.core.planner import plan
 from wattshift.errors import NeedsHuman
+from wattshift.kube.errors import api_error
 
 _PATH = Path(__file__).resolve().parents[1] / "core" / "build.py"
 _spec = importlib.util.spec_from_file_location("core_tests_build", _PATH)
@@ -377,6 +379,14 @@ def test_a_server_that_is_no_url_is_a_wrong_use(url, tmp_path):
     code, _, err = run("plan", "--server", url, "--token-file", token)
     assert code == 2
     assert "is not an http or https URL" in err
+
+
+def test_a_cluster_without_our_kinds_says_what_to_do():
+    absent = api_error(404, None, where="GET /apis/wattshift.io/v1alpha1/powersites")
+    assert "install the chart" in hint(absent).lower()
+    known = {"reason": "NotFound", "message": 'flexibleworkloads.wattshift.io "x" not found'}
+    assert not hint(api_error(404, known, where="GET /apis/x"))
+    assert not hint(api_error(403, None, where="GET /apis/x"))
 
 
 def test_crds_that_cannot_be_written_are_said_in_one_line(tmp_path):

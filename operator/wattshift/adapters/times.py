@@ -99,7 +99,7 @@ def parse_time(value: str | float, zone_name: str | None, form: str, where: str)
         return to_epoch(parse_iso(str(value)), zone_name)
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise SourceNeedsHuman(

@@ -20,6 +20,7 @@ from wattshift.control.config import DEFAULT_PATH
 from wattshift.errors import NeedsHuman, WattshiftError
 from wattshift.kube.auth import Access, in_cluster
 from wattshift.kube.client import ClusterClient
+from wattshift.kube.errors import NO_MESSAGE, ApiError
 from wattshift.kube.kubeconfig import load_hub_files
 from wattshift.kube.resources import (
     ENERGY_CONTRACTS,
@@ -172,6 +173,16 @@ class Hub:
             except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
                 continue
         return ""
+
+
+def hint(error: WattshiftError) -> str:
+    """What to do about an error whose own words do not say it; empty = they do."""
+    if isinstance(error, ApiError) and error.is_not_found and error.message.endswith(NO_MESSAGE):
+        return (
+            " (this cluster does not serve wattshift's kinds: is it the hub? Install the chart, or"
+            " `wattshift crds | kubectl apply --server-side -f -`)"
+        )
+    return ""
 
 
 def object_path(body: Json) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from wattshift import __version__
-from wattshift.cli.connect import UsageError
+from wattshift.cli.connect import UsageError, hint
 from wattshift.errors import WattshiftError
 
 COMMANDS = (
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{parser.prog} {options.command}: {error.message}\n")
         return MISUSED
     except WattshiftError as error:
-        sys.stderr.write(f"{parser.prog}: {error.reason}: {error.message}\n")
+        sys.stderr.write(f"{parser.prog}: {error.reason}: {error.message}{hint(error)}\n")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -12,6 +12,8 @@ from typing import Any
 from wattshift.errors import Bug, NeedsHuman, Transient, WattshiftError
 
 _MAX_MESSAGE_CHARS = 512
+NO_MESSAGE = "no message"
+"""An answer that is no Status: the path itself is unknown to the server."""
 
 
 class ApiError(WattshiftError):
@@ -128,7 +130,7 @@ def api_error(
     """
     fields = body if isinstance(body, dict) else {}
     reason = str(fields.get("reason") or _phrase(status))
-    message = f"{where}: {fields.get('message') or 'no message'}"
+    message = f"{where}: {fields.get('message') or NO_MESSAGE}"
     if status in _REFUSED:
         family: type[ApiError] = RefusedApiError
     elif status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
