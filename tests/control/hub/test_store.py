@@ -132,3 +132,37 @@ def test_objects_of_a_kind_are_listed_in_order_after_every_change():
     store.remove(ObjectKey.workload("team/a"))
     assert [row.key.name for row in store.workloads()] == ["b"]
     assert store.sites() == ()
+
+
+def test_a_spec_that_cannot_be_read_any_more_is_refused_and_keeps_the_way_back():
+    store = Store(read=read)
+    put(store, body())
+    broken = body(version=2, generation=2)
+    broken["spec"]["override"] = {
+        "mode": "Hold",
+        "untilTime": "2026-11-22T10:00:00+25:00",
+        "reason": "r",
+        "requestedBy": "ops",
+    }
+    assert put(store, broken) is Change.SPEC
+    stored = store.get(ObjectKey.workload("team/chat"))
+    assert stored.findings and stored.spec is not None and stored.spec.override is None
+    assert stored.document["placements"][0]["siteName"] == "s1"
+    anew = body(version=3, uid="uid-another")
+    anew["spec"] = broken["spec"]
+    put(store, anew)
+    assert store.get(ObjectKey.workload("team/chat")).spec is None
+
+
+def test_an_object_that_ends_the_parser_is_refused_and_hides_no_other(caplog):
+    def parser(document):
+        if document["metadata"]["name"] == "poison":
+            raise OverflowError("beyond")
+        return read(document)
+
+    store = Store(read=parser)
+    for name in ("poison", "chat"):
+        put(store, body(name))
+    assert store.get(ObjectKey.workload("team/poison")).findings[0].reason == "SchemaInvalid"
+    assert store.get(ObjectKey.workload("team/chat")).resource is not None
+    assert "beyond" in caplog.text

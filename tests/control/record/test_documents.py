@@ -254,3 +254,11 @@ def test_a_status_is_valid_whatever_the_counts_and_however_long_the_names():
     FlexibleWorkloadStatus.model_validate(status)
     assert "p-19" in [row["name"] for row in status["placements"]]
     assert status["summary"]["replicas"].startswith("xxx")
+
+
+def test_books_that_somebody_spoilt_are_told_and_hide_no_contract(caplog):
+    for text in ("[]", "3", "{}", "no json", '{"month": {"watt_hours": []}}'):
+        caplog.clear()
+        loaded, _ = load(Kind.ENERGY_CONTRACT, {"period": {"books": text}, "bandName": "Peak"})
+        assert (loaded.period, loaded.shown) == (None, {"bandName": "Peak"})
+        assert "begin anew" in caplog.text

@@ -84,7 +84,7 @@ class Bridge:
                 self._intake.gone(kind, document)
             else:
                 self._intake.seen(kind, document)
-        except (KeyError, TypeError, ValueError):
+        except Exception:
             # an object that the schema would have refused must not end the watch
             log.exception("an event could not be read", extra={"reason": "Bug"})
 

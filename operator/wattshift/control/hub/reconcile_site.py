@@ -22,12 +22,11 @@ from wattshift.api.site_clusters import Cluster, ClusterType
 from wattshift.api.site_status import ClusterState, ClusterStatus, PowerSiteSummary, SignalStatus
 from wattshift.control.clock import Clock
 from wattshift.control.hub.conditions import Condition, condition
-from wattshift.control.hub.keys import Kind, member_name
+from wattshift.control.hub.keys import Kind, ObjectKey, member_name
 from wattshift.control.hub.store import Acceptance, Store, Stored
 from wattshift.control.record.shown import signal_status, utc_time
 from wattshift.control.record.status import StatusBook
 from wattshift.core.signal import Quality
-from wattshift.errors import WattshiftError
 from wattshift.kube.pool import Pool
 from wattshift.kube.resources import WELL_KNOWN
 from wattshift.kube.sources import MemberSource, SourceType
@@ -63,6 +62,8 @@ class SiteReconciler:
         self._poller = poller
         self._clock = clock
         self._settling = settling
+        self._left_out: set[tuple[ObjectKey, int, str]] = set()
+        """Signals that cannot be configured: told once a version."""
 
     async def visit(self, stored: Stored, acceptance: Acceptance) -> float | None:
         """Configure, then publish clusters, signals and the conditions about them."""
@@ -143,8 +144,12 @@ class SiteReconciler:
                     configs.append(
                         SignalConfig.from_spec(stored.key.kind.value, stored.key.name, signal, zone)
                     )
-                except (WattshiftError, KeyError, ValueError) as error:
-                    log.warning("signal left out: %s", error, extra=fields(object=str(stored.key)))
+                except Exception as error:  # noqa: BLE001 - one signal stops no site
+                    told = (stored.key, stored.generation, str(error))
+                    if told not in self._left_out:
+                        self._left_out.add(told)
+                        words = fields(object=str(stored.key))
+                        log.warning("signal left out: %s", error, extra=words)
         return configs
 
     def _cluster(self, stored: Stored, row: Cluster) -> ClusterStatus:

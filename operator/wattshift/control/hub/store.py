@@ -6,6 +6,7 @@ whole body (managedFields and the like), and a bad object never hides the good o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -13,9 +14,12 @@ from typing import Any
 
 from wattshift.api.base import Resource
 from wattshift.api.findings import Finding
+from wattshift.api.reasons import SpecReason
 from wattshift.control.hub.conditions import parse_utc
 from wattshift.control.hub.keys import Kind, ObjectKey
 from wattshift.kube.resources import WATTSHIFT
+
+log = logging.getLogger(__name__)
 
 ANNOTATION_PREFIX = "wattshift.io/"
 Parser = Callable[[dict[str, Any]], tuple[Resource | None, list[Finding]]]
@@ -47,7 +51,11 @@ class Stored:
     annotations: Mapping[str, str]
     """Only those under `wattshift.io/`."""
     resource: Resource | None = field(repr=False)
-    """The object in the API's models, without status; None where it does not fit the schema."""
+    """The object in the API's models, without status; None where it does not fit the schema.
+
+    Of an object that did not fit after it had been read, as it was then: `findings` say that it
+    may not be acted on.
+    """
     findings: tuple[Finding, ...]
     """Faults of this object by itself; references are checked by the reconcilers."""
     document: Mapping[str, Any] = field(repr=False)
@@ -101,6 +109,10 @@ class Store:
         else:
             document = dict(body.get("spec") or {})
             resource, findings = self._parse(kind, metadata, document)
+            if resource is None and old is not None and old.uid == uid:
+                # Not accepted, but what was read last still tells the way back: which cluster,
+                # which target. A typing error must not cut it.
+                resource, document = old.resource, dict(old.document)
         deleting = metadata.get("deletionTimestamp")
         stored = Stored(
             key=key,
@@ -197,7 +209,13 @@ class Store:
             "metadata": {name: metadata[name] for name in _METADATA if name in metadata},
             "spec": document,
         }
-        resource, findings = self._read(body)
+        try:
+            resource, findings = self._read(body)
+        except Exception as error:  # an object that we cannot judge hides no other
+            name = f"{kind.value}/{metadata.get('namespace', '')}/{metadata['name']}"
+            log.exception("not read", extra={"object": name, "reason": "Bug"})
+            words = f"it could not be read: {type(error).__name__}; please report this"
+            return None, (Finding(SpecReason.SCHEMA_INVALID, "spec", words),)
         return resource, tuple(findings)
 
 

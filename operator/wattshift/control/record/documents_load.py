@@ -7,6 +7,7 @@ that cannot be read are left out.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -37,6 +38,8 @@ from wattshift.control.record.records import (
 )
 from wattshift.core.contract.period import Period
 from wattshift.core.model import Original
+
+log = logging.getLogger(__name__)
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -183,8 +186,11 @@ def _load_event(row: Mapping[str, Any]) -> EventRecord:
 def _load_contract(status: Mapping[str, Any]) -> ContractRecord:
     ours = {"conditions", "observedGeneration", "gridClockSpeed", "period"}
     books = (status.get("period") or {}).get("books")
+    period = _one(books, lambda text: Period.from_json(json.loads(text)))
+    if books and period is None:
+        log.error("books of a period cannot be read: they begin anew", extra={"reason": "Bug"})
     return ContractRecord(
-        period=_one(books, lambda text: Period.from_json(json.loads(text))),
+        period=period,
         shown={name: part for name, part in status.items() if name not in ours},
     )
 
@@ -197,7 +203,7 @@ def _one(value: Any, read: Callable[[Any], _T]) -> _T | None:
         return None
     try:
         return read(value)
-    except (KeyError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - whoever wrote it, it must not hide the object
         return None
 
 
