@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from wattshift.adapters.power.loader import load_profiles
 from wattshift.api.references import Others, check_references
 from wattshift.api.validate import read
 
@@ -66,6 +67,22 @@ def test_the_east_west_set_has_what_its_readme_promises():
         spec = found["EnergyContract", name]
         assert "hub80" in [row["name"] for row in spec["obligations"]]
         assert spec["positions"][0]["supplyName"] == "wind"
+
+
+@pytest.mark.parametrize("folder", SETS)
+def test_every_placement_of_an_example_has_a_power_profile_that_exists(folder):
+    maps = {}
+    for path in (EXAMPLES / folder).rglob("*.yaml"):
+        for row in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if row["kind"] == "ConfigMap" and "data" in row:
+                maps[row["metadata"]["name"]] = row["data"]
+    known = set(load_profiles(maps).profiles)
+    for row in documents(folder):
+        if row["kind"] == "FlexibleWorkload":
+            spec = row["spec"]
+            for placement in spec["placements"]:
+                name = placement.get("powerProfileName") or spec.get("powerProfileName")
+                assert name in known, (row["metadata"]["name"], placement["name"])
 
 
 def test_an_event_names_what_is_there():

@@ -256,7 +256,8 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
 def _no_power(placement: PlacementState, profile: PowerProfile | None) -> Why:
     if profile is None:
         name = placement.profile_name
-        return Reason.PROFILE_NOT_FOUND, f"{placement.name}: no power profile {name!r}"
+        what = f"no power profile {name!r}" if name else "powerProfileName is not set"
+        return Reason.PROFILE_NOT_FOUND, f"{placement.name}: {what}: name one that exists"
     if not profile.has_power:
         return (
             Reason.PROFILE_HAS_NO_POWER,
