@@ -1,0 +1,96 @@
+"""Volumetric price of every step: what one kWh costs at a site, from its contract or its signal.
+
+With a contract: components, shapes, shares and positions at the step's bands and index, as the
+contract engine prices the next kWh of an empty period. Demand charges, later tiers and obligations
+are not volumetric and not in here. Neighbour: `core/contract/margin.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from wattshift.core.contract.margin import Moment
+from wattshift.core.contract.meter import opening_period
+from wattshift.core.contract.quote import SiteState
+from wattshift.core.contract.rates import bands_at, index_value
+from wattshift.core.prices import exchange
+from wattshift.errors import NeedsHuman
+from wattshift.sim.scenario import Array, Scenario, SimSite
+
+_EMPTY = SiteState(import_watts=0, load_watts=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SitePrices:
+    """[steps] money per kWh in the reporting currency."""
+
+    grid: Array
+    own: Array
+    """Of own supply used: what it costs, or what its sale would have brought; at most `grid`,
+    because a bound may as well take the grid."""
+
+
+def prices_of(scenario: Scenario, site: SimSite) -> SitePrices:
+    """Prices of a site over the whole scenario.
+
+    Raises:
+        NeedsHuman: no exchange rate, or a contract whose index the scenario does not have.
+    """
+    grid = np.zeros(scenario.steps)
+    own = np.zeros(scenario.steps)
+    if site.export_price is not None:
+        own = np.asarray(site.export_price.values, dtype=float).copy()
+    if site.contract is not None:
+        grid = _of_contract(scenario, site, lambda moment: moment.grid(up=True))
+        if any(row.supply_name for row in site.contract.positions):
+            own = _of_contract(scenario, site, _direct)
+    elif site.price is not None:
+        grid = np.asarray(site.price.values, dtype=float)
+    factor = _factor(scenario, site)
+    return SitePrices(grid=grid * factor, own=np.minimum(own, grid) * factor)
+
+
+def _factor(scenario: Scenario, site: SimSite) -> float:
+    currency = site.contract.currency if site.contract is not None else site.currency
+    factor = exchange(scenario.settings, currency or scenario.settings.reporting_currency)
+    if factor is None:
+        raise NeedsHuman(
+            f"site {site.name}: no exchange rate from {currency}", reason="ScenarioInvalid"
+        )
+    return factor
+
+
+def _direct(moment: Moment) -> Decimal | None:
+    return Decimal(0) if moment.direct is None else moment.direct_energy()
+
+
+def _of_contract(
+    scenario: Scenario, site: SimSite, price: Callable[[Moment], Decimal | None]
+) -> Array:
+    contract = site.contract
+    assert contract is not None
+    values = np.zeros(scenario.steps)
+    known: dict[tuple[tuple[tuple[str, str], ...], int, Decimal | None], float] = {}
+    for step in range(scenario.steps):
+        now = scenario.time(step)
+        index = None
+        if site.price is not None:
+            index = index_value(float(site.price.values[step]))
+        # shapes and components change with bands, and their validity at a day's edge
+        key = (tuple(sorted(bands_at(contract, now).items())), int(now // 86400), index)
+        if key not in known:
+            indices = dict.fromkeys(contract.signal_names, index)
+            period = opening_period(contract, int(now))
+            value = price(Moment(contract, period, now, indices, _EMPTY))
+            if value is None:
+                raise NeedsHuman(
+                    f"site {site.name}: contract {contract.name} has no price at step {step}",
+                    reason="ScenarioInvalid",
+                )
+            known[key] = float(value)
+        values[step] = known[key]
+    return values
