@@ -135,6 +135,8 @@ class SimSite:
     """W available from own or directly connected supply."""
     supply_name: str = ""
     supply_type: str = ""
+    supply_capacity_watts: float | None = None
+    """Nameplate; None = the highest value of the supply series."""
     green_share: Signal | None = None
     """Share 0..1 of grid power that is green, for the physical hourly ratio."""
     uncontrolled: Signal | None = None

@@ -1,0 +1,309 @@
+"""Books of a run: integer energy, carbon and money of every span, summed by reported window.
+
+Energy in mWh, carbon in mg, money in millionths of the site's currency: sums are exact and parts add
+up to wholes at every span (`check`). Neighbours: `plant.py` (records), `result.py` (figures).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattshift.core.contract.model import Basis
+from wattshift.sim.attainment import Attainment
+from wattshift.sim.facility import Truth
+from wattshift.sim.layout import Layout
+from wattshift.sim.plant import Record
+from wattshift.sim.policies.base import Orders
+from wattshift.sim.pricing import ContractBook
+from wattshift.sim.scenario import Array
+
+Whole = NDArray[np.int64]
+MILLI = 1000.0
+REVERSAL_SECONDS = 1800.0
+REVERSAL_SHARE = 0.02
+"""Smaller swings of a site's share are no reversal."""
+
+PARTS = ("serving", "waiting", "moves")
+ENERGIES = (
+    *PARTS,
+    "it",
+    "overhead",
+    "facility",
+    "uncontrolled",
+    "supply",
+    "taken",
+    "charge",
+    "discharge",
+    "import",
+    "export",
+    "curtailed",
+)
+
+
+@dataclass(slots=True)
+class Sums:
+    """Totals of one window."""
+
+    name: str
+    seconds: float = 0.0
+    energy: dict[str, Whole] = field(default_factory=dict)
+    """mWh by site."""
+    cost: Whole = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Imports at the price signal, millionths by site (sites without a contract)."""
+    sales: Whole = field(default_factory=lambda: np.zeros(0, np.int64))
+    carbon: Whole = field(default_factory=lambda: np.zeros(0, np.int64))
+    """mg by site, location-based, of what is imported."""
+    green: Array = field(default_factory=lambda: np.zeros(0))
+    """mWh by site: hourly minimum of load and own supply, and the grid's green share of the rest."""
+    hour: dict[str, Array] = field(default_factory=dict)
+    demand_tokens: float = 0.0
+    served_tokens: float = 0.0
+    lost_tokens: float = 0.0
+    queue_begin: float = 0.0
+    queue_end: float = 0.0
+    past_margin_tokens: float = 0.0
+    rerouted_tokens: float = 0.0
+    requests: Array = field(default_factory=lambda: np.zeros(0))
+    bad: Array = field(default_factory=lambda: np.zeros(0))
+    moved: Array = field(default_factory=lambda: np.zeros(0))
+    """By workload."""
+    reversals: Array = field(default_factory=lambda: np.zeros(0))
+    replica_hours: float = 0.0
+    starts: int = 0
+    wakes: int = 0
+    refused: int = 0
+    over_import_seconds: float = 0.0
+    over_import_milliwatt_hours: int = 0
+    over_cooling_seconds: float = 0.0
+    plan_seconds: list[float] = field(default_factory=list)
+    govern_seconds: list[float] = field(default_factory=list)
+    batch_done: Array = field(default_factory=lambda: np.zeros(0))
+    batch_late: Array = field(default_factory=lambda: np.zeros(0))
+    bounds_per_hour: list[float] = field(default_factory=list)
+    series: dict[str, list[Array]] = field(default_factory=dict)
+    """By step of the scenario: what the report draws."""
+
+
+class Books:
+    """Sums of the window that is open."""
+
+    def __init__(
+        self, layout: Layout, truth: Truth, contracts: tuple[ContractBook | None, ...]
+    ) -> None:
+        self._layout = layout
+        self._truth = truth
+        self._contracts = contracts
+        self.attainment = Attainment(layout)
+        sites, workloads = len(layout.scenario.sites), len(layout.scenario.workloads)
+        self._sites, self._workloads = sites, workloads
+        self._priced = np.asarray([row is None for row in contracts], dtype=bool)
+        places = len(layout.names)
+        self._turn_time = np.full(places, -np.inf)
+        self._turn_sign = np.zeros(places)
+        self.sums: Sums | None = None
+        self._hour = -1
+
+    def open(self, name: str, queue_tokens: float) -> Sums:
+        """Begin a window."""
+        sites, groups = self._sites, len(self.attainment.groups)
+        self.sums = Sums(
+            name=name,
+            energy={key: np.zeros(sites, np.int64) for key in ENERGIES},
+            cost=np.zeros(sites, np.int64),
+            sales=np.zeros(sites, np.int64),
+            carbon=np.zeros(sites, np.int64),
+            green=np.zeros(sites),
+            hour={key: np.zeros(sites) for key in ("load", "supply", "grid", "grid_green")},
+            requests=np.zeros(groups),
+            bad=np.zeros(groups),
+            moved=np.zeros(self._workloads),
+            reversals=np.zeros(self._workloads),
+            batch_done=np.zeros(self._workloads),
+            batch_late=np.zeros(self._workloads),
+            queue_begin=queue_tokens,
+        )
+        self._hour = -1
+        return self.sums
+
+    def close(self) -> Sums:
+        """End the window."""
+        assert self.sums is not None
+        self._close_hour(self.sums)
+        found, self.sums = self.sums, None
+        return found
+
+    def decided(self, orders: Orders) -> None:
+        """Time that a decision took."""
+        if self.sums is None:
+            return
+        if orders.plan_seconds > 0:
+            self.sums.plan_seconds.append(orders.plan_seconds)
+        if orders.govern_seconds > 0:
+            self.sums.govern_seconds.append(orders.govern_seconds)
+        if orders.bound_per_hour is not None:
+            self.sums.bounds_per_hour.append(orders.bound_per_hour)
+
+    # ---- one span -----------------------------------------------------------------------------
+
+    def add(self, record: Record) -> dict[str, Whole]:
+        """Count a span; returns its energy by part and site in mWh."""
+        energy = energies(record, self._layout)
+        self._meter(record, energy)
+        turned = self._turns(record)
+        sums = self.sums
+        if sums is None:
+            return energy
+        truth, step = self._truth, record.step
+        for key, value in energy.items():
+            sums.energy[key] += value
+        sums.seconds += record.seconds
+        price = np.nan_to_num(truth.price[step])
+        sums.cost += np.where(self._priced, np.rint(energy["import"] * price), 0).astype(np.int64)
+        sale = np.rint(energy["export"] * truth.export_price[step])
+        sums.sales += np.where(self._priced, sale, 0).astype(np.int64)
+        carbon = np.nan_to_num(truth.carbon[step])
+        sums.carbon += np.rint(energy["import"] * carbon / MILLI).astype(np.int64)
+        self._green(sums, record, energy)
+        seconds = record.seconds
+        sums.demand_tokens += float(record.demand.sum()) * seconds
+        sums.served_tokens += float(record.served.sum()) * seconds
+        sums.lost_tokens += float(record.lost.sum()) * seconds + float(record.gave_up.sum())
+        sums.queue_end = float(record.queue.sum())
+        sums.past_margin_tokens += record.past_margin * seconds
+        sums.rerouted_tokens += record.rerouted * seconds
+        requests, bad = self.attainment.count(record)
+        sums.requests += requests
+        sums.bad += bad
+        sums.moved += record.moved
+        sums.reversals += turned
+        sums.replica_hours += float(record.mean.serving.sum()) * seconds / 3600
+        sums.batch_done += record.batch_done
+        flows = record.flows
+        over = flows.imported > truth.import_limit + 1.0
+        if over.any():
+            sums.over_import_seconds += seconds * int(over.sum())
+            excess = (flows.imported - truth.import_limit)[over] * seconds / 3.6
+            sums.over_import_milliwatt_hours += int(excess.sum())
+        hot = flows.facility > truth.cooling_limit[step] + 1.0
+        sums.over_cooling_seconds += seconds * int(hot.sum())
+        return energy
+
+    def draw(self, record: Record) -> None:
+        """Keep what the report draws, once a step."""
+        if self.sums is None:
+            return
+        serving = np.bincount(self._layout.site_of, record.mean.serving, self._sites)
+        for name, values in (
+            ("importWatts", record.flows.imported),
+            ("replicas", serving),
+            (
+                "servedTokensPerSecond",
+                np.bincount(self._layout.site_of, record.served, self._sites),
+            ),
+        ):
+            self.sums.series.setdefault(name, []).append(np.asarray(values, dtype=float))
+
+    def _meter(self, record: Record, energy: dict[str, Whole]) -> None:
+        for s, book in enumerate(self._contracts):
+            if book is None:
+                continue
+            site = {
+                Basis.IMPORT: float(energy["import"][s]) / MILLI,
+                Basis.SELF_USE: float(energy["taken"][s]) / MILLI,
+                Basis.EXPORT: float(energy["export"][s]) / MILLI,
+                Basis.CURTAILED: float(energy["curtailed"][s]) / MILLI,
+            }
+            book.add(record.seconds, site, float(self._truth.price[record.step, s]))
+
+    def _green(self, sums: Sums, record: Record, energy: dict[str, Whole]) -> None:
+        hour = int((self._layout.scenario.start_time + record.start) // 3600)
+        if hour != self._hour:
+            self._close_hour(sums)
+            self._hour = hour
+        held = sums.hour
+        held["load"] += energy["facility"]
+        held["supply"] += energy["supply"]
+        held["grid"] += energy["import"]
+        held["grid_green"] += energy["import"] * self._truth.green_share[record.step]
+
+    def _close_hour(self, sums: Sums) -> None:
+        held = sums.hour
+        if not held["load"].any():
+            return
+        own = np.minimum(held["load"], held["supply"])
+        share = np.zeros(self._sites)
+        np.divide(held["grid_green"], held["grid"], out=share, where=held["grid"] > 0)
+        sums.green += own + (held["load"] - own) * share
+        for key in held:
+            held[key] = np.zeros(self._sites)
+
+    def _turns(self, record: Record) -> Array:
+        """Reversals by workload: a site's share turns back within 30 minutes."""
+        change = record.site_change
+        big = np.abs(change) > REVERSAL_SHARE
+        turned = np.zeros(self._workloads)
+        if not big.any():
+            return turned
+        sign = np.sign(change)
+        recent = record.start - self._turn_time <= REVERSAL_SECONDS
+        back = big & recent & (sign * self._turn_sign < 0)
+        # a swing has a site that loses and one that gains: count the losers' side once
+        np.add.at(turned, self._layout.workload_of[back & (sign < 0)], 1.0)
+        self._turn_time = np.where(big, record.start, self._turn_time)
+        self._turn_sign = np.where(big, sign, self._turn_sign)
+        return turned
+
+
+def energies(record: Record, layout: Layout) -> dict[str, Whole]:
+    """Energy of a span by part and site in mWh; parts sum to wholes exactly."""
+    sites = len(layout.scenario.sites)
+    flows, scale = record.flows, record.seconds / 3.6
+
+    def whole(watts: Array) -> Whole:
+        return np.rint(watts * scale).astype(np.int64)
+
+    def by_site(watt_hours: Array) -> Whole:
+        summed = np.bincount(layout.site_of, watt_hours, sites)
+        return np.rint(summed * MILLI).astype(np.int64)
+
+    found: dict[str, Whole] = {
+        "serving": by_site(record.serving_watt_hours),
+        "waiting": by_site(record.waiting_watt_hours),
+        "moves": np.rint(record.move_watt_hours * MILLI).astype(np.int64),
+    }
+    found["it"] = found["serving"] + found["waiting"] + found["moves"]
+    found["facility"] = np.maximum(whole(flows.facility), found["it"] * 0)
+    found["overhead"] = found["facility"] - found["it"]
+    found["uncontrolled"] = whole(flows.uncontrolled)
+    found["supply"] = whole(flows.supply)
+    found["charge"], found["discharge"] = whole(flows.charge), whole(flows.discharge)
+    found["taken"] = np.minimum(whole(flows.taken), found["supply"])
+    needed = found["facility"] + found["uncontrolled"] + found["charge"] - found["discharge"]
+    found["taken"] = np.minimum(found["taken"], np.maximum(needed, 0))
+    found["import"] = needed - found["taken"]
+    found["export"] = np.minimum(whole(flows.exported), found["supply"] - found["taken"])
+    found["curtailed"] = found["supply"] - found["taken"] - found["export"]
+    return found
+
+
+def check(record: Record, energy: dict[str, Whole]) -> None:
+    """Raise `AssertionError` where the books of a span do not balance."""
+    assert np.array_equal(energy["serving"] + energy["waiting"] + energy["moves"], energy["it"])
+    assert np.array_equal(energy["it"] + energy["overhead"], energy["facility"])
+    came = energy["import"] + energy["taken"] + energy["discharge"]
+    went = energy["facility"] + energy["uncontrolled"] + energy["charge"]
+    assert np.array_equal(came, went)
+    made = energy["taken"] + energy["export"] + energy["curtailed"]
+    assert np.array_equal(made, energy["supply"])
+    for name in ("it", "facility", "supply", "taken", "import", "export", "curtailed"):
+        assert np.all(energy[name] >= 0), name
+    into = float(record.demand.sum()) * record.seconds + float(record.queue_before.sum())
+    out = (
+        float(record.served.sum() + record.lost.sum()) * record.seconds
+        + float(record.gave_up.sum())
+        + float(record.queue.sum())
+    )
+    assert abs(into - out) <= 1e-6 * max(1.0, into), (into, out)

@@ -1,0 +1,390 @@
+"""FlexibleWorkloads as a policy sees them: counts, engine statistics, load by origin and ahead.
+
+Objects that would come out equal are kept from tick to tick: thousands of idle placements cost
+nothing. Neighbours: `world.py`, `windows.py` (latency samples), `forecasts.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wattshift.core.engine import EngineStats
+from wattshift.core.model import (
+    BatchState,
+    Mode,
+    Origin,
+    PlacementState,
+    WorkloadState,
+)
+from wattshift.core.signal import Forecast, Quality, Reading
+from wattshift.sim.faults import distorted, of_signal, silent, unreachable_sites
+from wattshift.sim.forecasts import Issuer, to_core
+from wattshift.sim.plant import Plant, Record
+from wattshift.sim.policies.base import Orders
+from wattshift.sim.scenario import Array, ForecastModel, SimWorkload
+from wattshift.sim.sites_seen import CLUSTER, seen_late
+from wattshift.sim.windows import Windows
+
+DAY = 86400.0
+RATIO_STEP = 0.02
+"""Sequences per token/s are told in steps of two per cent, so that forecasts are kept."""
+_HAS_SHARE = "moved_share_today" in WorkloadState.__dataclass_fields__
+
+
+class WorkloadsSeen:
+    """Builds `WorkloadState`s."""
+
+    def __init__(self, plant: Plant, seed: int) -> None:
+        layout, scenario = plant.layout, plant.scenario
+        self._plant = plant
+        self._layout = layout
+        self._scenario = scenario
+        self._windows = Windows(layout)
+        self._counted: Record | None = None
+        self._desired = plant.fleet.target.copy()
+        self._written = np.full(len(layout.names), -1.0)
+        self._changed: dict[int, float] = {}
+        self._moved = np.zeros(len(scenario.workloads))
+        self._day = -1
+        self._blind_since: dict[int, float] = {}
+        self._held: list[tuple[object, PlacementState] | None] = [None] * len(layout.names)
+        self._states: list[tuple[object, WorkloadState] | None] = [None] * len(scenario.workloads)
+        self._issuers = [self._issuer(w, row, seed) for w, row in enumerate(scenario.workloads)]
+        self._ahead: list[tuple[object, tuple[tuple[str, Forecast], ...]] | None]
+        self._ahead = [None] * len(scenario.workloads)
+        self._origins: list[tuple[Origin, ...] | None] = [None] * len(scenario.workloads)
+        self._learnt = scenario.extra.get("learnt", "yes") != "no"
+        self._order = sorted(
+            range(len(scenario.workloads)), key=lambda w: scenario.workloads[w].key
+        )
+        self._capped = [len(scenario.tables[m].cap_throughput) > 1 for m in layout.table_of]
+
+    def _issuer(self, index: int, workload: SimWorkload, seed: int) -> Issuer | None:
+        how = seen_late(workload.demand_forecasting, self._scenario)
+        if how.model is ForecastModel.NONE or not workload.origins:
+            return None
+        first, last = self._layout.load_first[index], self._layout.load_first[index + 1]
+        return Issuer(
+            self._layout.demand[:, first:last],
+            how,
+            step_seconds=self._scenario.step_seconds,
+            start_time=self._scenario.start_time,
+            seed=(seed * 7_919 + index * 104_729 + 17) & 0x7FFF_FFFF,
+        )
+
+    # ---- what happens -------------------------------------------------------------------------
+
+    def ordered(self, orders: Orders, now: float) -> None:
+        """Record what was wanted and when it changed."""
+        layout = self._layout
+        closed = unreachable_sites(self._scenario, now)
+        for key, wanted in orders.replicas.items():
+            place = layout.place[key]
+            if int(layout.site_of[place]) in closed:
+                continue
+            have = int(self._plant.fleet.target[place])
+            if have != int(self._desired[place]) or wanted != have:
+                self._written[place] = now
+            if have != int(self._desired[place]):
+                self._desired[place] = have
+                self._changed[int(layout.workload_of[place])] = now
+
+    def count(self, record: Record) -> None:
+        """Take the samples of a span once."""
+        if record is self._counted:
+            return
+        self._counted = record
+        self._windows.add(record)
+        day = int((self._scenario.start_time + record.start) // DAY)
+        if day != self._day:
+            self._day = day
+            self._moved[:] = 0.0
+        self._moved += record.moved
+
+    # ---- what is seen -------------------------------------------------------------------------
+
+    def states(self, record: Record | None, now: float) -> tuple[WorkloadState, ...]:
+        """All workloads by key."""
+        layout = self._layout
+        view = None if record is None else _View(self._plant, record)
+        down = unreachable_sites(self._scenario, now)
+        for site in list(self._blind_since):
+            if site not in down and not self._silent_engines(site, now):
+                del self._blind_since[site]
+        for site in range(len(self._scenario.sites)):
+            if site in down or self._silent_engines(site, now):
+                self._blind_since.setdefault(site, now)
+        found = []
+        for w in self._order:
+            places = tuple(
+                self._placement(p, view, now) for p in range(layout.first[w], layout.first[w + 1])
+            )
+            found.append(self._workload(w, places, view, now))
+        return tuple(found)
+
+    def _silent_engines(self, site: int, now: float) -> bool:
+        faults = of_signal(self._scenario, self._scenario.sites[site].name, "Demand", now)
+        return silent(faults) is not None
+
+    def _placement(self, p: int, view: _View | None, now: float) -> PlacementState:
+        layout = self._layout
+        site = int(layout.site_of[p])
+        blind = self._blind_since.get(site)
+        held = self._held[p]
+        target = int(self._plant.fleet.target[p])
+        serving = 0 if view is None else view.in_service[p]
+        if view is None:
+            serving = int(self._plant.fleet.serving[p])
+        draining = 0 if view is None else view.draining[p]
+        idle = target == 0 and serving == 0 and draining == 0
+        cap = float(self._plant.cap[p])
+        desired, written = int(self._desired[p]), float(self._written[p])
+        if blind is not None and held is not None:
+            key: object = ("blind", now, desired, written)
+            return self._keep(p, key, self._aged(held[1], now - blind, desired, written))
+        key = (
+            (target, desired, written, cap) if idle else (target, desired, written, cap, view, now)
+        )
+        if held is not None and held[0] == key:
+            return held[1]
+        workload = self._scenario.workloads[int(layout.workload_of[p])]
+        row = workload.placements[p - layout.first[int(layout.workload_of[p])]]
+        table = self._scenario.tables[int(layout.table_of[p])]
+        state = PlacementState(
+            name=layout.names[p],
+            site_name=row.site_name,
+            cluster_name=CLUSTER,
+            profile_name=row.profile_name,
+            min_replicas=row.min_replicas,
+            max_replicas=row.max_replicas,
+            baseline_replicas=None,
+            target_found=True,
+            target_problem="",
+            observed_replicas=target,
+            ready_replicas=serving,
+            in_service_replicas=serving,
+            desired_replicas=desired,
+            last_written_replicas=desired,
+            last_write_time=None if written < 0 else self._scenario.start_time + written,
+            rival=False,
+            engine=None if idle or view is None else self._engine(p, view, serving, 0.0),
+            learned_concurrency=table.sequences_at_objective if self._learnt else None,
+            draining_replicas=draining,
+            mechanisms=("PowerCap",) if self._capped[p] else (),
+            power_cap_permille=None if cap >= 1 else round(cap * 1000),
+        )
+        return self._keep(p, key, state)
+
+    def _keep(self, p: int, key: object, state: PlacementState) -> PlacementState:
+        self._held[p] = (key, state)
+        return state
+
+    def _aged(
+        self, last: PlacementState, age: float, desired: int, written: float
+    ) -> PlacementState:
+        """What was last known of a placement that does not answer."""
+        values: dict[str, Any] = {f: getattr(last, f) for f in PlacementState.__dataclass_fields__}
+        if last.engine is not None:
+            engine = {f: getattr(last.engine, f) for f in EngineStats.__dataclass_fields__}
+            engine["age_seconds"] = self._scenario.telemetry_delay_seconds + age
+            values["engine"] = EngineStats(**engine)
+        values["desired_replicas"] = values["last_written_replicas"] = desired
+        values["last_write_time"] = None if written < 0 else self._scenario.start_time + written
+        return PlacementState(**values)
+
+    def _engine(self, p: int, view: _View, serving: int, age: float) -> EngineStats:
+        rate = view.served[p]
+        requests = rate / max(1.0, view.output_tokens[p])
+        waiting = view.waiting[p]
+        return EngineStats(
+            age_seconds=self._scenario.telemetry_delay_seconds + age,
+            scrape_interval_seconds=max(5.0, min(60.0, self._scenario.govern_every_seconds)),
+            pods_scraped=serving,
+            pods_expected=serving,
+            running=round(view.sequences[p]),
+            waiting=waiting,
+            waiting_longest_seconds=0.0 if requests > 0 or not waiting else view.wait_seconds[p],
+            first_tokens_per_second=requests,
+            output_tokens_per_second=rate,
+            prompt_tokens_per_second=requests * view.prompt_tokens[p],
+            requests_per_second=requests,
+            concurrency=view.sequences[p],
+            kv_cache_usage=None,
+            preemptions=0,
+            idle_seconds=float(self._windows.idle_seconds[p]),
+            windows=self._windows.of(p),
+        )
+
+    def _workload(
+        self, w: int, places: tuple[PlacementState, ...], view: _View | None, now: float
+    ) -> WorkloadState:
+        row = self._scenario.workloads[w]
+        loads = self._origin_loads(w, view, now)
+        ahead = self._origins_ahead(w, view, now)
+        batch = self._batch(w, row, now)
+        moved = float(self._moved[w])
+        changed = self._changed.get(w)
+        origins = self._shares(w, view)
+        key = (tuple(map(id, places)), loads, id(ahead), batch, moved, changed, id(origins))
+        held = self._states[w]
+        if held is not None and held[0] == key:
+            return held[1]
+        extra: dict[str, Any] = {"moved_share_today": moved} if _HAS_SHARE else {}
+        state = WorkloadState(
+            namespace=row.namespace,
+            name=row.name,
+            uid=f"uid-{row.key}",
+            accepted=True,
+            mode=Mode.ENFORCE,
+            posture=row.posture,
+            tier=row.tier,
+            priority=row.priority,
+            actions=row.actions,
+            min_replicas=row.min_replicas,
+            max_replicas=row.max_replicas,
+            min_dwell_seconds=row.min_dwell_seconds,
+            max_moves_per_day=row.max_moves_per_day,
+            max_pause_seconds=None,
+            max_drain_seconds=row.max_drain_seconds,
+            objectives=row.objectives,
+            origins=origins,
+            placements=places,
+            moves_today=int(moved + 1e-9),
+            last_change_time=None if changed is None else self._scenario.start_time + changed,
+            paused_since_time=None,
+            batch=batch,
+            origin_loads=loads,
+            origins_ahead=ahead,
+            **extra,
+        )
+        self._states[w] = (key, state)  # the state holds what the key names by identity
+        return state
+
+    def _shares(self, w: int, view: _View | None) -> tuple[Origin, ...]:
+        """Share of each origin as first measured, and how far it may be served."""
+        known = self._origins[w]
+        if known is not None:
+            return known
+        row = self._scenario.workloads[w]
+        if not row.origins:
+            self._origins[w] = ()
+            return ()
+        first, last = self._layout.load_first[w], self._layout.load_first[w + 1]
+        share = np.full(last - first, 1.0 / (last - first))
+        if view is not None and view.demand[first:last].sum() > 0:
+            share = view.demand[first:last] / view.demand[first:last].sum()
+        found = tuple(
+            Origin(
+                name=origin.name,
+                share_permille=max(1, round(1000 * float(part))),
+                max_round_trip_milliseconds=origin.max_round_trip_milliseconds,
+            )
+            for origin, part in zip(row.origins, share, strict=True)
+        )
+        if view is not None:
+            self._origins[w] = found
+        return found
+
+    def _factor(self, now: float) -> float:
+        """What a Demand fault without a site makes of all loads; NaN = nothing is measured."""
+        faults = of_signal(self._scenario, "", "Demand", now)
+        if silent(faults) is not None:
+            return float("nan")
+        return distorted(1.0, faults)
+
+    def _origin_loads(
+        self, w: int, view: _View | None, now: float
+    ) -> tuple[tuple[str, float], ...]:
+        if view is None:
+            return ()
+        factor = self._factor(now)
+        if not factor >= 0:
+            return ()
+        first, last = self._layout.load_first[w], self._layout.load_first[w + 1]
+        names = [origin.name for origin in self._scenario.workloads[w].origins]
+        values = (view.load_sequences[first:last] * factor).tolist()
+        return tuple(zip(names, values, strict=True))
+
+    def _origins_ahead(
+        self, w: int, view: _View | None, now: float
+    ) -> tuple[tuple[str, Forecast], ...]:
+        issuer = self._issuers[w]
+        if issuer is None or view is None:
+            return ()
+        issue = issuer.issue(now)
+        factor = self._factor(now)
+        if issue is None or not factor >= 0:
+            return ()
+        ratio = round(float(view.ratio[w]) / RATIO_STEP) * RATIO_STEP * factor
+        held = self._ahead[w]
+        key = (id(issue), issue.issued, ratio)
+        if held is not None and held[0] == key:
+            return held[1]
+        first = self._layout.load_first[w]
+        per_rate = self._layout.sequences_per_rate
+        start = self._scenario.start_time
+        found = tuple(
+            (
+                origin.name,
+                to_core(issue, k, start, "simulated demand", float(per_rate[first + k]) * ratio),
+            )
+            for k, origin in enumerate(self._scenario.workloads[w].origins)
+        )
+        self._ahead[w] = (key, found)
+        return found
+
+    def _batch(self, w: int, row: SimWorkload, now: float) -> BatchState | None:
+        if row.batch is None:
+            return None
+        seen = max(0.0, now - self._scenario.telemetry_delay_seconds)
+        epoch = self._scenario.start_time + seen
+        work = self._plant.batch
+        deadline = work.deadline(w, seen)
+        reading = Reading(
+            value=work.backlog(w, seen),
+            unit="Count",
+            source_time=epoch,
+            received_time=epoch,
+            valid_until=epoch + max(300.0, 3 * self._scenario.step_seconds),
+            quality=Quality.MEASURED,
+            source="simulated",
+        )
+        return BatchState(
+            backlog_units=reading,
+            deadline_time=None if deadline is None else self._scenario.start_time + deadline,
+            external_dispatch=True,
+            units_per_replica_hour=row.batch.units_per_replica_hour,
+        )
+
+
+class _View:
+    """A record as plain lists, made once per tick."""
+
+    def __init__(self, plant: Plant, record: Record) -> None:
+        layout = plant.layout
+        self.in_service = record.in_service.astype(int).tolist()
+        self.draining = record.draining.astype(int).tolist()
+        self.served = record.served.tolist()
+        self.sequences = record.sequences.tolist()
+        self.output_tokens = layout.output_tokens.tolist()
+        self.prompt_tokens = layout.prompt_tokens.tolist()
+        self.demand = record.demand
+        tokens = np.maximum(layout.output_tokens, 1.0)
+        self.waiting = np.rint(record.queue / tokens).astype(int).tolist()
+        self.wait_seconds = (record.latency.wait / 1000).tolist()
+        arcs = layout.arcs
+        per_token = np.zeros(len(layout.names))
+        np.divide(record.sequences, record.served, out=per_token, where=record.served > 0)
+        self.load_sequences: Array = (
+            np.bincount(arcs.load, record.flow * per_token[arcs.placement], len(record.demand))
+            + record.lost * layout.sequences_per_rate
+        )
+        workloads = len(plant.scenario.workloads)
+        plain = np.bincount(
+            layout.load_workload, record.demand * layout.sequences_per_rate, workloads
+        )
+        measured = np.bincount(layout.load_workload, self.load_sequences, workloads)
+        self.ratio = np.ones(workloads)
+        np.divide(measured, plain, out=self.ratio, where=(plain > 0) & (measured > 0))

@@ -1,0 +1,105 @@
+"""What a policy may see: a core Snapshot from delayed telemetry, signals with provenance, quotes.
+
+The only door between truth and policies. Everything of a moment t is made from records that ended
+by t - telemetry delay, from what had been published by t, and from orders given before t.
+Neighbours: `sites_seen.py`, `workloads_seen.py`, `run.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from wattshift.core.model import Mode, Snapshot
+from wattshift.core.power import estimate
+from wattshift.core.power_profile import PowerProfile
+from wattshift.sim.curves import profile_of
+from wattshift.sim.plant import Plant, Record
+from wattshift.sim.policies.base import Orders
+from wattshift.sim.pricing import ContractBook
+from wattshift.sim.sites_seen import SitesSeen
+from wattshift.sim.workloads_seen import WorkloadsSeen
+
+FINE_SECONDS = 60.0
+"""With decisions closer than this, the model's estimate at the meter's time is kept."""
+METER_LAG_SECONDS = 20.0
+
+
+class World:
+    """Telemetry of a plant, late by the scenario's delay."""
+
+    def __init__(self, plant: Plant, books: tuple[ContractBook | None, ...], seed: int) -> None:
+        scenario = plant.scenario
+        self._scenario = scenario
+        self._records: deque[Record] = deque()
+        self._delay = scenario.telemetry_delay_seconds
+        self._sites = SitesSeen(plant, books, seed)
+        self._workloads = WorkloadsSeen(plant, seed)
+        self._profiles: tuple[PowerProfile, ...] = tuple(
+            sorted((profile_of(curve) for curve in plant.layout.curves), key=lambda p: p.name)
+        )
+        self._estimates: deque[tuple[float, dict[tuple[str, str], float]]] = deque()
+        self._fine = scenario.govern_every_seconds < FINE_SECONDS
+
+    def see(self, record: Record) -> None:
+        """A span has passed; it becomes visible after the telemetry delay."""
+        self._records.append(record)
+
+    def ordered(self, orders: Orders, now: float) -> None:
+        """Orders of a policy, as the operator would record them before it writes."""
+        self._workloads.ordered(orders, now)
+
+    def snapshot(self, now: float) -> Snapshot:
+        """The world at scenario second `now`, at the start of its span."""
+        record = self._seen(now)
+        model_watts = self._model_watts(record)
+        scenario = self._scenario
+        snapshot = Snapshot(
+            grid_time=scenario.start_time + now,
+            wall_time=now,
+            speed=1.0,
+            mode=Mode.ENFORCE,
+            settings=scenario.settings,
+            sites=self._sites.states(record, now, model_watts),
+            workloads=self._workloads.states(record, now),
+            profiles=self._profiles,
+        )
+        if self._fine:
+            feeds = estimate(snapshot, snapshot.grid_time)
+            rows = {key: feed.model_watts for key, feed in feeds.items()}
+            self._estimates.append((now, rows))
+            while self._estimates and self._estimates[0][0] < now - 4 * METER_LAG_SECONDS:
+                self._estimates.popleft()
+        return snapshot
+
+    def _seen(self, now: float) -> Record | None:
+        """The newest span that had begun by `now - delay`; counts those it passes on the way."""
+        until = now - self._delay
+        while len(self._records) > 1 and self._records[1].start <= until:
+            self._count(self._records.popleft())
+        if not self._records:
+            return None
+        first = self._records[0]
+        if first.start + first.seconds <= now:
+            self._count(first)
+        return first
+
+    def _count(self, record: Record) -> None:
+        self._workloads.count(record)
+
+    def _model_watts(self, record: Record | None) -> dict[tuple[str, str], float]:
+        """The recent estimate that the meter shows, as `control/gather.py` picks it."""
+        if not self._fine or record is None or not self._estimates:
+            return {}
+        at = record.start + record.seconds
+        found = {}
+        for s, site in enumerate(self._scenario.sites):
+            metered = float(record.flows.imported[s] - record.flows.exported[s])
+            key = (site.name, "grid")
+            rows = [
+                row[key]
+                for time, row in self._estimates
+                if at - METER_LAG_SECONDS <= time <= at and key in row
+            ]
+            if rows:
+                found[key] = min(reversed(rows), key=lambda watts: abs(watts - metered))
+        return found
