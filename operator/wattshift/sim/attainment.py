@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from wattshift.core.engine import Metric
+from wattshift.sim.curves import sums
 from wattshift.sim.layout import Layout
 from wattshift.sim.plant import Record
 from wattshift.sim.scenario import Array
@@ -85,8 +86,8 @@ class Attainment:
         )
         bad = left + (1.0 - left) * bad
         lost = (record.lost * self._per_token)[self._loads] * record.seconds
-        lost_sum = np.bincount(self._load_groups, lost, size)
+        lost_sum = sums(self._load_groups, lost, size)
         return (
-            np.bincount(group, requests, size) + lost_sum,
-            np.bincount(group, requests * bad, size) + lost_sum,
+            sums(group, requests, size) + lost_sum,
+            sums(group, requests * bad, size) + lost_sum,
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wattshift.core.contract.model import Basis
 from wattshift.sim.attainment import Attainment
+from wattshift.sim.curves import sums as by_index
 from wattshift.sim.facility import Truth
 from wattshift.sim.layout import Layout
 from wattshift.sim.plant import Record
@@ -195,13 +196,13 @@ class Books:
         """Keep what the report draws, once a step."""
         if self.sums is None:
             return
-        serving = np.bincount(self._layout.site_of, record.mean.serving, self._sites)
+        serving = by_index(self._layout.site_of, record.mean.serving, self._sites)
         for name, values in (
             ("importWatts", record.flows.imported),
             ("replicas", serving),
             (
                 "servedTokensPerSecond",
-                np.bincount(self._layout.site_of, record.served, self._sites),
+                by_index(self._layout.site_of, record.served, self._sites),
             ),
         ):
             self.sums.series.setdefault(name, []).append(np.asarray(values, dtype=float))
@@ -257,17 +258,22 @@ class Books:
         return turned
 
 
+def whole_of(values: Array) -> Whole:
+    """Rounded to integers."""
+    result: Whole = np.rint(values).astype(np.int64)
+    return result
+
+
 def energies(record: Record, layout: Layout) -> dict[str, Whole]:
     """Energy of a span by part and site in mWh; parts sum to wholes exactly."""
     sites = len(layout.scenario.sites)
     flows, scale = record.flows, record.seconds / 3.6
 
     def whole(watts: Array) -> Whole:
-        return np.rint(watts * scale).astype(np.int64)
+        return whole_of(watts * scale)
 
     def by_site(watt_hours: Array) -> Whole:
-        summed = np.bincount(layout.site_of, watt_hours, sites)
-        return np.rint(summed * MILLI).astype(np.int64)
+        return whole_of(by_index(layout.site_of, watt_hours, sites) * MILLI)
 
     found: dict[str, Whole] = {
         "serving": by_site(record.serving_watt_hours),

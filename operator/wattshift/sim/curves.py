@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattshift.core.power_profile import PowerProfile
 from wattshift.sim.scenario import Array, ReplicaTable
@@ -41,6 +42,11 @@ class Curve:
     def sequences_per_rate(self) -> float:
         """Sequences in flight per output token/s when a replica is at its objective."""
         return self.table.sequences_at_objective / self.rate_at_objective
+
+
+def sums(index: NDArray[np.intp], weights: Array, size: int) -> Array:
+    """Sum of weights by index: a float array of `size`."""
+    return np.bincount(index, weights, size).astype(np.float64, copy=False)
 
 
 def curve_of(table: ReplicaTable) -> Curve:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattshift.core.signal import Forecast, ForecastPoint
 from wattshift.sim.scenario import Array, Forecasting, ForecastModel
@@ -62,7 +63,7 @@ class Issuer:
         self._errors: Array | None = None
         self._seed = seed
         self._last: tuple[object, Issue] | None = None
-        self._edges: Array | None = None
+        self._edges: NDArray[np.intp] | None = None
         self._until = (-1.0, 0.0)
 
     # ---- what is known ------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def layout_of(scenario: Scenario) -> Layout:
     load: dict[tuple[str, str], int] = {}
     for w, workload in enumerate(scenario.workloads):
         for name, row in zip(placement_names(workload), workload.placements, strict=True):
-            site = _known(site_index, row.site_name, "site", workload)
+            s = _known(site_index, row.site_name, "site", workload)
             table = _known(table_index, row.profile_name, "table", workload)
             resource = scenario.tables[table].resource_name
             place[workload.key, name] = len(rows)
@@ -137,12 +137,12 @@ def layout_of(scenario: Scenario) -> Layout:
             rows.append(
                 (
                     w,
-                    site,
+                    s,
                     table,
                     row.min_replicas,
                     row.max_replicas,
                     row.initial_replicas,
-                    pools.get((site, resource), -1),
+                    pools.get((s, resource), -1),
                 )
             )
         for origin in workload.origins:

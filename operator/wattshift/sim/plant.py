@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wattshift.sim.curves import sums
 from wattshift.sim.facility import Flows, Sources, truth_of
 from wattshift.sim.faults import lost_sites, unreachable_sites
 from wattshift.sim.layout import Layout
@@ -209,10 +210,8 @@ class Plant:
             + mean.draining * (self._idle + watts) / 2
             + mean.parked * self._parked
         ) * hours
-        move_wh = np.bincount(layout.site_of, move_joules, self._sites) / 3600.0
-        it_watts = (
-            np.bincount(layout.site_of, serving_wh + idle_wh, self._sites) + move_wh
-        ) / hours
+        move_wh = sums(layout.site_of, move_joules, self._sites) / 3600.0
+        it_watts = (sums(layout.site_of, serving_wh + idle_wh, self._sites) + move_wh) / hours
         return Record(
             step=step,
             start=now,
@@ -276,8 +275,8 @@ class Plant:
             return extra
         self.queue = self.queue.copy()
         workloads = len(self.scenario.workloads)
-        tokens = np.bincount(self.layout.workload_of, np.where(dead, self.queue, 0.0), workloads)
-        room = np.bincount(self.layout.workload_of, most, workloads)
+        tokens = sums(self.layout.workload_of, np.where(dead, self.queue, 0.0), workloads)
+        room = sums(self.layout.workload_of, most, workloads)
         share = np.zeros(workloads)
         np.divide(tokens, room, out=share, where=room > 0)
         homeless = dead & (room[self.layout.workload_of] <= 0)
@@ -342,13 +341,13 @@ class Plant:
         if before is None:
             zero = np.zeros(places)
             return np.zeros(workloads), zero, 0.0, zero
-        kept = (demand > 0) & (np.bincount(arcs.load, before, len(demand)) > 0)
+        kept = (demand > 0) & (sums(arcs.load, before, len(demand)) > 0)
         delta = np.where(kept[arcs.load], (share - before) * demand[arcs.load], 0.0)
         self._share = np.where(kept[arcs.load] | (demand[arcs.load] > 0), share, before)
         gain = np.maximum(delta, 0.0)
-        joules = np.bincount(arcs.placement, gain, places) * self._move_joules
-        total = np.bincount(layout.load_workload, demand, workloads)[layout.workload_of]
+        joules = sums(arcs.placement, gain, places) * self._move_joules
+        total = sums(layout.load_workload, demand, workloads)[layout.workload_of]
         change = np.zeros(places)
-        np.divide(np.bincount(arcs.placement, delta, places), total, out=change, where=total > 0)
-        moved = np.bincount(layout.workload_of, np.maximum(change, 0.0), workloads)
+        np.divide(sums(arcs.placement, delta, places), total, out=change, where=total > 0)
+        moved = sums(layout.workload_of, np.maximum(change, 0.0), workloads)
         return moved, change, float(gain.sum()), joules

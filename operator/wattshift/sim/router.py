@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wattshift.sim.curves import sums
 from wattshift.sim.layout import Layout
 from wattshift.sim.scenario import Array
 
@@ -78,14 +79,14 @@ class Router:
             left = self._nearest(left, room, flow)
             if left.max(initial=0.0) > NOTHING:
                 before = float(left.sum())
-                used = np.bincount(arcs.placement, flow, places)
+                used = sums(arcs.placement, flow, places)
                 left = self._nearest(left, np.maximum(0.0, full - used), flow)
-                used = np.bincount(arcs.placement, flow, places)
+                used = sums(arcs.placement, flow, places)
                 left = self._nearest(left, np.maximum(0.0, most - used), flow)
                 past = before - float(left.sum())
                 left = self._queue(left, most, flow)
                 lost += left
-        offered = np.bincount(arcs.placement, flow, places)
+        offered = sums(arcs.placement, flow, places)
         return Routed(flow=flow, offered=offered, lost=lost, past_margin=past)
 
     def _grant(
@@ -100,7 +101,7 @@ class Router:
         table = self._layout.arcs
         place = table.placement if arcs is None else table.placement[arcs]
         load = table.load if arcs is None else table.load[arcs]
-        asked = np.bincount(place, want, len(room))
+        asked = sums(place, want, len(room))
         scale = np.ones(len(room))
         over = asked > room
         scale[over] = room[over] / asked[over]
@@ -109,9 +110,9 @@ class Router:
             flow += given
         else:
             flow[arcs] += given
-        room -= np.bincount(place, given, len(room))
+        room -= sums(place, given, len(room))
         np.maximum(room, 0.0, out=room)
-        left -= np.bincount(load, given, len(left))
+        left -= sums(load, given, len(left))
         np.maximum(left, 0.0, out=left)
 
     def _nearest(self, left: Array, room: Array, flow: Array) -> Array:
@@ -139,7 +140,7 @@ class Router:
         """Without ShiftTraffic: every origin over all replicas in service, by capacity."""
         table = self._layout.arcs
         weight = np.where(self._spread, full[table.placement], 0.0)
-        total = np.bincount(table.load, weight, len(demand))
+        total = sums(table.load, weight, len(demand))
         served = total > 0
         factor = np.zeros(len(demand))
         np.divide(demand, total, out=factor, where=served)

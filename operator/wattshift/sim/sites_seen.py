@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from wattshift.core.contract.quote import PriceQuote
 from wattshift.core.contract.quote import SiteState as QuoteSite
 from wattshift.core.model import (
     AcceleratorState,
@@ -208,7 +209,9 @@ class _Site:
         site = self._site
         limit = site.import_limit_watts
         model = model_watts.get((site.name, CONNECTION))
-        price, ahead, name, most = None, (), "", None
+        price: PriceQuote | None = None
+        ahead: tuple[tuple[float, PriceQuote], ...] = ()
+        name, most = "", None
         if self._book is not None:
             epoch = self._scenario.start_time + now
             index = None

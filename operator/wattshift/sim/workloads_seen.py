@@ -19,6 +19,7 @@ from wattshift.core.model import (
     WorkloadState,
 )
 from wattshift.core.signal import Forecast, Quality, Reading
+from wattshift.sim.curves import sums
 from wattshift.sim.faults import distorted, of_signal, silent, unreachable_sites
 from wattshift.sim.forecasts import Issuer, to_core
 from wattshift.sim.plant import Plant, Record
@@ -378,13 +379,11 @@ class _View:
         per_token = np.zeros(len(layout.names))
         np.divide(record.sequences, record.served, out=per_token, where=record.served > 0)
         self.load_sequences: Array = (
-            np.bincount(arcs.load, record.flow * per_token[arcs.placement], len(record.demand))
+            sums(arcs.load, record.flow * per_token[arcs.placement], len(record.demand))
             + record.lost * layout.sequences_per_rate
         )
         workloads = len(plant.scenario.workloads)
-        plain = np.bincount(
-            layout.load_workload, record.demand * layout.sequences_per_rate, workloads
-        )
-        measured = np.bincount(layout.load_workload, self.load_sequences, workloads)
+        plain = sums(layout.load_workload, record.demand * layout.sequences_per_rate, workloads)
+        measured = sums(layout.load_workload, self.load_sequences, workloads)
         self.ratio = np.ones(workloads)
         np.divide(measured, plain, out=self.ratio, where=(plain > 0) & (measured > 0))
