@@ -7,25 +7,26 @@ Neighbours: `core/shed.py` (order of harm), `core/cover.py` (what is owed), `cor
 
 from __future__ import annotations
 
-import math
-
 from wattshift.core.batch import level_of
 from wattshift.core.cover import Owed, cover, owed_to
-from wattshift.core.decision import Action, Decision, Effect, Governance, Plan, Target
+from wattshift.core.decision import Action, Decision, Effect, Governance, Notice, Plan, Target
 from wattshift.core.guard import GuardState
-from wattshift.core.limits import Bound, Hardness
+from wattshift.core.hold_above import Above
+from wattshift.core.hold_under import Under
+from wattshift.core.limits import Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
 from wattshift.core.outlook import outlook
-from wattshift.core.power import FeedKey
+from wattshift.core.preference import preference
 from wattshift.core.reasons import Reason
 from wattshift.core.room import Room
 from wattshift.core.score import Pricer, watts_by_feed
-from wattshift.core.shed import may_change, replica_freed_watts, shed
 from wattshift.core.stability import horizon_seconds
 from wattshift.core.survey import Feed, Job, Survey, survey
 
 VALID_SECONDS = 60.0
 """A governor decision is for now."""
+SETTLED_SECONDS = 120.0
+"""Wall seconds after a change before held work may return while a bound is still in force."""
 TIERS = tuple(Tier)
 
 
@@ -39,15 +40,13 @@ def govern(snapshot: Snapshot, plan: Plan | None, now: float) -> Governance:
     """
     world = survey(snapshot, now)
     tick = _Tick(world, plan)
-    for key in sorted(world.feeds):
-        tick.keep_under(world.feeds[key])
+    tick.keep_under()
     jobs = sorted(world.jobs, key=_first_served)
     for job in jobs:
         tick.make_up_elsewhere(job)
     for job in jobs:
         tick.give_back(job)
-    for key in sorted(world.feeds):
-        tick.keep_above(world.feeds[key])
+    tick.keep_above()
     return tick.result()
 
 
@@ -57,60 +56,33 @@ def _first_served(job: Job) -> tuple[int, bool, int, int, str]:
     return (acting, job.outside, TIERS.index(state.tier), -state.priority, job.key)
 
 
+def _first_raised(job: Job) -> tuple[object, ...]:
+    # what only watches draws nothing more: those that act come first
+    return (job.state.mode is not Mode.ENFORCE, not job.outside, _first_served(job))
+
+
 class _Tick:
     """Targets of one tick as they take shape."""
 
     def __init__(self, world: Survey, plan: Plan | None) -> None:
         self.world = world
-        self.room = Room(world)
+        self.room = Room(world, peaks=True)
         self.plan = plan
         self.vectors = {job.key: list(job.vector) for job in world.jobs}
         self.causes: dict[str, tuple[Reason, list[str]]] = {}
         self.shed_keys: set[str] = set()
         self.blocked: dict[str, str] = {}
-        self.freed: dict[FeedKey, float] = {}
-        self.added: dict[FeedKey, float] = {}
-        lowered = (row for row in plan.decisions if row.targets != row.basis) if plan else ()
-        self.lowering = frozenset(
-            row.workload_key
-            for row in lowered
-            if sum(t.replicas for t in row.targets) < sum(t.replicas for t in row.basis)
-            or row.action is Action.MIGRATE
-        )
+        self.planned = {row.workload_key: row for row in plan.decisions} if plan else {}
+        self.under = Under(world, self.vectors, preference(plan))
+        self.above = Above(self.room, self.vectors)
 
-    def keep_under(self, feed: Feed) -> None:
-        """Shed for each upper bound of a feed, hardest first."""
-        freed = 0.0
-        others = _beside(self.freed, feed)
-        last: Bound | None = None
-        for hardness in Hardness:
-            bound = feed.limits.upper_at(hardness)
-            if bound is None or bound.upper_watts is None or bound is last:
-                continue
-            last = bound
-            if bound.reason is Reason.RAMP_LIMIT:
-                continue
-            excess = _compared(feed, bound) - freed - bound.upper_watts
-            if bound.whole_site:
-                excess -= others
-            if excess <= 0:
-                continue
-            done = shed(
-                feed,
-                bound,
-                excess,
-                self.world.jobs,
-                self.vectors,
-                lowering=self.lowering,
-                most_watts=_ramp_down(feed, bound) - freed - others,
-                first=freed + others <= 0,
-            )
-            freed += done.freed_watts
-            self.freed[feed.key] = freed
-            words = f"{feed.site.name}: {excess:.0f} W over {bound.name} {bound.upper_watts:.0f} W"
-            for key in dict.fromkeys(done.touched or ()):
-                self.shed_keys.add(key)
-                self._because(key, bound.reason, words)
+    def keep_under(self) -> None:
+        """Shed and cap at every connection that is over a bound."""
+        for key in sorted(self.world.feeds):
+            self.under.keep(self.world.feeds[key])
+        for cause in self.under.causes:
+            self.shed_keys.add(cause.workload_key)
+            self._because(cause.workload_key, cause.reason, cause.words)
 
     def make_up_elsewhere(self, job: Job) -> None:
         """Raise other placements for what a bound took from users."""
@@ -139,6 +111,8 @@ class _Tick:
         owed = owed_to(job)
         hardness = Hardness.COMMITTED
         ended = self._ended(job)
+        if owed is None and job.outside:
+            owed, hardness = self._taken(job), Hardness.VOLUNTARY
         if owed is None and (ended or (_never_measured(job) and not job.outside)):
             owed, hardness = self._owed_after(job, ended), Hardness.VOLUNTARY
         elif owed is not None and ended and owed.reason is Reason.DEMAND_GROWTH:
@@ -158,47 +132,12 @@ class _Tick:
         elif why:
             self.blocked[job.key] = why
 
-    def keep_above(self, feed: Feed) -> None:
-        """Raise where an event wants more power: held work first, then any workload."""
-        bound, power = feed.limits.lower, feed.power.committed_watts
-        if bound is None or bound.lower_watts is None or power is None:
-            return
-        missing = bound.lower_watts - power
-        if bound.whole_site:
-            missing -= _beside(self.added, feed)
-        # what only watches draws nothing more: those that act come first
-        order = sorted(
-            self.world.jobs,
-            key=lambda job: (
-                job.state.mode is not Mode.ENFORCE,
-                not job.outside,
-                _first_served(job),
-            ),
-        )
-        for job in order:
-            state = job.state
-            held = state.intent is not None or state.override is not None or state.deleting
-            if held or not state.accepted or not state.originals_known:
-                continue
-            if not may_change(job, bound):
-                continue
-            for spot in job.spots:
-                if missing <= 0:
-                    return
-                if spot.feed is not feed or spot.profile is None:
-                    continue
-                limit = state.max_replicas - sum(self.vectors[job.key])
-                count = min(self.room.most(spot), limit)
-                each = replica_freed_watts(job, spot, feed)
-                count = min(count, math.ceil(missing / each))
-                if count <= 0:
-                    continue
-                self.vectors[job.key][spot.index] += count
-                self.room.take(spot, count)
-                missing -= count * each
-                self.added[feed.key] = self.added.get(feed.key, 0.0) + count * each
-                words = f"{feed.site.name}: {missing + count * each:.0f} W below {bound.name}"
-                self._because(job.key, Reason.EVENT_FLOOR, words)
+    def keep_above(self) -> None:
+        """Raise where an event wants more power."""
+        order = sorted(self.world.jobs, key=_first_raised)
+        for key in sorted(self.world.feeds):
+            for cause in self.above.keep(self.world.feeds[key], order):
+                self._because(cause.workload_key, cause.reason, cause.words)
 
     def result(self) -> Governance:
         """Decisions for what changed, and the guard's words for everybody."""
@@ -215,7 +154,7 @@ class _Tick:
             vector = tuple(self.vectors[job.key])
             if vector != job.vector:
                 decisions.append(self._decision(job, vector))
-        feeds = world.feeds.values()
+        feeds = [world.feeds[key] for key in sorted(world.feeds)]
         return Governance(
             grid_time=world.now,
             decisions=tuple(decisions),
@@ -228,6 +167,8 @@ class _Tick:
                 for spot in job.spots
                 if spot.verdict.violated_now
             ),
+            caps=tuple(self.under.caps),
+            notices=(*self.under.notices, *(row for feed in feeds for row in _doubts(feed))),
         )
 
     def _decision(self, job: Job, vector: tuple[int, ...]) -> Decision:
@@ -294,11 +235,34 @@ class _Tick:
             message=f"{ended or 'the bound'} has ended; back to {level} replicas as found",
         )
 
+    def _taken(self, job: Job) -> Owed | None:
+        """Held work that a bound took after the plan was made returns as soon as there is room.
+
+        Less would be drawn than the bound allows until the next plan. Not within `SETTLED_SECONDS` of
+        the last change, so that a load that trembles does not stop and start it.
+        """
+        plan, changed = self.plan, job.state.last_change_time
+        if plan is None or plan.valid_until < self.world.now or changed is None:
+            return None
+        settled = changed + SETTLED_SECONDS * max(1.0, self.world.snapshot.speed)
+        if changed < plan.grid_time or self.world.now < settled:
+            return None
+        row = self.planned.get(job.key)
+        wanted = sum(target.replicas for target in row.targets) if row is not None else 0
+        if wanted <= job.standing:
+            return None
+        return Owed(
+            concurrency=0.0,
+            replicas=wanted,
+            reason=Reason.EVENT_ENDED,
+            message=f"there is room again; back to the {wanted} replicas of the plan",
+        )
+
     def _plan_decides(self, job: Job) -> bool:
         plan = self.plan
         if plan is None or plan.valid_until < self.world.now:
             return False
-        return any(row.workload_key == job.key for row in plan.decisions)
+        return job.key in self.planned
 
 
 _STATUS = {
@@ -310,28 +274,21 @@ _STATUS = {
 }
 
 
-def _compared(feed: Feed, bound: Bound) -> float:
-    """Power that a bound is compared with: for events the safe figure, else the best."""
-    power = feed.power
-    if bound.reason in (Reason.EVENT_LIMIT, Reason.EVENT_FLOOR) or power.committed_watts is None:
-        return power.upper_watts
-    return power.committed_watts
-
-
-def _beside(watts: dict[FeedKey, float], feed: Feed) -> float:
-    """Watts that this tick changes at the other connections of the site."""
-    name, key = feed.site.name, feed.key
-    return sum(value for row, value in watts.items() if row[0] == name and row != key)
-
-
-def _ramp_down(feed: Feed, bound: Bound) -> float:
-    """Watts that may be shed in this tick: a minute's ramp less what is on its way."""
-    limit = feed.site.ramp_down_watts_per_minute
-    if limit is None or bound.hardness is Hardness.PHYSICAL:
-        return float("inf")
-    power = feed.power
-    pending = max(0.0, power.it_watts - power.commanded_it_watts) * feed.terms.marginal
-    return max(0.0, limit - pending)
+def _doubts(feed: Feed) -> list[Notice]:
+    """What people should know: bounds that contradict each other, power in doubt under a bound."""
+    rows = [(Reason.BOUNDS_CONTRADICT, words) for words in feed.limits.notes]
+    bounded = feed.limits.upper is not None or feed.limits.lower is not None
+    if bounded and feed.power.reason is not None:
+        rows.append((feed.power.reason, feed.power.message))
+    return [
+        Notice(
+            site_name=feed.site.name,
+            connection_name=feed.power.connection_name,
+            reason=reason,
+            message=words,
+        )
+        for reason, words in rows
+    ]
 
 
 def _never_measured(job: Job) -> bool:

@@ -7,12 +7,13 @@ bound that is in force but cannot be resolved stops growth: an event never fails
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from wattshift.core.freshness import value_of
 from wattshift.core.model import ConnectionState, EventState, Firmness, SiteState
 from wattshift.core.reasons import Reason
+from wattshift.core.rebound import recovery_watts
 from wattshift.core.watts import FacilityTerms
 
 
@@ -58,6 +59,9 @@ class FeedLimits:
     frozen: str = ""
     """Why nothing may grow here although no bound is known; empty = it may."""
     notes: tuple[str, ...] = ()
+    """Contradictions between bounds, and which of the two gave way."""
+    recovery: tuple[Bound, ...] = ()
+    """What events that have ended leave for a while: growth stops there, nothing is shed for it."""
 
     @property
     def upper_watts(self) -> float | None:
@@ -140,7 +144,34 @@ def limits_of(
             bounds.append(bound if event.connection_name else _of_the_site(bound, other_watts))
         if why:
             frozen.append(why)
-    return _clip(bounds, "; ".join(frozen))
+    limits = _clip(bounds, "; ".join(frozen))
+    return replace(limits, recovery=_recovery(site, connection, now, other_watts))
+
+
+def _recovery(
+    site: SiteState, connection: ConnectionState | None, now: float, other_watts: float
+) -> tuple[Bound, ...]:
+    """After an event power stays at what it was before it (`core/rebound.py`)."""
+    found = []
+    for event in site.events:
+        if connection is not None and event.connection_name not in ("", connection.name):
+            continue
+        ramp = 0.0
+        if site.ramp_up_watts_per_minute and event.upper_watts is not None:
+            rise = (event.frozen_reference_watts or 0) - event.upper_watts
+            ramp = 60.0 * max(0, rise) / site.ramp_up_watts_per_minute
+        watts = recovery_watts(event, site.events, now, ramp_seconds=ramp)
+        if watts is None:
+            continue
+        bound = Bound(
+            name=f"recovery {event.name}",
+            # the way back is part of the program, but no floor is broken for it
+            hardness=max(Hardness.COMMITTED, _HARDNESS[event.firmness]),
+            reason=Reason.REBOUND_LIMIT,
+            upper_watts=watts,
+        )
+        found.append(bound if event.connection_name else _of_the_site(bound, other_watts))
+    return tuple(found)
 
 
 def _physical(name: str, reason: Reason, watts: float, *, whole_site: bool = False) -> Bound:

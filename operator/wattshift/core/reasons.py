@@ -45,6 +45,12 @@ class Reason(StrEnum):
     """Leak, loss of supply, UPS on battery."""
     DEMAND_PEAK = "DemandPeak"
     """The metering block would set a new billed peak."""
+    REBOUND_LIMIT = "ReboundLimit"
+    """After an event power stays at what it was before, until the recovery time is over."""
+    BOUND_SHORT = "BoundShort"
+    """All that the bound justifies has been shed, and power is still above it: somebody must decide."""
+    BOUNDS_CONTRADICT = "BoundsContradict"
+    """A lower bound lies above an upper one: the harder one holds, at equal hardness the upper."""
     # latency
     LATENCY_GUARD = "LatencyGuard"
     """Capacity is given back, or kept, because the objective is violated or in doubt."""

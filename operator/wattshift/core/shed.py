@@ -1,50 +1,53 @@
-"""Whose replicas go when a feed is over a bound, in the order of harm; stops as soon as it fits.
+"""Whose replicas go when a feed is over a bound: the rungs of `core/ladder.py` that change counts.
 
-1 work that somebody outside holds; 2 replicas beyond the need; 3 (committed and harder) down to each
-tier's tolerated loss; 4 (mandatory and physical) below floors. All four of acting workloads come
-before those of workloads that only watch. Within a step: flexible tiers first, then what the plan wants lowered, then the least recently touched.
+Held work, spare replicas, (committed and harder) down to each tier's tolerated loss, (mandatory and
+physical) below floors; all rungs of acting workloads before those of workloads that only watch. In a
+rung: flexible tiers first, then whom the plan prefers, then who has not given for longest. Taken
+greedily, then fitted (`core/fit.py`). Neighbour: `core/caps.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from wattshift.core.cover import EPSILON, capacity
+from wattshift.core.fit import SLACK, Offers, Taking, Unit, fit
+from wattshift.core.ladder import Mechanism, Step, steps
 from wattshift.core.limits import Bound, Hardness
 from wattshift.core.model import Allowed, Mode, OverrideMode, Tier
-from wattshift.core.score import watts_by_feed
+from wattshift.core.preference import Preference
+from wattshift.core.reasons import Reason
 from wattshift.core.survey import Feed, Job, Spot
-from wattshift.core.watts import replica_watts
 
 TIERS = tuple(Tier)
-STEPS = {
-    Hardness.PHYSICAL: (1, 2, 3, 4),
-    Hardness.MANDATORY: (1, 2, 3, 4),
-    Hardness.COMMITTED: (1, 2, 3),
-    Hardness.VOLUNTARY: (1, 2),
-}
+HELD, SPARE, FIRST_CAP, BELOW_FLOORS = 1, 2, 4, 7
+"""Rungs that follow rules of their own; the one between keeps what the tier tolerates."""
+Pair = tuple[Job, Spot]
 
 
 @dataclass(slots=True, kw_only=True)
 class Shed:
-    """What a feed gives up: vectors by job key change in place."""
+    """What a feed gives up; the vectors have changed in place."""
 
     freed_watts: float = 0.0
-    touched: list[str] | None = None
+    steps: dict[str, Step] = field(default_factory=dict)
+    """Highest rung by workload that gives."""
+    ramped: bool = False
+    """The ramp stopped it: the rest goes in the next ticks."""
 
 
 def shed(
     feed: Feed,
     bound: Bound,
     excess_watts: float,
-    jobs: tuple[Job, ...],
+    here: Sequence[Pair],
     vectors: dict[str, list[int]],
     *,
-    lowering: frozenset[str] = frozenset(),
+    prefer: Preference | None = None,
     most_watts: float = float("inf"),
     first: bool = True,
+    trim_watts: float = 0.0,
 ) -> Shed:
     """Lower `vectors` until `excess_watts` are freed at `feed`, as far as the bound's hardness lets.
 
@@ -52,99 +55,75 @@ def shed(
         feed: the connection that is over its bound.
         bound: the bound; its hardness says how much harm it justifies.
         excess_watts: facility watts to free.
-        jobs: all workloads.
+        here: placements fed by `feed`, with their workloads.
         vectors: target replicas by job key, changed in place.
-        lowering: keys of workloads that the plan wants lowered: they go first in their tier.
+        prefer: what the plan says about whom to ask first.
         most_watts: what may be freed in this tick (ramp).
-        first: nothing was shed here in this tick yet: one replica, the smallest step, may exceed it.
+        first: nothing was shed here in this minute yet: one replica, the smallest step, may exceed it.
+        trim_watts: what may be left to device power caps.
     """
-    result = Shed(touched=[])
-    assert result.touched is not None
     if excess_watts <= 0:
-        return result
-    here = [
-        (job, spot)
-        for job in jobs
-        for spot in job.spots
-        if spot.feed is feed and spot.frozen is None and _may_touch(job, bound)
-    ]
-    bases: dict[str, list[int]] = {}
-    by_job: dict[str, float] = {}
-    here.sort(key=lambda pair: _order(pair[0], pair[1], lowering))
-    acting = [pair for pair in here if pair[0].state.mode is Mode.ENFORCE]
-    watching = [pair for pair in here if pair[0].state.mode is not Mode.ENFORCE]
+        return Shed()
+    prefer = prefer or Preference()
+    rows = [pair for pair in here if _may_touch(pair[0], pair[1], bound)]
+    rows.sort(key=lambda pair: _order(pair[0], pair[1], prefer))
+    taking = Taking(feed, vectors)
+    table = {step.number: step for step in steps(Mechanism.SCALE, bound.hardness)}
+    ramped = _take(taking, rows, table, bound, (excess_watts, most_watts, first, trim_watts))
+    if taking.freed + SLACK >= excess_watts - trim_watts:
+        offers = Offers(
+            lambda number: [Unit(job, spot, number) for job, spot in rows],
+            lambda unit: (
+                _spare(table[unit.step], unit.job, unit.spot, vectors[unit.job.key], bound) > 0
+            ),
+        )
+        # caps take off what is less than a replica, and replace no step that does less harm
+        if taking.units and taking.units[-1].step < FIRST_CAP:
+            trim_watts = min(trim_watts, taking.last_watts)
+        fit(taking, excess_watts, offers, trim_watts=trim_watts)
+    given: dict[str, Step] = {}
+    for unit in sorted(taking.units, key=lambda unit: unit.step):
+        given[unit.job.key] = table[unit.step]
+    return Shed(freed_watts=taking.freed, steps=given, ramped=ramped)
+
+
+def _take(
+    taking: Taking,
+    rows: list[Pair],
+    table: dict[int, Step],
+    bound: Bound,
+    amounts: tuple[float, float, bool, float],
+) -> bool:
+    """Take in the order of the ladder until it is enough; True = the ramp stopped it."""
+    excess, most, first, trim = amounts
     # What only watches frees nothing: it comes when those that act have given all they may.
-    for group, step in product((acting, watching), STEPS[bound.hardness]):
-        for job, spot, count in _offers(step, group, vectors, bound):
-            vector = vectors[job.key]
-            base = bases.setdefault(job.key, list(vector))
-            for _ in range(count):
-                vector[spot.index] -= 1
-                total = _freed(job, feed, base, vector)
-                more = total - by_job.get(job.key, 0.0)
-                over = result.freed_watts + more > most_watts + EPSILON
-                if over and not (first and result.freed_watts <= 0 < most_watts):
-                    vector[spot.index] += 1
-                    return result
-                by_job[job.key] = total
-                result.freed_watts += more
-                result.touched.append(job.key)
-                if result.freed_watts + 1e-6 >= excess_watts:
-                    return result
-    return result
+    for acting in (True, False):
+        group = [pair for pair in rows if (pair[0].state.mode is Mode.ENFORCE) is acting]
+        for step in table.values():
+            enough = excess - (trim if step.number > FIRST_CAP else 0.0)
+            if taking.freed + SLACK >= enough:
+                return False
+            for job, spot, count in _offers(step, group, taking.vectors, bound):
+                unit = Unit(job, spot, step.number)
+                for _ in range(count):
+                    before = taking.freed
+                    taking.take(unit)
+                    over = taking.freed > most + EPSILON
+                    if over and not (first and before <= 0 < most):
+                        taking.undo(unit)
+                        return True
+                    if taking.freed + SLACK >= enough:
+                        return False
+    return False
 
 
-def replica_freed_watts(job: Job, spot: Spot, feed: Feed) -> float:
-    """Facility watts of one replica more or less, without what its tokens cost elsewhere.
-
-    Counted as the figure that is compared counts it: busy where every replica counts as busy; only
-    the loaded idle watts while the power model is suspect; the active floor where a meter tells the
-    whole but nobody the load.
-    """
-    profile = spot.profile
-    assert profile is not None
-    busy, floor = profile.busy_watts or 0, profile.floor_watts or 0
-    watts = float(profile.loaded_idle_watts or 0)
-    if feed.power.ceiling:
-        watts = float(busy)
-    elif not feed.power.suspect and (job.outside or job.load.concurrency is None):
-        watts = float(busy if feed.power.metered_watts is None else floor)
-    return max(1.0, watts * feed.terms.marginal)
-
-
-def _freed(job: Job, feed: Feed, base: list[int], vector: list[int]) -> float:
-    """Facility watts that a job has freed at a feed since `base`; tokens go to its survivors.
-
-    Never more than its replicas draw by their own counters, which is what will be credited.
-    """
-    gone = [
-        (base[spot.index] - vector[spot.index], spot)
-        for spot in job.spots
-        # a placement that stands may have no profile: nothing is known of its watts
-        if spot.feed is feed and base[spot.index] > vector[spot.index]
-    ]
-    flat = feed.power.ceiling or feed.power.suspect
-    if flat or job.outside or job.load.concurrency is None:
-        return sum(count * replica_freed_watts(job, spot, feed) for count, spot in gone)
-    credited = 0.0
-    for count, spot in gone:
-        engine, profile = spot.state.engine, spot.profile
-        if profile is None:
-            continue
-        use = None if engine is None or spot.replicas <= 0 else engine.concurrency / spot.replicas
-        credited += count * (replica_watts(profile, use) or 0.0) * feed.terms.marginal
-    before = watts_by_feed(job, tuple(base)).get(feed.key, 0.0)
-    after = watts_by_feed(job, tuple(vector)).get(feed.key, 0.0)
-    return max(0.0, min(credited, before - after))
-
-
-def _may_touch(job: Job, bound: Bound) -> bool:
-    state = job.state
+def _may_touch(job: Job, spot: Spot, bound: Bound) -> bool:
+    state, hard = job.state, bound.hardness <= Hardness.MANDATORY
     if not state.accepted or not state.originals_known or state.deleting:
         return False
-    if bound.hardness <= Hardness.MANDATORY:
-        return True
-    return may_change(job, bound) and state.intent is None and state.override is None
+    if spot.frozen is not None and not (hard and spot.frozen[0] is Reason.OVERRIDE_HOLD):
+        return False
+    return hard or (may_change(job, bound) and state.intent is None and state.override is None)
 
 
 def may_change(job: Job, bound: Bound) -> bool:
@@ -155,7 +134,7 @@ def may_change(job: Job, bound: Bound) -> bool:
     return wanted in job.state.actions or Allowed.SCALE in job.state.actions
 
 
-def _order(job: Job, spot: Spot, lowering: frozenset[str]) -> tuple[object, ...]:
+def _order(job: Job, spot: Spot, prefer: Preference) -> tuple[object, ...]:
     state = job.state
     held = state.intent is not None or (
         state.override is not None and state.override.mode is not OverrideMode.RELEASE
@@ -164,7 +143,7 @@ def _order(job: Job, spot: Spot, lowering: frozenset[str]) -> tuple[object, ...]
         held,
         -TIERS.index(state.tier),
         state.priority,
-        job.key not in lowering,
+        *prefer.rank(job.key, spot),
         state.last_change_time if state.last_change_time is not None else float("-inf"),
         job.key,
         spot.index,
@@ -172,36 +151,40 @@ def _order(job: Job, spot: Spot, lowering: frozenset[str]) -> tuple[object, ...]
 
 
 def _offers(
-    step: int, here: list[tuple[Job, Spot]], vectors: dict[str, list[int]], bound: Bound
+    step: Step, group: list[Pair], vectors: dict[str, list[int]], bound: Bound
 ) -> Iterator[tuple[Job, Spot, int]]:
-    """(job, placement, replicas that may go); the last step takes one replica a round."""
-    if step < 4:
-        for job, spot in here:
+    """(job, placement, replicas that may go): all of one after another, or one of each a round."""
+    if not step.rounds:
+        for job, spot in group:
             count = _spare(step, job, spot, vectors[job.key], bound)
             if count > 0:
                 yield job, spot, count
         return
-    while True:
-        left = [(job, spot) for job, spot in here if vectors[job.key][spot.index] > 0]
-        if not left:
-            return
-        # firm tiers only when the flexible ones have nothing left
-        tier = max(TIERS.index(job.state.tier) for job, _ in left)
-        for job, spot in left:
-            if TIERS.index(job.state.tier) == tier:
-                yield job, spot, 1
+    # firm tiers only when the flexible ones have nothing left
+    for tier in reversed(TIERS):
+        left = [pair for pair in group if pair[0].state.tier is tier]
+        while left:
+            left = [
+                (job, spot)
+                for job, spot in left
+                if _spare(step, job, spot, vectors[job.key], bound) > 0
+            ]
+            for job, spot in left:
+                # the same workload may have given at another placement in this round
+                if _spare(step, job, spot, vectors[job.key], bound) > 0:
+                    yield job, spot, 1
 
 
-def _spare(step: int, job: Job, spot: Spot, vector: list[int], bound: Bound) -> int:
-    """Replicas that step 1, 2 or 3 may take from a placement, floors kept."""
+def _spare(step: Step, job: Job, spot: Spot, vector: list[int], bound: Bound) -> int:
+    """Replicas that a rung may take from a placement now; floors are kept but by the last."""
+    if step.number == BELOW_FLOORS:
+        return vector[spot.index]
     here = min(vector[spot.index] - spot.state.min_replicas, sum(vector) - job.floor)
     if job.outside:
-        return max(0, here) if step == 1 else 0
-    if step == 1:
+        return max(0, here) if step.number == HELD else 0
+    if step.number == HELD or here <= 0 or spot.capacity <= 0:
         return 0
-    if here <= 0 or spot.capacity <= 0:
-        return 0
-    if step == 2:
+    if step.number == SPARE:
         if job.need is None or job.verdict.veto:
             return 0
         if bound.hardness is Hardness.VOLUNTARY and not spot.verdict.removal_allowed:

@@ -1,0 +1,56 @@
+"""Watts that a connection is rid of when replicas go, counted as the figure that a bound is compared with.
+
+Neighbours: `core/shed.py`, `core/governor.py` (what a lower bound gains), `core/power.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wattshift.core.score import watts_by_feed
+from wattshift.core.survey import Feed, Job, Spot
+from wattshift.core.watts import replica_watts
+
+
+def replica_freed_watts(job: Job, spot: Spot, feed: Feed) -> float:
+    """Facility watts of one replica more or less, without what its tokens cost elsewhere.
+
+    Counted as the figure that is compared counts it: busy where every replica counts as busy; only
+    the loaded idle watts while the power model is suspect; the active floor where a meter tells the
+    whole but nobody the load.
+    """
+    profile = spot.profile
+    assert profile is not None
+    busy, floor = profile.busy_watts or 0, profile.floor_watts or 0
+    watts = float(profile.loaded_idle_watts or 0)
+    if feed.power.ceiling:
+        watts = float(busy)
+    elif not feed.power.suspect and (job.outside or job.load.concurrency is None):
+        watts = float(busy if feed.power.metered_watts is None else floor)
+    return max(1.0, watts * feed.terms.marginal)
+
+
+def freed_watts(job: Job, feed: Feed, base: Sequence[int], vector: Sequence[int]) -> float:
+    """Facility watts that a job has freed at a feed since `base`; tokens go to its survivors.
+
+    Never more than its replicas draw by their own counters, which is what will be credited.
+    """
+    gone = [
+        (base[spot.index] - vector[spot.index], spot)
+        for spot in job.spots
+        # a placement that stands may have no profile: nothing is known of its watts
+        if spot.feed is feed and base[spot.index] > vector[spot.index]
+    ]
+    flat = feed.power.ceiling or feed.power.suspect
+    if flat or job.outside or job.load.concurrency is None:
+        return sum(count * replica_freed_watts(job, spot, feed) for count, spot in gone)
+    credited = 0.0
+    for count, spot in gone:
+        engine, profile = spot.state.engine, spot.profile
+        if profile is None:
+            continue
+        use = None if engine is None or spot.replicas <= 0 else engine.concurrency / spot.replicas
+        credited += count * (replica_watts(profile, use) or 0.0) * feed.terms.marginal
+    before = watts_by_feed(job, tuple(base)).get(feed.key, 0.0)
+    after = watts_by_feed(job, tuple(vector)).get(feed.key, 0.0)
+    return max(0.0, min(credited, before - after))
