@@ -285,6 +285,30 @@ async def test_missing_engines_are_explained(
     assert monitor.stats("nobody", ()) is None
 
 
+async def test_the_log_says_once_why_engines_cannot_be_read_and_when_they_can_again(
+    session: aiohttp.ClientSession, server: WebServer, clocks: Clocks, caplog: Any
+) -> None:
+    caplog.set_level("INFO")
+    monitor = EngineMonitor(wall_clock=lambda: clocks.wall)
+    readers = {"gs-a": reader_of(session, clocks)}
+    server.text("/metrics", VLLM_033)
+
+    async def told(pod: EnginePod, engine: str = "VLLM") -> list[str]:
+        caplog.clear()
+        for _ in range(3):
+            monitor.configure([target(pod, engine=engine)], readers)
+            await monitor.scrape_once()
+        return [row.getMessage() for row in caplog.records if row.name.endswith("latency.engine")]
+
+    (absent,) = await told(pod_at(server, "a", "/absent"))
+    assert "team/qwen/a" in absent
+    assert "answered 404" in absent
+    (unknown,) = await told(pod_at(server, "a", "/absent"), engine="Triton")
+    assert "no metric profile for engine 'Triton'" in unknown
+    assert await told(pod_at(server, "b")) == ["engines of team/qwen/a are read again"]
+    assert await told(pod_at(server, "b")) == []
+
+
 async def test_a_pod_that_left_is_marked_and_its_placement_forgotten_with_it(
     session: aiohttp.ClientSession, server: WebServer, clocks: Clocks
 ) -> None:

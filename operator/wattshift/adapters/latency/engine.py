@@ -8,6 +8,7 @@ of each scrape from the server. Neighbours: `exposition.py` parses, `window.py`,
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from wattshift.core.engine import EngineStats
 from wattshift.core.model import Objective
 from wattshift.errors import WattshiftError
 
+log = logging.getLogger(__name__)
 METRICS_LIMIT_BYTES = 8 * 1024 * 1024
 PODS_PER_QUERY = 150
 _LABEL_SAFE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -274,6 +276,8 @@ class _Watched:
     target: EngineTarget
     window: PlacementWindow
     failures: dict[str, ScrapeFailure]
+    told: str = ""
+    """Why engines are unreadable, as the log says at present; empty = they are not."""
 
 
 class EngineMonitor:
@@ -362,6 +366,24 @@ class EngineMonitor:
                     watched.failures.pop(pod.uid, None)
                 elif result is not None:
                     watched.failures[pod.uid] = result
+            self._tell(watched)
+
+    def _tell(self, watched: _Watched) -> None:
+        """One line when engines begin or end to be unreadable, or are so for another reason."""
+        now = self.problem(watched.target.key)
+        cause = "" if now is None else now.reason
+        if now is not None and now.reason == EngineReason.SCRAPE_FAILED:
+            cause = now.message.partition(":")[0]
+        if watched.told == cause:
+            return
+        watched.told = cause
+        details = {"object": watched.target.key, "reason": "Fresh" if now is None else now.reason}
+        if now is None:
+            log.info("engines of %s are read again", watched.target.key, extra=details)
+        else:
+            # pods that come and go are unreadable for a moment: only all of them is alarming
+            level = logging.INFO if now.reason == EngineReason.SCRAPE_PARTIAL else logging.WARNING
+            log.log(level, "engines of %s: %s", watched.target.key, now.message, extra=details)
 
     def stats(
         self, key: str, objectives: Iterable[Objective], pods_expected: int | None = None
