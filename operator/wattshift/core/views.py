@@ -91,16 +91,15 @@ class Job:
     """Commanded replicas in all."""
     vector: tuple[int, ...]
     """Commanded replicas by placement."""
+    key: str = field(init=False)
+    """`namespace/name`."""
+    outside: bool = field(init=False)
+    """Whether somebody outside holds the work, so that zero replicas are safe."""
 
-    @property
-    def key(self) -> str:
-        """`namespace/name`."""
-        return self.state.key
-
-    @property
-    def outside(self) -> bool:
-        """Whether somebody outside holds the work, so that zero replicas are safe."""
-        return self.state.batch is not None and self.state.batch.external_dispatch
+    def __post_init__(self) -> None:
+        """Asked for many times in a tick, so kept."""
+        self.key = self.state.key
+        self.outside = self.state.batch is not None and self.state.batch.external_dispatch
 
 
 @dataclass(slots=True, kw_only=True)
