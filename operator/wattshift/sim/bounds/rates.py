@@ -32,6 +32,8 @@ class SitePrices:
     own: Array
     """Of own supply used: what it costs, or what its sale would have brought; at most `grid`,
     because a bound may as well take the grid."""
+    sale: Array
+    """Of own supply that is sold where the site has no contract; else 0."""
 
 
 def prices_of(scenario: Scenario, site: SimSite) -> SitePrices:
@@ -41,9 +43,10 @@ def prices_of(scenario: Scenario, site: SimSite) -> SitePrices:
         NeedsHuman: no exchange rate, or a contract whose index the scenario does not have.
     """
     grid = np.zeros(scenario.steps)
-    own = np.zeros(scenario.steps)
-    if site.export_price is not None:
-        own = np.asarray(site.export_price.values, dtype=float).copy()
+    sale = np.zeros(scenario.steps)
+    if site.export_price is not None and site.contract is None:
+        sale = np.asarray(site.export_price.values, dtype=float)
+    own = sale
     if site.contract is not None:
         grid = _of_contract(scenario, site, lambda moment: moment.grid(up=True))
         if any(row.supply_name for row in site.contract.positions):
@@ -51,7 +54,7 @@ def prices_of(scenario: Scenario, site: SimSite) -> SitePrices:
     elif site.price is not None:
         grid = np.asarray(site.price.values, dtype=float)
     factor = _factor(scenario, site)
-    return SitePrices(grid=grid * factor, own=np.minimum(own, grid) * factor)
+    return SitePrices(grid=grid * factor, own=np.minimum(own, grid) * factor, sale=sale * factor)
 
 
 def _factor(scenario: Scenario, site: SimSite) -> float:
