@@ -22,7 +22,7 @@ from wattshift.sim.load_events import chosen_windows, events, faults, windows
 from wattshift.sim.load_grid import Grid
 from wattshift.sim.load_series import SeriesReader, frozen
 from wattshift.sim.load_sites import Sites, round_trips, tables
-from wattshift.sim.load_text import ScenarioError, Text
+from wattshift.sim.load_text import ScenarioError, Text, dotted
 from wattshift.sim.load_workloads import Workloads, origins_of
 from wattshift.sim.scenario import Scenario
 from wattshift.sim.schema import ScenarioFile
@@ -115,11 +115,12 @@ def _faults(problem: ValidationError, text: Text) -> str:
     told = []
     for error in errors[:5]:
         place = tuple(part for part in error["loc"] if part not in ("list[str]", "literal['*']"))
-        said = str(text.error(place, _words(error)))
-        told.append(said.removeprefix(f"{text.path}:"))
+        line = text.line(place) if place else None
+        where = f"line {line}: " if line else ""
+        told.append(f"{where}{dotted(place)}: {_words(error)}".replace(": : ", ": "))
     more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
     count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
-    return f"{count}\n  line " + "\n  line ".join(told) + more
+    return "\n  ".join([count, *told]) + more
 
 
 def _words(error: Any) -> str:

@@ -24,7 +24,7 @@ class Demands:
         self, text: Text, series: SeriesReader, origins: list[OriginSpec], seed: int
     ) -> None:
         self._text, self._series, self._origins, self._seed = text, series, origins, seed
-        self._patterns: dict[str, Array] = {}
+        self._patterns: dict[tuple[object, ...], Array] = {}
         self._shared: dict[tuple[object, ...], Array] = {}
 
     def read(
@@ -106,7 +106,9 @@ class Demands:
         """The shape on the steps, in the origin's local time, before size and noise."""
         zone = origin.time_zone if demand.local_time else "UTC"
         own = origin.name if demand.fold is Fold.NONE else ""
-        key = f"{demand.model_dump_json()}|{zone}|{own}"
+        shape = demand.shape.model_dump_json()
+        key = (shape, demand.fold, demand.bin_seconds, demand.interpolation,
+               demand.weekend_factor, zone, own)  # fmt: skip
         if key in self._patterns:
             return self._patterns[key]
         grid = self._series.grid

@@ -224,7 +224,8 @@ class Sites:
         name, spec, said = self._manifest(site.contract, where, site.name)
         spec = dict(spec)
         spec["points"] = [{"siteName": site.name.lower(), "connectionName": _CONNECTION}]
-        rates = spec.pop("signals", None)
+        spec.setdefault("validFromTime", "2000-01-01T00:00:00Z")
+        spec.pop("signals", None)  # a scenario's only signal is the site's price
         try:
             EnergyContractSpec.model_validate(spec, by_alias=True, by_name=False)
             contract = from_spec(name, spec)
@@ -234,7 +235,6 @@ class Sites:
             raise self._text.error(where, f"{said}{field}: {first['msg']}") from None
         except ContractError as problem:
             raise self._text.error(where, f"{said}{problem}") from None
-        del rates  # a scenario's only signal is the site's price
         return contract
 
     def _manifest(

@@ -83,11 +83,16 @@ class Workloads:
         self._file, self._text, self._series = file, text, series
         self._demands = Demands(text, series, origins, seed)
         self._tables = {table.name: table for table in tables}
+        self._rates = {
+            table.name: tokens_per_second(table, table.sequences_at_objective) for table in tables
+        }
+        self._places: dict[int, _Where] = {}
         self._origins, self._round_trips = origins, round_trips
         self._site_index = {site.name: index for index, site in enumerate(file.sites)}
         self._origin_index = {origin.name: index for index, origin in enumerate(origins)}
         keys = [f"{item.namespace}/{item.name}" for item in file.workloads]
         unique(text, ("workloads",), keys)
+        self._known: set[str] = set()
         self.class_names: list[str] = []
         """Names of all origins x latency classes, in the order of the round trips."""
         self.class_origins: list[int] = []
@@ -115,6 +120,11 @@ class Workloads:
     # ---- where --------------------------------------------------------------------------------
 
     def _where(self, index: int, spec: WorkloadSpec) -> _Where:
+        if index not in self._places:
+            self._places[index] = self._located(index, spec)
+        return self._places[index]
+
+    def _located(self, index: int, spec: WorkloadSpec) -> _Where:
         place: Place = ("workloads", index)
         if spec.random_placements is not None:
             drawn = spec.random_placements
@@ -152,7 +162,7 @@ class Workloads:
                 )
             if item.min_replicas > item.max_replicas:
                 raise self._text.error((*at, "minReplicas"), "must not be above maxReplicas")
-            rates.append(tokens_per_second(table, table.sequences_at_objective))
+            rates.append(self._rates[table.name])
         names = [item.site_name for item in wanted]
         for number, name in enumerate(names):
             if name in names[:number]:
@@ -189,7 +199,8 @@ class Workloads:
         """Name of an origin's latency class; one class without a name of its own is the origin."""
         name = self._origins[origin].name
         name = name if part is _ANY else f"{name}-{part.name}"
-        if name not in self.class_names:
+        if name not in self._known:
+            self._known.add(name)
             self.class_names.append(name)
             self.class_origins.append(origin)
         return name
@@ -288,8 +299,7 @@ class Workloads:
             load[where.placements[nearest].site_name] += tokens
         made = []
         for item in where.placements:
-            table = self._tables[item.profile_name]
-            rate = tokens_per_second(table, table.sequences_at_objective)
+            rate = self._rates[item.profile_name]
             need = math.ceil(load[item.site_name] / (rate * (1 - self._file.margin)) - 1e-9)
             count = need if item.initial_replicas is None else item.initial_replicas
             made.append(

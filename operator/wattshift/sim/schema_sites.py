@@ -124,7 +124,7 @@ class SiteSpec(FileModel):
     """devices installed; absent = enough for every placement's maxReplicas."""
     facility: Annotated[list[FacilitySpec], Field(max_length=32)] = Field(default_factory=list)
     """facility is what the building adds, by temperature; empty = facility power equals IT."""
-    import_limit_watts: Positive | None = None
+    import_limit_watts: NotNegative | None = None
     """importLimitWatts of the grid connection."""
     ramp_up_watts_per_minute: Positive | None = None
     """rampUpWattsPerMinute is the fastest rise that the connection allows."""
