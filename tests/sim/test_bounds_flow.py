@@ -86,9 +86,12 @@ def test_own_supply_is_used_first_and_has_no_grams():
 
 
 def test_own_supply_that_could_be_sold_costs_what_its_sale_would_bring():
-    world = two_sites([0.3], [0.2], [[200.0]], supply=[1500.0], export_price=[0.05])
-    found = flow.solve(instance_of(world), MONEY)
-    assert found.money == pytest.approx(0.5 * 0.2 + 1.5 * 0.05)
+    world = two_sites([0.3], [0.2], [[100.0]], supply=[1500.0], export_price=[0.05])
+    instance = instance_of(world)
+    found = flow.solve(instance, MONEY)
+    # 1 kW is used and the other 0.5 kW are sold
+    assert found.money == pytest.approx(-0.5 * 0.05)
+    assert instance.own_price[0].tolist() == [0.0, 0.05]
 
 
 def test_margin_costs_capacity_and_a_worse_use_of_idle_watts():
