@@ -265,6 +265,13 @@ def test_a_placement_without_a_profile_beside_it_stops_no_shedding():
     assert found["team/chat"]["east"] == 0
 
 
+def test_what_only_watches_at_one_connection_leaves_the_others_to_shed():
+    jobs = (replace(at_two("east"), mode=Mode.OBSERVE), at_two("south"))
+    here = two_feeds(events=(event(upper=3000, connection_name=""),))
+    found = targets(run(snapshot(jobs, (here,))))
+    assert found["team/south"]["east"] == 0  # the watcher alone draws all that is left
+
+
 def test_a_floor_of_the_whole_site_is_raised_once():
     fill = event(upper=None, lower=8000, connection_name="")
     jobs = (at_two("east"), at_two("south"))

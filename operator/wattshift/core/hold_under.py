@@ -92,7 +92,7 @@ class Under:
                 f"{bound.upper_watts:.0f} W"
             )
             freed += done.freed_watts
-            self.freed[feed.key] = freed
+            self.freed[feed.key] = self.freed.get(feed.key, 0.0) + done.acting_watts
             for key, step in done.steps.items():
                 self.causes.append(Cause(key, bound.reason, f"{words} ({spoken(step)})"))
             rest = excess - freed

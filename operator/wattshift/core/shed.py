@@ -31,6 +31,8 @@ class Shed:
     """What a feed gives up; the vectors have changed in place."""
 
     freed_watts: float = 0.0
+    acting_watts: float = 0.0
+    """Of it what workloads free that act: other connections of the site may count on that."""
     steps: dict[str, Step] = field(default_factory=dict)
     """Highest rung by workload that gives."""
     ramped: bool = False
@@ -84,7 +86,13 @@ def shed(
     given: dict[str, Step] = {}
     for unit in sorted(taking.units, key=lambda unit: unit.step):
         given[unit.job.key] = table[unit.step]
-    return Shed(freed_watts=taking.freed, steps=given, ramped=ramped)
+    acting = {job.key for job, _ in rows if job.state.mode is Mode.ENFORCE}
+    return Shed(
+        freed_watts=taking.freed,
+        acting_watts=taking.freed_by(sorted(acting)),
+        steps=given,
+        ramped=ramped,
+    )
 
 
 def _take(
