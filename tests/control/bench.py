@@ -103,6 +103,7 @@ class Bench:
         self.config = Config(mode="Enforce", namespace=namespace)
         self.signals = Signals()
         self.fenced = False
+        self.guard_hook: Callable[[], None] = lambda: None
         self.engines: dict[str, EngineStats] = {}
         self.scale = FaultyScale()
         self.told: list[dict] = []
@@ -151,6 +152,7 @@ class Bench:
     def guard(self) -> None:
         if self.fenced:
             raise FenceLost("deposed")
+        self.guard_hook()
 
     def restart(self) -> None:
         """What a new process has: status and the world, nothing else."""

@@ -11,6 +11,7 @@ from tests.control.bench import GROUP, placements
 from wattshift.actuators.base import Outcome, Result
 from wattshift.control.hub.finalizer import originals_annotation
 from wattshift.core.reasons import Reason
+from wattshift.errors import FenceLost
 
 pytestmark = pytest.mark.lab
 OVERRIDE = {
@@ -322,3 +323,47 @@ async def test_a_workload_that_fails_to_be_released_stops_no_other(bench, caplog
     bench.releaser._policy = None
     assert await bench.releaser.advance(bench.snapshot()) == ()
     assert "release" in caplog.text
+
+
+async def test_killed_after_any_request_everything_is_given_back_as_found(bench):
+    """A deviation of two placements and its release, cut off after this and that many writes."""
+    state = {"left": None}
+
+    def guard() -> None:
+        if state["left"] is None:
+            return
+        if state["left"] <= 0:
+            raise FenceLost("killed")
+        state["left"] -= 1
+
+    bench.guard_hook = guard
+    finished = False
+    for after in range(1, 40, 2):  # every second one: each takes its time
+        state["left"] = after
+        await bench.set("west", 4)
+        await bench.settled()
+        await bench.set("east", 0)
+        await bench.settled()
+        bench.access.merge(bench.path, {"spec": {"override": OVERRIDE}})
+        await bench.see()
+        await advance(bench, 4)
+        finished = state["left"] > 0
+        state["left"] = None
+        bench.restart()
+        await bench.settled()
+        workload = bench.workload()
+        assert workload.originals_known, after
+        await advance(bench, 4)
+        assert (bench.replicas("east"), bench.replicas("west")) == (4, 0), after
+        body = bench.body()
+        assert "finalizers" not in body["metadata"], after
+        assert not (body.get("status") or {}).get("originals"), after
+        bench.access.merge(bench.path, {"spec": {"override": None}})
+        await bench.see()
+        await advance(bench)
+        for name in ("east", "west"):
+            path = f"{GROUP}/powersites/{name}"
+            assert "wattshift.io/in-use" not in finalizers(bench, path), after
+        if finished:
+            break
+    assert finished and after > 8
