@@ -272,6 +272,16 @@ def test_what_only_watches_at_one_connection_leaves_the_others_to_shed():
     assert found["team/south"]["east"] == 0  # the watcher alone draws all that is left
 
 
+def test_a_floor_of_the_whole_site_counts_on_no_watcher_at_another_connection():
+    fill = event(upper=None, lower=6000, connection_name="")
+    jobs = (at_two("east"), at_two("south"))
+    both = targets(run(snapshot(jobs, (two_feeds(events=(fill,)),))))
+    assert set(both) == {"team/east"}
+    watching = (replace(jobs[0], mode=Mode.OBSERVE), jobs[1])
+    found = targets(run(snapshot(watching, (two_feeds(events=(fill,)),))))
+    assert found["team/south"]["east"] > 6
+
+
 def test_a_floor_of_the_whole_site_is_raised_once():
     fill = event(upper=None, lower=8000, connection_name="")
     jobs = (at_two("east"), at_two("south"))

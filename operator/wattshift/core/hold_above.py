@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from wattshift.core.freed import replica_freed_watts
 from wattshift.core.hold_under import Cause
 from wattshift.core.limits import Bound
+from wattshift.core.model import Mode
 from wattshift.core.power import FeedKey
 from wattshift.core.reasons import Reason
 from wattshift.core.room import Room
@@ -63,8 +64,9 @@ class Above:
         key = spot.feed.key
         self._vectors[job.key][spot.index] += count
         self._room.take(spot, count)
-        each = replica_freed_watts(job, spot, spot.feed)
-        self._added[key] = self._added.get(key, 0.0) + count * each
+        if job.state.mode is Mode.ENFORCE:  # what only watches draws nothing more
+            each = replica_freed_watts(job, spot, spot.feed)
+            self._added[key] = self._added.get(key, 0.0) + count * each
         words = f"{spot.feed.site.name}: {missing:.0f} W below {bound.name}"
         return Cause(job.key, Reason.EVENT_FLOOR, words)
 
