@@ -71,7 +71,7 @@ class Parts:
         return made
 
     def governor(self) -> GovernorLoop:
-        gather = self.part("persist_events", "note_violations")
+        gather = self.part("persist_events", "note_violations", "note_power")
         gather = self.later(gather, "persist_events")
         gather.snapshot = lambda: self.turn("snapshot", self.world)
         actor = self.later(

@@ -33,8 +33,10 @@ from wattshift.control.inputs.gather_workload import (
     workload_state,
 )
 from wattshift.control.inputs.prices import Flows, Prices
+from wattshift.control.inputs.recent import RecentPower
 from wattshift.control.inputs.world import Found, World
 from wattshift.control.runtime import Runtime
+from wattshift.core.decision import SiteOutlook
 from wattshift.core.model import (
     MemberPhase,
     Mode,
@@ -85,6 +87,7 @@ class Gatherer:
         self._statics: dict[ObjectKey, _Static] = {}
         self._estimates = Estimates()
         self._drains: dict[str, float] = {}
+        self._recent = RecentPower()
         self._last: Snapshot | None = None
         self._vetoes: dict[tuple[str, str], float] = {}
         self._spoilt: dict[ObjectKey, tuple[str, int]] = {}
@@ -118,6 +121,10 @@ class Gatherer:
                     prices={place: row for (site, place), row in points.items() if site == name},
                     events=power_events.states(record),
                     model_watts=self._model_watts(stored.spec, name, states),
+                    recent_watts={
+                        row.name: self._recent.of((name, row.name), now)
+                        for row in stored.spec.connections
+                    },
                 )
                 sites.append(site_state(static, stored.spec, record, given))
             except Exception as error:  # noqa: BLE001 - one bad object stops no other
@@ -140,6 +147,10 @@ class Gatherer:
         """The guard's memory: (workload, placement) that were outside their objective just now."""
         for identity in rows:
             self._vetoes[identity] = wall_time
+
+    def note_power(self, rows: tuple[SiteOutlook, ...], now: float) -> None:
+        """Memory of ramps: power of every connection as the governor's tick saw it."""
+        self._recent.note(rows, now)
 
     def locate(self, workload: WorkloadState, placement: PlacementState) -> Found | None:
         """Target of a placement as of now; of one that left the spec, by its identity."""

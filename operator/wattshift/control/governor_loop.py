@@ -63,6 +63,8 @@ class GovernorLoop:
         self._show = show
         self._recorder = recorder
         self._latest = latest
+        self._told: dict[tuple[str, str], str] = {}
+        """Notices of the last tick, by place and reason."""
 
     async def run(self) -> None:
         """Govern until cancelled."""
@@ -106,6 +108,8 @@ class GovernorLoop:
         # Pure, so it may leave the event loop: probes and watches go on meanwhile.
         decided = await asyncio.to_thread(govern, snapshot, plan_before, snapshot.grid_time)
         self._gather.note_violations(decided.violations, snapshot.wall_time)
+        self._gather.note_power(decided.sites, snapshot.grid_time)
+        self._tell(decided)
         acted = await self._act(decided)
         self._record(snapshot, plan_before, decided, acted)
 
@@ -129,6 +133,18 @@ class GovernorLoop:
         self._books.advance(snapshot)
         self._totals.advance(snapshot)
         await asyncio.sleep(0)  # a large fleet takes a while: probes are answered in between
+
+    def _tell(self, decided: Governance) -> None:
+        """Shortfalls, contradictions and doubts: told when they begin."""
+        told = {}
+        for row in decided.notices:
+            place = "/".join(part for part in (row.site_name, row.connection_name) if part)
+            key = (place, row.reason)
+            told[key] = row.message
+            if key not in self._told:
+                words = {"reason": str(row.reason), "object": f"PowerSite/{row.site_name}"}
+                log.warning("%s: %s", place, row.message, extra=words)
+        self._told = told
 
     async def _act(self, decided: Governance) -> tuple[Acted, ...]:
         if all(decision.action is Action.HOLD for decision in decided.decisions):

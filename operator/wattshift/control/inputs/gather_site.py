@@ -6,7 +6,7 @@ Pure over what it is given; called by `gather.py` alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from wattshift.adapters.base import SignalKey
 from wattshift.api.powersite import PowerSiteSpec
@@ -51,6 +51,8 @@ class SiteInputs:
     events: tuple[EventState, ...]
     model_watts: Mapping[str, int | None]
     """Model's estimate at the time of the meter reading, by connection."""
+    recent_watts: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
+    """Lowest and highest committed power of the last minute, by connection."""
 
 
 def site_state(
@@ -102,6 +104,7 @@ def _connection(
     static: ConnectionState, row: Connection, given: SiteInputs, reading: ReadingOf
 ) -> ConnectionState:
     price = given.prices.get(row.name)
+    recent = given.recent_watts.get(row.name)
     return replace(
         static,
         contract_maximum_watts=price.maximum_watts if price is not None else None,
@@ -111,6 +114,8 @@ def _connection(
         price_ahead=price.ahead if price is not None else (),
         contract_name=price.contract_name if price is not None else "",
         model_watts_at_meter=given.model_watts.get(row.name),
+        least_watts=recent[0] if recent is not None else None,
+        most_watts=recent[1] if recent is not None else None,
     )
 
 

@@ -1,0 +1,41 @@
+"""Lowest and highest committed power of the last minute by connection: what ramps count from.
+
+In memory only: after a restart the ramp counts what is under way, until a minute is known again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from wattshift.core.decision import SiteOutlook
+from wattshift.core.power import FeedKey
+
+WINDOW_SECONDS = 60.0
+"""Grid seconds: ramps are watts per minute."""
+
+
+class RecentPower:
+    """Committed watts of the governor's last ticks."""
+
+    def __init__(self) -> None:
+        self._rows: dict[FeedKey, deque[tuple[float, int]]] = {}
+
+    def note(self, rows: Iterable[SiteOutlook], now: float) -> None:
+        """Keep what a tick saw; power that was unknown leaves a gap."""
+        seen = set()
+        for row in rows:
+            key = (row.site_name, row.connection_name)
+            seen.add(key)
+            kept = self._rows.setdefault(key, deque())
+            while kept and (kept[0][0] < now - WINDOW_SECONDS or kept[0][0] > now):
+                kept.popleft()
+            if row.estimated_watts is not None:
+                kept.append((now, row.estimated_watts))
+        for key in self._rows.keys() - seen:
+            del self._rows[key]
+
+    def of(self, key: FeedKey, now: float) -> tuple[float, float] | None:
+        """(lowest, highest) of the last minute; None = nothing was noted."""
+        known = [w for time, w in self._rows.get(key, ()) if now - WINDOW_SECONDS <= time <= now]
+        return (float(min(known)), float(max(known))) if known else None
