@@ -272,6 +272,34 @@ async def test_a_sum_over_a_part_of_the_stores_is_no_sum(
         assert not refused
 
 
+@pytest.mark.parametrize("kind", [SignalKind.OBSERVATION, SignalKind.FORECAST])
+@pytest.mark.parametrize(
+    "result",
+    [
+        [{"metric": {}, "value": [1]}],
+        [{"metric": "a", "value": [1, "2"]}],
+        [{"metric": {}, "value": ["x", "2"]}],
+        [{"metric": {}, "value": 7}],
+        [{"metric": {}, "values": [[1]]}],
+        [{"metric": {}, "values": 7}],
+        ["a", "b", "c"],
+        [["a"]],
+        {"a": 1},
+        "text",
+        7,
+    ],
+)
+async def test_what_is_no_prometheus_answer_is_said_and_no_fault_of_ours(
+    result: Any, kind: SignalKind, context: SourceContext, server: WebServer
+) -> None:
+    document = {"status": "success", "data": {"resultType": "vector", "result": result}}
+    for path in ("query", "query_range"):
+        server.json(f"/api/v1/{path}", document)
+    spec = {"url": server.url, "query": "a", "timeoutSeconds": 2}
+    with pytest.raises(SourceNeedsHuman):
+        await PrometheusSource(signal({"prometheus": spec}, kind=kind), context).fetch(NOON)
+
+
 @pytest.mark.parametrize(
     ("text", "reason", "part"),
     [

@@ -345,6 +345,11 @@ class PrometheusPool:
             # NB: the text of `requests` holds the URL, and with it a credential of type Query
             text = endpoint.identity.redact(f"{endpoint.name}: {_cause(error)}")
             raise SourceTransient(SourceReason.SOURCE_UNREACHABLE, text[:300]) from None
+        except (ValueError, AttributeError) as error:
+            # NB: last, because some errors of `requests` are ValueErrors, too
+            raise SourceNeedsHuman(
+                SourceReason.ANSWER_NOT_READABLE, f"{endpoint.name}: no Prometheus answer"
+            ) from error
 
     def _client(self, endpoint: PrometheusEndpoint) -> PrometheusConnect:
         """The client of this thread for this endpoint; sessions are not shared by threads."""
