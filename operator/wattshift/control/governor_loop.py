@@ -136,7 +136,7 @@ class GovernorLoop:
 
     def _tell(self, decided: Governance) -> None:
         """Shortfalls, contradictions and doubts: told when they begin."""
-        told = {}
+        told: dict[tuple[str, str], str] = {}
         for row in decided.notices:
             place = "/".join(part for part in (row.site_name, row.connection_name) if part)
             key = (place, row.reason)
