@@ -367,3 +367,24 @@ async def test_killed_after_any_request_everything_is_given_back_as_found(bench)
         if finished:
             break
     assert finished and after > 8
+
+
+async def test_a_concession_that_was_cut_off_between_the_two_copies_is_made_again(bench):
+    await bench.set("east", 2)
+    await bench.settled()
+    await bench.set("west", 1)
+    await bench.settled()
+    bench.set_replicas("east", 6)
+    rows = [row for row in bench.book.workload(bench.key).originals if row.placement_name == "west"]
+    text = originals_annotation(rows)
+    bench.access.merge(bench.path, {"metadata": {"annotations": {"wattshift.io/originals": text}}})
+    bench.restart()
+    await bench.settled()
+    assert bench.workload().originals_known
+    bench.rivals.advance(bench.snapshot())
+    (row,) = bench.rivals.advance(bench.snapshot())
+    await bench.actor.rewrite_originals(row.workload_key)
+    await bench.settled()
+    workload = bench.workload()
+    assert [item.placement_name for item in workload.originals] == ["west"]
+    assert workload.originals_known and bench.replicas("east") == 6

@@ -75,7 +75,9 @@ def workload_state(
     orphans = tuple(_orphan(row, record, given) for row in originals if row.placement_name in left)
     held = (*(row for row in placements if row.name not in left), *orphans)
     single = _in_one_copy(stored, record)
-    known = known and not _deviates([row for row in held if row.name in single], originals)
+    # NB: where somebody else's count stands nothing is in doubt: it is conceded, not written over.
+    doubtful = [row for row in held if row.name in single and not row.rival]
+    known = known and not _deviates(doubtful, originals)
     if not known:
         # A person's word beats both copies, where it is given for all of them.
         said = {row.name for row in spec.placements if row.baseline_replicas is not None}
