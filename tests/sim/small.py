@@ -212,6 +212,7 @@ class Local(Nothing):
     name = "local"
 
     def decide(self, snapshot: Snapshot, now: float) -> Orders:
+        self.seen.append(snapshot)
         orders = Orders()
         for workload in snapshot.workloads:
             for place in workload.placements:

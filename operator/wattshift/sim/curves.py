@@ -107,6 +107,11 @@ def profile_of(curve: Curve) -> PowerProfile:
         output_tokens_per_second_at_objective=curve.rate_at_objective,
         max_concurrency_at_objective=max(1, round(table.sequences_at_objective)),
         cold_start_seconds=round(table.start_seconds),
+        cap_throughput_permille=tuple(
+            (round(1000 * power), round(1000 * rate))
+            for power, rate in sorted(table.cap_throughput)
+            if len(table.cap_throughput) > 1
+        ),
         source=table.source or f"scenario table {table.name}",
     )
 

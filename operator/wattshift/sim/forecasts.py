@@ -26,6 +26,8 @@ FINE_SECONDS = 3600.0
 ERROR_HOURS = 6.0
 """Correlation time of a Noisy forecast's error."""
 LONGEST_ERROR_HOURS = 24.0
+REISSUE_SECONDS = 900.0
+"""A forecast is made anew this often; where data are an hour or more late, every hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,8 @@ class Issuer:
         self._last: tuple[object, Issue] | None = None
         self._edges: NDArray[np.intp] | None = None
         self._until = (-1.0, 0.0)
+        late = forecasting.delay_seconds >= FINE_SECONDS
+        self._every = max(step_seconds, FINE_SECONDS if late else REISSUE_SECONDS)
 
     # ---- what is known ------------------------------------------------------------------------
 
@@ -95,7 +99,7 @@ class Issuer:
         known = self.known(now)
         if known is None:
             return None
-        key = (known, int(now // self._dt))
+        key = int(now // self._every)
         if self._last is not None and self._last[0] == key:
             return self._last[1]
         starts = self._grid(now)

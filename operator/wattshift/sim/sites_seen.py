@@ -57,7 +57,8 @@ class SitesSeen:
         self, record: Record | None, now: float, model_watts: dict[tuple[str, str], float]
     ) -> tuple[SiteState, ...]:
         """All sites by name."""
-        down = unreachable_sites(self._scenario, now)
+        seen = now - self._scenario.telemetry_delay_seconds
+        down = unreachable_sites(self._scenario, seen)
         found = [
             row.state(record, now, down=row.index in down, model_watts=model_watts)
             for row in self._rows

@@ -110,7 +110,8 @@ class WorkloadsSeen:
         """All workloads by key."""
         layout = self._layout
         view = None if record is None else _View(self._plant, record)
-        down = unreachable_sites(self._scenario, now)
+        seen = now - self._scenario.telemetry_delay_seconds
+        down = unreachable_sites(self._scenario, seen)
         for site in list(self._blind_since):
             if site not in down and not self._silent_engines(site, now):
                 del self._blind_since[site]
