@@ -388,3 +388,20 @@ async def test_a_concession_that_was_cut_off_between_the_two_copies_is_made_agai
     workload = bench.workload()
     assert [item.placement_name for item in workload.originals] == ["west"]
     assert workload.originals_known and bench.replicas("east") == 6
+
+
+async def test_a_target_that_left_the_spec_and_is_not_shown_is_not_called_gone(bench):
+    """Its kind may not be watched any more: only the deadline ends its release."""
+    await deviate(bench)
+    bench.access.merge(bench.path, {"spec": {"placements": placements()[1:]}})
+    bench.access.delete(bench.deployment("east"), propagationPolicy="Background")
+    await bench.see()
+    await bench.until(lambda: bench.workload().orphans[0].observed_replicas is None)
+    for _ in range(3):
+        (row,) = await bench.releaser.advance(bench.snapshot())
+        assert not row.finished
+        bench.clock.advance(100)
+    bench.clock.advance(1801)
+    (row,) = await bench.releaser.advance(bench.snapshot())
+    assert row.finished and row.orphaned
+    assert [item.placement_name for item in bench.book.workload(bench.key).originals] == ["west"]

@@ -190,7 +190,8 @@ class Releaser:
     def _gone(self, workload: WorkloadState, snapshot: Snapshot) -> frozenset[str]:
         """Held targets that do not exist any more, or whose owner took the opt-in label away.
 
-        Only where the cluster itself is connected and has not shown them for a while.
+        Only where the cluster itself is connected and has not shown them for a while. Of what left
+        the spec this is not said: its kind may not be watched any more.
         """
         ready = {
             member.uid
@@ -201,6 +202,8 @@ class Releaser:
         clusters = {row.placement_name: row.cluster_uid for row in workload.originals}
         found = set()
         for placement in held_placements(workload):
+            if placement in workload.orphans:
+                continue
             identity = (workload.key, placement.name)
             if placement.target_found or clusters.get(placement.name) not in ready:
                 self._absent.pop(identity, None)

@@ -62,6 +62,7 @@ class SiteReconciler:
         self._poller = poller
         self._clock = clock
         self._settling = settling
+        self._kinds: dict[str, set[tuple[str, str]]] = {}
         self._left_out: set[tuple[ObjectKey, int, str]] = set()
         """Signals that cannot be configured: told once a version."""
 
@@ -120,8 +121,12 @@ class SiteReconciler:
         return sources
 
     def _extra_kinds(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Kinds of targets beyond the usual ones, by member."""
-        found: dict[str, set[tuple[str, str]]] = {}
+        """Kinds of targets beyond the usual ones, by member.
+
+        One that was needed stays as long as we run: a placement that left the spec may still have
+        to be given back there.
+        """
+        found = self._kinds
         for stored in self._store.workloads():
             if stored.spec is None:
                 continue
