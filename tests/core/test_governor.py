@@ -35,6 +35,7 @@ from wattshift.core.model import (
 )
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
+from wattshift.core.validate import validate
 
 
 def run(here, a_plan=None, now=NOW):
@@ -280,6 +281,38 @@ def test_a_floor_of_the_whole_site_counts_on_no_watcher_at_another_connection():
     watching = (replace(jobs[0], mode=Mode.OBSERVE), jobs[1])
     found = targets(run(snapshot(watching, (two_feeds(events=(fill,)),))))
     assert found["team/south"]["east"] > 6
+
+
+def test_a_watcher_s_spare_replicas_spare_no_acting_workload():
+    jobs = (east("a", mode=Mode.OBSERVE, concurrency=5.0), east("b", 2, concurrency=0.0))
+    found = targets(run(snapshot(jobs, (capped(1700),))))
+    assert found["team/b"]["east"] == 0
+
+
+def test_a_hold_of_a_site_passes_only_where_nothing_else_is_against_a_write():
+    hold = Override(mode=OverrideMode.HOLD, until_time=NOW + 60, reason="r", requested_by="ann")
+    rows = (
+        placement("odd", 2, at="east", profile_name="none"),
+        placement("lost", 2, at="east", target_found=False),
+        placement("theirs", 2, at="east", rival=True),
+    )
+    here = capped(0, override=hold)
+    assert run(snapshot((workload("chat", rows),), (here,))).decisions == ()
+
+
+def test_two_placements_of_one_connection_share_its_room():
+    # the west has room for one replica, two placements there could take one each
+    rows = (
+        placement("east", 6, engine=engine(60.0, pods=6)),
+        placement("one", 0, at="west"),
+        placement("two", 0, at="west", max_replicas=1),
+    )
+    here = snapshot((workload("chat", rows),), (capped(500), site("west", limit=700)))
+    tick = run(here)
+    found = targets(tick)["team/chat"]
+    assert found["east"] == 0
+    assert found["one"] + found["two"] == 1
+    assert validate(tick.decisions[0], here, NOW) is None
 
 
 def test_a_floor_of_the_whole_site_is_raised_once():

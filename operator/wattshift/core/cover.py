@@ -59,18 +59,22 @@ def cover(
         return (math.inf if cost is None else cost, 0 if spot.replicas else 1, spot.state.name)
 
     short: list[str] = []
+    scratch = room
     for spot in sorted(job.spots, key=rank):
         if missing <= EPSILON and fewer <= 0:
             break
         if spot.capacity <= 0 or spot.index in avoid:
             continue
         wanted = max(math.ceil(missing / spot.capacity - EPSILON), fewer)
-        count = min(wanted, room.most(spot, hardness), limit)
+        count = min(wanted, scratch.most(spot, hardness), limit)
         if count < wanted:
-            short.append(room.why_not(spot, hardness) or f"{job.key} is at its maximum")
+            short.append(scratch.why_not(spot, hardness) or f"{job.key} is at its maximum")
         if count <= 0:
             continue
         vector[spot.index] += count
+        # placements of one connection share its room; callers take it when they choose the vector
+        scratch = room.copy() if scratch is room else scratch
+        scratch.take(spot, count)
         missing -= count * spot.capacity
         fewer -= count
         limit -= count

@@ -7,7 +7,7 @@ first; then one replica is replaced by smaller ones of the same rung and tier. N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wattshift.core.freed import freed_watts
@@ -69,10 +69,6 @@ class Taking:
                 del self.units[index]
                 break
         return less
-
-    def freed_by(self, keys: Iterable[str]) -> float:
-        """Watts that these workloads free."""
-        return sum(self._by_job.get(key, 0.0) for key in keys)
 
     def _change(self, unit: Unit, count: int) -> float:
         key = unit.job.key

@@ -10,6 +10,7 @@ counted at the watts that it will draw, so that all that stood before fits. Neig
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 
 from wattshift.core.limits import Hardness
@@ -54,6 +55,19 @@ class Room:
             self._ramp[feed.site.name] = left
             if risen > STILL * (limit or 0.0):
                 self._stepped.add(feed.site.name)
+
+    def copy(self) -> Room:
+        """What is left now, to be used up apart from this."""
+        other = copy(self)
+        vars(other).update(
+            _watts={rank: dict(watts) for rank, watts in self._watts.items()},
+            _down=dict(self._down),
+            _ramp=dict(self._ramp),
+            _stepped=set(self._stepped),
+            _devices=dict(self._devices),
+            _soft={key: [copy(row) for row in rows] for key, rows in self._soft.items()},
+        )
+        return other
 
     def _risen(self, site_name: str) -> float:
         """Watts by which a site has risen in the last minute, as far as that is remembered."""

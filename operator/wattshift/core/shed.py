@@ -69,9 +69,37 @@ def shed(
     prefer = prefer or Preference()
     rows = [pair for pair in here if _may_touch(pair[0], pair[1], bound)]
     rows.sort(key=lambda pair: _order(pair[0], pair[1], prefer))
+    # What only watches frees nothing: it comes when those that act have given all they may.
+    acting = [pair for pair in rows if pair[0].state.mode is Mode.ENFORCE]
+    result = _shed_group(
+        feed, bound, acting, vectors, (excess_watts, most_watts, first, trim_watts)
+    )
+    result.acting_watts = result.freed_watts
+    rest = excess_watts - result.freed_watts
+    if result.ramped or rest <= trim_watts + SLACK:
+        return result
+    watching = [pair for pair in rows if pair[0].state.mode is not Mode.ENFORCE]
+    first = first and result.freed_watts <= 0
+    amounts = (rest, most_watts - result.freed_watts, first, trim_watts)
+    more = _shed_group(feed, bound, watching, vectors, amounts)
+    result.freed_watts += more.freed_watts
+    result.steps |= more.steps
+    result.ramped = more.ramped
+    return result
+
+
+def _shed_group(
+    feed: Feed,
+    bound: Bound,
+    rows: list[Pair],
+    vectors: dict[str, list[int]],
+    amounts: tuple[float, float, bool, float],
+) -> Shed:
+    """Take from one group and give back what is too much; amounts are as in `_take`."""
+    excess_watts, _, _, trim_watts = amounts
     taking = Taking(feed, vectors)
     table = {step.number: step for step in steps(Mechanism.SCALE, bound.hardness)}
-    ramped = _take(taking, rows, table, bound, (excess_watts, most_watts, first, trim_watts))
+    ramped = _take(taking, rows, table, bound, amounts)
     if taking.freed + SLACK >= excess_watts - trim_watts:
         offers = Offers(
             lambda number: [Unit(job, spot, number) for job, spot in rows],
@@ -86,13 +114,7 @@ def shed(
     given: dict[str, Step] = {}
     for unit in sorted(taking.units, key=lambda unit: unit.step):
         given[unit.job.key] = table[unit.step]
-    acting = {job.key for job, _ in rows if job.state.mode is Mode.ENFORCE}
-    return Shed(
-        freed_watts=taking.freed,
-        acting_watts=taking.freed_by(sorted(acting)),
-        steps=given,
-        ramped=ramped,
-    )
+    return Shed(freed_watts=taking.freed, steps=given, ramped=ramped)
 
 
 def _take(
@@ -104,24 +126,21 @@ def _take(
 ) -> bool:
     """Take in the order of the ladder until it is enough; True = the ramp stopped it."""
     excess, most, first, trim = amounts
-    # What only watches frees nothing: it comes when those that act have given all they may.
-    for acting in (True, False):
-        group = [pair for pair in rows if (pair[0].state.mode is Mode.ENFORCE) is acting]
-        for step in table.values():
-            enough = excess - (trim if step.number > FIRST_CAP else 0.0)
-            if taking.freed + SLACK >= enough:
-                return False
-            for job, spot, count in _offers(step, group, taking.vectors, bound):
-                unit = Unit(job, spot, step.number)
-                for _ in range(count):
-                    before = taking.freed
-                    taking.take(unit)
-                    over = taking.freed > most + EPSILON
-                    if over and not (first and before <= 0 < most):
-                        taking.undo(unit)
-                        return True
-                    if taking.freed + SLACK >= enough:
-                        return False
+    for step in table.values():
+        enough = excess - (trim if step.number > FIRST_CAP else 0.0)
+        if taking.freed + SLACK >= enough:
+            return False
+        for job, spot, count in _offers(step, rows, taking.vectors, bound):
+            unit = Unit(job, spot, step.number)
+            for _ in range(count):
+                before = taking.freed
+                taking.take(unit)
+                over = taking.freed > most + EPSILON
+                if over and not (first and before <= 0 < most):
+                    taking.undo(unit)
+                    return True
+                if taking.freed + SLACK >= enough:
+                    return False
     return False
 
 
@@ -129,9 +148,17 @@ def _may_touch(job: Job, spot: Spot, bound: Bound) -> bool:
     state, hard = job.state, bound.hardness <= Hardness.MANDATORY
     if not state.accepted or not state.originals_known or state.deleting:
         return False
-    if spot.frozen is not None and not (hard and spot.frozen[0] is Reason.OVERRIDE_HOLD):
+    if spot.frozen is not None and not (hard and _only_held(spot)):
         return False
     return hard or (may_change(job, bound) and state.intent is None and state.override is None)
+
+
+def _only_held(spot: Spot) -> bool:
+    """Whether a person's Hold of the site is all that is against a write here."""
+    state = spot.state
+    free = state.target_found and not state.target_problem and not state.rival
+    known = spot.profile is not None and state.observed_replicas is not None
+    return spot.frozen is not None and spot.frozen[0] is Reason.OVERRIDE_HOLD and free and known
 
 
 def may_change(job: Job, bound: Bound) -> bool:
