@@ -18,11 +18,12 @@ from pydantic import ValidationError
 
 from wattshift.core.model import Settings
 from wattshift.sim.load_csv import Files
-from wattshift.sim.load_events import chosen_windows, events, faults, windows
+from wattshift.sim.load_events import events, faults
 from wattshift.sim.load_grid import Grid
 from wattshift.sim.load_series import SeriesReader, frozen
 from wattshift.sim.load_sites import Sites, round_trips, tables
 from wattshift.sim.load_text import ScenarioError, Text, dotted
+from wattshift.sim.load_windows import chosen_windows, windows
 from wattshift.sim.load_workloads import Workloads, origins_of
 from wattshift.sim.scenario import Scenario
 from wattshift.sim.schema import ScenarioFile

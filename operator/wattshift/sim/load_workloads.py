@@ -291,12 +291,17 @@ class Workloads:
                     )
 
     def _placements(self, where: _Where, first: Mapping[int, float]) -> tuple[SimPlacement, ...]:
-        """Where nothing is said, the start has what the nearest origins need then."""
+        """Where nothing is said, the start has what the origins need then: nearest sites first."""
         load = dict.fromkeys((item.site_name for item in where.placements), 0.0)
         sites = [self._site_index[item.site_name] for item in where.placements]
         for number, tokens in first.items():
-            nearest = int(np.argmin(self._round_trips[number, sites]))
-            load[where.placements[nearest].site_name] += tokens
+            left = tokens
+            for place in np.argsort(self._round_trips[number, sites], kind="stable").tolist():
+                item = where.placements[place]
+                full = item.max_replicas * self._rates[item.profile_name] * (1 - self._file.margin)
+                taken = min(left, max(0.0, full - load[item.site_name]))
+                load[item.site_name] += taken
+                left -= taken
         made = []
         for item in where.placements:
             rate = self._rates[item.profile_name]

@@ -213,19 +213,39 @@ class WindowSpec(FileModel):
     """development windows may be tuned on and are never part of the reported figures."""
 
 
+class MonthsSpec(FileModel):
+    """Every full month of a time zone is a window."""
+
+    time_zone: str = "UTC"
+    """timeZone is the IANA zone whose months they are."""
+    development: Annotated[list[str], Field(max_length=120)] = Field(default_factory=list)
+    """development are names such as 2024-03 of months that may be tuned on."""
+
+
+class EverySpec(FileModel):
+    """Windows of equal length, one after the other."""
+
+    days: Positive
+    """days of each."""
+    warm_up_days: NotNegative = 14.0
+    """warmUpDays before the first."""
+
+
 class WindowsSpec(FileModel):
-    """What is reported: exactly one of weeks, months and listed."""
+    """What is reported: exactly one of weeks, months, every and listed."""
 
     weeks: ChosenWeeks | None = None
     """weeks chosen over the quarters."""
-    months: bool | None = None
-    """months: every full UTC month is a window."""
+    months: MonthsSpec | None = None
+    """months of a time zone."""
+    every: EverySpec | None = None
+    """every: windows of equal length."""
     listed: Annotated[list[WindowSpec], Field(min_length=1, max_length=1000)] | None = None
     """listed windows."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        one_of(self, "weeks", "months", "listed")
+        one_of(self, "weeks", "months", "every", "listed")
         return self
 
 
