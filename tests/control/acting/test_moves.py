@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.control.bench import PROFILE
+from tests.control.bench import PROFILE, placements
 from tests.core.build import engine
 from wattshift.actuators.warm import WarmBook
 from wattshift.adapters.latency.probe import ProbeOutcome, ProbeResult
@@ -252,3 +252,20 @@ async def test_a_hand_over_that_fails_in_an_unknown_way_is_told(bench, caplog):
     moves._need = None
     assert await moves.advance(bench.snapshot()) == ()
     assert "hand-over" in caplog.text
+
+
+async def test_a_side_that_points_to_another_target_by_now_ends_the_move(bench):
+    moves = mover(bench)
+    await begin(bench, moves)
+    await tick(bench, moves)
+    path = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments"
+    bench.access.create(path, bench.objects.deployment(bench.namespace, "chat-other"))
+    rows = placements()
+    rows[0]["targetRef"]["name"] = "chat-other"
+    bench.access.merge(bench.path, {"spec": {"placements": rows}})
+    await bench.see()
+    await bench.until(lambda: bench.counts()["east"] == 2)
+    written = len(bench.scale.orders)
+    await moves.advance(bench.snapshot())
+    assert bench.book.workload(bench.key).move is None
+    assert len(bench.scale.orders) == written and bench.replicas("east") == 4

@@ -17,7 +17,7 @@ from wattshift.control.act import Acted, Actor, Locate, find_workload
 from wattshift.control.clock import Clock
 from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.inputs.gather_workload import move_day
-from wattshift.control.record.records import MoveRecord, WorkloadRecord
+from wattshift.control.record.records import MoveRecord, PlacementRecord, WorkloadRecord
 from wattshift.control.record.status import StatusBook
 from wattshift.core.decision import Action, Decision
 from wattshift.core.handover import HandoverView, NextStep, Step, next_step
@@ -121,6 +121,7 @@ class Mover:
                 key,
                 replace(
                     _counted(record, self._clock.grid()),
+                    placements=self._identified(workload, record, source, destination),
                     move=MoveRecord.from_intent(intent, self._clock.steady()),
                 ),
             )
@@ -136,6 +137,33 @@ class Mover:
             result="Started",
             message=f"hand over from {source.name} to {destination.name}",
         )
+
+    def _identified(
+        self, workload: WorkloadState, record: WorkloadRecord, *sides: PlacementState
+    ) -> tuple[PlacementRecord, ...]:
+        """Rows of a record with the targets that both sides have now: the counts are theirs."""
+        for side in sides:
+            found = self._locate(workload, side)
+            if found is not None:
+                row = replace(
+                    record.placement(side.name),
+                    target_uid=found.target.uid,
+                    cluster_uid=found.cluster_uid,
+                )
+                record = replace(record, placements=record.with_placement(row))
+        return record.placements
+
+    def _points_elsewhere(
+        self, workload: WorkloadState, intent: MoveIntent, record: WorkloadRecord
+    ) -> bool:
+        """Whether a side has another target than when the hand-over began: its counts are no order."""
+        for placement in workload.placements:
+            if placement.name not in (intent.source_name, intent.destination_name):
+                continue
+            found, known = self._locate(workload, placement), record.placement(placement.name)
+            if found is not None and known.target_uid not in ("", found.target.uid):
+                return True
+        return False
 
     def _intent(
         self,
@@ -205,7 +233,9 @@ class Mover:
             return None
         if workload.mode is not Mode.ENFORCE and not workload.deleting:
             return None
-        view = self._view(workload, intent, snapshot, open_pods)
+        view = None
+        if not self._points_elsewhere(workload, intent, record):
+            view = self._view(workload, intent, snapshot, open_pods)
         if view is None:
             await self._finish(key)
             return None
