@@ -12,23 +12,18 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.lab.compiler import LabUnavailable, compiler
 from e2e.lab.paths import MODULES, cache_root
 from e2e.lab.progress import clock_text, say, ticking
 
 KUBERNETES_VERSION = "v1.36.3"
-GO_HINT = "install Go >= 1.26 or Docker + kind"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
-
-
-class LabUnavailable(RuntimeError):
-    """This machine cannot run the local lab; the message says what to install."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,7 @@ def find(name: str) -> Path | None:
 def ensure(names: Iterable[str]) -> dict[str, Path]:
     """Paths of `names`, building what is absent (minutes, once; progress on stderr).
 
-    Raises LabUnavailable when something must be built and there is no Go >= 1.26.
+    Raises LabUnavailable when something must be built and there is neither Go >= 1.26 nor Docker.
     """
     wanted = list(dict.fromkeys(names))
     found = {name: path for name in wanted if (path := find(name))}
@@ -103,45 +98,10 @@ def unavailable_reason(names: Iterable[str]) -> str | None:
     if not missing:
         return None
     try:
-        go_version(BINARIES[missing[0]].module)
+        compiler(BINARIES[missing[0]].module)
     except LabUnavailable as problem:
         return f"no binary for {', '.join(missing)}: {problem}"
     return None
-
-
-def go_command() -> str | None:
-    """The Go tool: on PATH, in this Python environment, or in the usual places."""
-    places = (Path(sys.prefix) / "bin/go", Path("/usr/local/go/bin/go"), Path("/usr/lib/go/bin/go"))
-    return shutil.which("go") or next((str(p) for p in places if os.access(p, os.X_OK)), None)
-
-
-def go_version(module: str) -> str:
-    """`go1.26.8`: the compiler that `modules/<module>` builds with; LabUnavailable if too old."""
-    go = go_command()
-    if go is None:
-        raise LabUnavailable(f"no Go compiler found; {GO_HINT}")
-    # Inside the module an older Go may fetch the tool chain that go.mod asks for, or say it cannot.
-    answer = subprocess.run(
-        [go, "env", "GOVERSION"],
-        cwd=MODULES / module,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    version = answer.stdout.strip()
-    if answer.returncode or not version.startswith("go") or _too_old(version):
-        said = version or answer.stderr.strip().splitlines()[-1:] or "nothing"
-        raise LabUnavailable(f"Go is too old or broken (it says {said}); {GO_HINT}")
-    return version
-
-
-def _too_old(version: str) -> bool:
-    digits = version.removeprefix("go").split("-")[0].split(".")
-    try:
-        return (int(digits[0]), int(digits[1])) < (1, 26)
-    except (IndexError, ValueError):
-        return False  # a development build names no version; let it try
 
 
 def _sum(module: str) -> str:
@@ -154,21 +114,21 @@ def _sum(module: str) -> str:
 def _obtain(binary: Binary, position: str) -> Path:
     if binary.name == "prometheus" and (path := _from_debian(binary)):
         return path
-    version = go_version(binary.module)
+    command, version = compiler(binary.module)
     folder = cache_root() / f"{binary.module}-{_sum(binary.module)}-{version.split()[0]}"
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / ".lock", binary.name):
         target = folder / binary.name
         if not os.access(target, os.X_OK):
             with ticking(f"building {binary.name} ({position}, once)"):
-                _build(binary, target)
+                _build(binary, target, command)
         return target
 
 
-def _build(binary: Binary, target: Path) -> None:
+def _build(binary: Binary, target: Path, go: list[str]) -> None:
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     log = target.with_name(f"{target.name}.log")
-    command = [str(go_command()), "build", "-mod=readonly", "-ldflags"]
+    command = [*go, "build", "-mod=readonly", "-ldflags"]
     command += [binary.ldflags, "-o", str(partial), binary.package]
     try:
         with log.open("wb") as out:

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from e2e.lab.binaries import LabUnavailable
+from e2e.lab.compiler import LabUnavailable
 from e2e.lab.client import ApiError, wait_for
 from e2e.lab.lab import SYSTEM_NAMESPACE, Lab, ensure_namespace, merged
 from e2e.lab.paths import REPOSITORY

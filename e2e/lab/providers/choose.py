@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from e2e.lab.binaries import LabUnavailable
+from e2e.lab.compiler import LabUnavailable
 from e2e.lab.providers.base import Provider
 from e2e.lab.providers.existing import ExistingProvider
 from e2e.lab.providers.kind import KindProvider
