@@ -17,6 +17,7 @@ from wattshift.core.model import Allowed, Firmness
 from wattshift.errors import NeedsHuman
 from wattshift.sim.bounds.hull import Hulls, hulls_of
 from wattshift.sim.bounds.rates import prices_of
+from wattshift.sim.bounds.window import cut
 from wattshift.sim.curves import curve_of
 from wattshift.sim.facility import truth_of
 from wattshift.sim.scenario import (
@@ -124,8 +125,8 @@ def instance_of(
 
     `margin` is the share of each replica's capacity that plans leave free (B8m); 0 gives B8.
     """
-    span = slice(first_step, scenario.steps if last_step is None else last_step)
-    steps = len(range(*span.indices(scenario.steps)))
+    scenario = cut(scenario, first_step, scenario.steps if last_step is None else last_step)
+    steps = scenario.steps
     sites = {site.name: index for index, site in enumerate(scenario.sites)}
     tables = {table.name: table for table in scenario.tables}
     pools: dict[_PoolKey, int] = {}
@@ -142,7 +143,7 @@ def instance_of(
         if deferrable:
             batches.append((tuple(keys_of.values()), workload))
         for column, keys in enumerate(_reach(scenario, workload, keys_of)):
-            load = np.asarray(workload.demand_tokens_per_second[span, column], dtype=float)
+            load = np.asarray(workload.demand_tokens_per_second[:, column], dtype=float)
             if keys:
                 merged[keys] = merged.get(keys, 0.0) + load
             elif load.max(initial=0.0) > 0:
@@ -158,7 +159,7 @@ def instance_of(
     demand = (
         np.stack([merged[keys] for keys in classes], axis=1) if classes else np.zeros((steps, 0))
     )
-    power = _power(scenario, span)
+    power = _power(scenario)
     return Instance(
         names=tuple(site.name for site in scenario.sites),
         step_hours=scenario.step_seconds / 3600.0,
@@ -183,7 +184,7 @@ def instance_of(
             [dict(scenario.sites[s].devices).get(name, np.inf) for s, name in kinds], dtype=float
         ),
         full_rate=np.array([curve_of(tables[key[1]]).rate_at_objective for key in order]),
-        batches=tuple(_batch(row, keys, pools, scenario, span) for keys, row in batches),
+        batches=tuple(_batch(row, keys, pools, scenario) for keys, row in batches),
         **power,
     )
 
@@ -216,18 +217,17 @@ def _batch(
     keys: tuple[_PoolKey, ...],
     pools: dict[_PoolKey, int],
     scenario: Scenario,
-    span: slice,
 ) -> Batch:
     batch = workload.batch
     assert batch is not None
     return Batch(
         pools=tuple(sorted({pools[key] for key in keys})),
-        arrivals=np.asarray(batch.arrivals_units[span], dtype=float) / batch.units_per_replica_hour,
+        arrivals=np.asarray(batch.arrivals_units, dtype=float) / batch.units_per_replica_hour,
         due_steps=max(0, round(batch.due_seconds / scenario.step_seconds)),
     )
 
 
-def _power(scenario: Scenario, span: slice) -> dict[str, Array]:
+def _power(scenario: Scenario) -> dict[str, Array]:
     truth = truth_of(scenario)
     hours = scenario.step_seconds / 3600.0 / 1000.0
     prices = [prices_of(scenario, site) for site in scenario.sites]
@@ -239,7 +239,7 @@ def _power(scenario: Scenario, span: slice) -> dict[str, Array]:
     fixed = truth.fixed + truth.uncontrolled
     bought = np.maximum(fixed - truth.supply, 0.0)
     it_limit = np.minimum((limits + truth.supply - fixed) / truth.marginal, truth.cooling_limit)
-    arrays = {
+    return {
         "open": 1.0 - np.stack([_lost(scenario, site) for site in scenario.sites], axis=1),
         "fixed_watts": fixed,
         "marginal": truth.marginal,
@@ -253,7 +253,6 @@ def _power(scenario: Scenario, span: slice) -> dict[str, Array]:
         "base_green": fixed - bought + truth.green_share * bought,
         "green": truth.green_share,
     }
-    return {name: values[span] for name, values in arrays.items()}
 
 
 def _import_limit(scenario: Scenario, site: SimSite) -> Array:

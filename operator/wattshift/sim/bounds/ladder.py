@@ -1,0 +1,125 @@
+"""From the loosest bound to a schedule with whole replicas and moves: where capture is lost.
+
+Each rung knows everything. B8: no margin. B8m: the margin that plans keep. Rounded: B8m's loads on
+whole replicas. With moves: that, and what starting replicas and moving load would have cost. The
+last two are schedules, not bounds: a better one may exist. Neighbour: `sim/result.py` (capture).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattshift.sim.bounds import flow, lp
+from wattshift.sim.bounds.flow import Optimum, Weights, costs_of
+from wattshift.sim.bounds.instance import Instance, instance_of
+from wattshift.sim.bounds.milp import round_up
+from wattshift.sim.scenario import Array, Scenario, Window
+
+DAY_SECONDS = 86400.0
+TOGETHER = 60_000
+"""Variables that are solved in one program where steps are coupled; beyond it day by day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """The same objective at each rung, fixed load included, summed over windows."""
+
+    bound: float
+    """B8."""
+    bound_with_margin: float
+    """B8m."""
+    rounded: float
+    rounded_with_moves: float
+    without_idle_gain: float
+    """B8m without replicas that are on only to be paid for it; equals B8m where no price is negative.
+    """
+    unmet_tokens: float
+    """Demand for which even the bound with margin has no room."""
+
+
+def bound(instance: Instance, weights: Weights) -> Optimum:
+    """The bound of an instance by the method that is exact for it."""
+    if flow.fits(instance):
+        return flow.solve(instance, weights)
+    return lp.solve(instance, weights)
+
+
+def windows_of(scenario: Scenario, windows: Sequence[Window]) -> list[tuple[int, int]]:
+    """(first, last) steps to solve at once: a window, or its days where steps are coupled and many.
+
+    Work that is due after the end of a span may be left, so that the sum stays a lower bound.
+    """
+    coupled = any(row.batch is not None for row in scenario.workloads)
+    places = sum(len(row.placements) for row in scenario.workloads)
+    day = max(1, round(DAY_SECONDS / scenario.step_seconds))
+    spans = []
+    for row in windows:
+        steps = row.last_step - row.first_step
+        size = day if coupled and steps * places > TOGETHER else steps
+        spans += [
+            (first, min(first + size, row.last_step))
+            for first in range(row.first_step, row.last_step, size)
+        ]
+    return spans
+
+
+def ladder(scenario: Scenario, windows: Sequence[Window], weights: Weights) -> Ladder:
+    """All rungs. The scenario's demand is taken as it is: apply its noise before."""
+    rungs = np.zeros(6)
+    starts = max(table.start_seconds for table in scenario.tables)
+    for first, last in windows_of(scenario, windows):
+        plain = instance_of(scenario, first_step=first, last_step=last)
+        held = instance_of(scenario, margin=scenario.margin, first_step=first, last_step=last)
+        free, kept = bound(plain, weights), bound(held, weights)
+        idle = kept.objective
+        if flow.fits(held):
+            idle = flow.solve(held, weights, idle_earns=False).objective
+        on_whole = round_up(held, weights, kept.tokens, start_seconds=0.0)
+        begun = round_up(held, weights, kept.tokens, start_seconds=starts)
+        rungs += [
+            free.objective,
+            kept.objective,
+            on_whole.objective,
+            begun.objective + _moves(scenario, held, weights, kept.tokens),
+            idle,
+            float(kept.unmet.sum()) * scenario.step_seconds,
+        ]
+    return Ladder(
+        bound=float(rungs[0]),
+        bound_with_margin=float(rungs[1]),
+        rounded=float(rungs[2]),
+        rounded_with_moves=float(rungs[3]),
+        without_idle_gain=float(rungs[4]),
+        unmet_tokens=float(rungs[5]),
+    )
+
+
+def _moves(scenario: Scenario, instance: Instance, weights: Weights, tokens: Array) -> float:
+    """Prompts computed again where a pool's share of all tokens grew, at the demand of the step."""
+    total = tokens.sum(axis=1, keepdims=True)
+    share = np.divide(tokens, total, out=np.zeros_like(tokens), where=total > 0)
+    gained = np.maximum(np.diff(share, axis=0), 0.0) * total[1:]
+    joules = max(
+        (
+            row.prompt_tokens_per_request
+            * table.prefill_watt_seconds_per_token
+            * table.sequences_at_objective
+            / rate
+            for row in scenario.workloads
+            for table, rate in zip(scenario.tables, _rates(scenario), strict=True)
+        ),
+        default=0.0,
+    )
+    site = instance.pool_site
+    price = np.maximum(costs_of(instance, weights).grid[1:, site], 0.0)
+    return float((gained * joules * price * instance.marginal[1:, site]).sum()) / 3.6e6
+
+
+def _rates(scenario: Scenario) -> list[float]:
+    return [
+        float(np.interp(row.sequences_at_objective, row.sequences, row.tokens_per_second))
+        for row in scenario.tables
+    ]
