@@ -26,6 +26,7 @@ from tests.sim.bound_cases import random_scenario
 from wattshift.core.model import Allowed, BatchState, Origin, Settings
 from wattshift.core.units import Quantity
 from wattshift.errors import NeedsHuman
+from wattshift.sim.load import load
 from wattshift.sim.policies import registry
 from wattshift.sim.policies.b1_schedule import asleep
 from wattshift.sim.policies.b3_static_rank import StaticRank
@@ -428,3 +429,10 @@ def test_profiles_without_a_capacity_are_not_used():
     job = shifting(placement("east", 6), placement("west", 0))
     state = world(job, profiles=(blind,))
     assert registry.make("b0").decide(state, NOW).replicas == {}
+
+
+def test_a_loaded_scenario_tells_its_margin_to_policies_as_head_room():
+    loaded = load("s1-small")
+    assert loaded.margin == 0.1
+    # 1 / 0.9 - 1
+    assert loaded.settings.head_room_permille == 111

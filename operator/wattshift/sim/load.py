@@ -227,7 +227,8 @@ def _settings(file: ScenarioFile) -> Settings:
         carbon_price_per_tonne=_decimal(spec.carbon_price_per_tonne),
         plan_interval_seconds=max(1, round(file.plan_every_seconds)),
         horizon_seconds=spec.horizon_seconds,
-        head_room_permille=spec.head_room_permille,
+        # policies do not see the margin: as head room, need / capacity is replicas at the margin
+        head_room_permille=spec.head_room_permille + round(1000 * (1 / (1 - file.margin) - 1)),
         min_saving_per_move=_decimal(spec.min_saving_per_move),
         max_actions_per_site=spec.max_actions_per_site,
     )
