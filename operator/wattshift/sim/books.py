@@ -72,6 +72,7 @@ class Sums:
     moved: Array = field(default_factory=lambda: np.zeros(0))
     """By workload."""
     reversals: Array = field(default_factory=lambda: np.zeros(0))
+    replica_reversals: int = 0
     replica_hours: float = 0.0
     starts: int = 0
     wakes: int = 0
@@ -104,6 +105,9 @@ class Books:
         places = len(layout.names)
         self._turn_time = np.full(places, -np.inf)
         self._turn_sign = np.zeros(places)
+        self._target = np.minimum(layout.initial, layout.max_replicas).astype(np.int64)
+        self._order_time = np.full(places, -np.inf)
+        self._order_sign = np.zeros(places)
         self.sums: Sums | None = None
         self._hour = -1
 
@@ -136,10 +140,16 @@ class Books:
         found, self.sums = self.sums, None
         return found
 
-    def decided(self, orders: Orders) -> None:
-        """Time that a decision took."""
+    def decided(self, orders: Orders, target: NDArray[np.int64], now: float) -> None:
+        """Time that a decision took, and placements whose ordered count turned back."""
+        change = np.sign(target - self._target)
+        turned = (change * self._order_sign < 0) & (now - self._order_time <= REVERSAL_SECONDS)
+        self._order_time = np.where(change != 0, now, self._order_time)
+        self._order_sign = np.where(change != 0, change, self._order_sign)
+        self._target = target.copy()
         if self.sums is None:
             return
+        self.sums.replica_reversals += int(turned.sum())
         if orders.plan_seconds > 0:
             self.sums.plan_seconds.append(orders.plan_seconds)
         if orders.govern_seconds > 0:
@@ -281,8 +291,8 @@ def energies(record: Record, layout: Layout) -> dict[str, Whole]:
         "moves": np.rint(record.move_watt_hours * MILLI).astype(np.int64),
     }
     found["it"] = found["serving"] + found["waiting"] + found["moves"]
-    found["facility"] = np.maximum(whole(flows.facility), found["it"] * 0)
-    found["overhead"] = found["facility"] - found["it"]
+    found["overhead"] = whole(flows.facility - flows.it)
+    found["facility"] = found["it"] + found["overhead"]
     found["uncontrolled"] = whole(flows.uncontrolled)
     found["supply"] = whole(flows.supply)
     found["charge"], found["discharge"] = whole(flows.charge), whole(flows.discharge)

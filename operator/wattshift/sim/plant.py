@@ -142,7 +142,7 @@ class Plant:
     def apply(self, orders: Orders, now: float) -> int:
         """Carry out orders; those for a site that cannot be reached change nothing.
 
-        Returns the number of placements whose replicas were changed.
+        Returns the number of replicas, splits and caps that were changed.
         """
         layout, changed = self.layout, 0
         closed = unreachable_sites(self.scenario, now)
@@ -164,13 +164,17 @@ class Plant:
             changed += self.fleet.order(index, wanted, now, drain) != before
         for (workload, origin), shares in orders.split.items():
             placed = {layout.place[workload, name]: value for name, value in shares.items()}
-            self.router.set_split(layout.load[workload, origin], placed)
+            changed += self.router.set_split(layout.load[workload, origin], placed)
         if orders.caps or np.any(self.cap < 1):
-            self.cap[:] = 1.0
+            held = self.cap.copy()
+            for place in np.flatnonzero(held < 1):
+                if int(layout.site_of[place]) not in closed:
+                    self.cap[place] = 1.0
             for key, share in orders.caps.items():
                 index = layout.place[key]
                 if int(layout.site_of[index]) not in closed:
                     self.cap[index] = min(1.0, max(0.0, share))
+            changed += int((held != self.cap).sum())
         return changed
 
     # ---- one span -----------------------------------------------------------------------------

@@ -6,7 +6,9 @@ one model. Energy is integer Wh; what rounding leaves is carried. Neighbours: `b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from wattshift.core.contract.bill import Line, bill
@@ -22,7 +24,81 @@ QUOTE_SECONDS = 60.0
 """Quotes are made anew at most this often, and when index or meter interval change."""
 AHEAD_SECONDS = 3600.0
 """Look-aheads are kept this long while index and forecast stay the same."""
+BANDS_SECONDS = 6 * 3600.0
+"""Bands to come are quoted anew this often, and when a billed peak changes."""
+SERIES_SECONDS = 900.0
 _BASES = (Basis.IMPORT, Basis.SELF_USE, Basis.EXPORT, Basis.CURTAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bands:
+    """Quotes of every band to come at index 0 and at index 1."""
+
+    key: object
+    until: float
+    at_zero: tuple[tuple[float, PriceQuote], ...]
+    at_one: tuple[tuple[float, PriceQuote], ...]
+    indexed: bool
+
+    def steps(
+        self, now: float, end: float, series: list[tuple[float, Decimal | None]]
+    ) -> Iterator[tuple[float, PriceQuote]]:
+        """One quote at every change of band or index in `[now, end)`."""
+        times = {row[0] for row in self.at_zero} | (
+            {t for t, _ in series} if self.indexed else set()
+        )
+        starts = [row[0] for row in self.at_zero]
+        index_starts = [row[0] for row in series]
+        for time in sorted({now} | {time for time in times if now < time < end}):
+            band = max(0, bisect_right(starts, time) - 1)
+            low, high = self.at_zero[band][1], self.at_one[band][1]
+            if not self.indexed:
+                yield time, low
+                continue
+            place = bisect_right(index_starts, time) - 1
+            yield time, _between(low, high, series[place][1] if place >= 0 else None)
+
+
+def _between(low: PriceQuote, high: PriceQuote, index: Decimal | None) -> PriceQuote:
+    """The quote at an index, from those at 0 and at 1."""
+    if not low.known or not high.known:
+        return low
+    known = index is not None
+
+    def mix(a: Decimal | None, b: Decimal | None) -> Decimal | None:
+        return None if a is None or b is None or index is None else a + index * (b - a)
+
+    return replace(
+        low,
+        known=known,
+        reason="" if known else "PriceUnknown",
+        up=replace(low.up, energy=mix(low.up.energy, high.up.energy)),
+        down=replace(low.down, energy=mix(low.down.energy, high.down.energy)),
+        grid_energy=mix(low.grid_energy, high.grid_energy),
+        direct_energy=mix(low.direct_energy, high.direct_energy),
+        next_grid_energy=None,
+    )
+
+
+def _series(
+    now: float, index: float | None, forecast: Forecast | None
+) -> list[tuple[float, Decimal | None]]:
+    """Index now, then the forecast's changes at `SERIES_SECONDS` or coarser, then unknown."""
+    series: list[tuple[float, Decimal | None]] = [
+        (now, None if index is None else index_value(index))
+    ]
+    if forecast is None:
+        return series
+    last = now - SERIES_SECONDS
+    for row in forecast.points:
+        if row.start_time <= now or row.start_time - last < SERIES_SECONDS:
+            continue
+        value = index_value(row.value)
+        if value != series[-1][1]:
+            series.append((row.start_time, value))
+            last = row.start_time
+    series.append((forecast.end_time, None))
+    return series
 
 
 class ContractBook:
@@ -45,6 +121,7 @@ class ContractBook:
         self.watt_hours = dict.fromkeys(_BASES, 0)
         """Integer Wh that went to the meter."""
         self._quote: tuple[object, float, PriceQuote] | None = None
+        self._bands: _Bands | None = None
         self._ahead: tuple[object, float, tuple[tuple[float, PriceQuote], ...]] | None = None
 
     # ---- meter --------------------------------------------------------------------------------
@@ -105,27 +182,37 @@ class ContractBook:
     def ahead(
         self, now: float, index: float | None, forecast: Forecast | None, site: SiteState
     ) -> tuple[tuple[float, PriceQuote], ...]:
-        """Quotes of the hours to come."""
+        """Quotes of the hours to come, as `price_curve` gives them.
+
+        A quote is linear in the index, so the bands are quoted at 0 and at 1 once in a while and every
+        step of the forecast is put between.
+        """
         peaks = tuple(sorted(self.period.peak_watts.items()))
-        key = (index, id(forecast), peaks)
+        bands = self._bands
+        if bands is None or bands.key != peaks or now >= bands.until:
+            bands = self._bands = self._quote_bands(now, peaks, site)
+            self._ahead = None
         held = self._ahead
+        key = (id(forecast), index is None)
         if held is not None and held[0] == key and now < held[1]:
             return held[2]
-        value = None if index is None else index_value(index)
-        series: list[tuple[float, Decimal | None]] = [(now, value)]
-        if forecast is not None:
-            series += [
-                (row.start_time, index_value(row.value))
-                for row in forecast.points
-                if row.start_time > now
-            ]
-            series.append((forecast.end_time, None))
-        curves: dict[str, Sequence[tuple[float, Decimal | None]]] = dict.fromkeys(
-            self.contract.signal_names, series
-        )
-        steps = price_curve(self.contract, self.period, now, self._horizon, curves, site=site)
+        steps = tuple(bands.steps(now, now + self._horizon, _series(now, index, forecast)))
         self._ahead = (key, now + AHEAD_SECONDS, steps)
         return steps
+
+    def _quote_bands(self, now: float, peaks: object, site: SiteState) -> _Bands:
+        contract, span = self.contract, self._horizon + BANDS_SECONDS
+        rows = []
+        for value in (Decimal(0), Decimal(1)):
+            indices = {name: [(now, value)] for name in contract.signal_names}
+            rows.append(price_curve(contract, self.period, now, span, indices, site=site))
+        return _Bands(
+            key=peaks,
+            until=now + BANDS_SECONDS,
+            at_zero=rows[0],
+            at_one=rows[1],
+            indexed=bool(contract.signal_names),
+        )
 
     # ---- bill ---------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ class Fleet:
         self._kind = np.zeros(0, dtype=np.int64)
         self.starts = 0
         self.wakes = 0
+        self.finished = 0
+        """Transitions that ended in the last span."""
         self.refused = 0
         """Replicas that were ordered and for which there were no devices."""
         tables = [layout.scenario.tables[m] for m in layout.table_of]
@@ -150,6 +152,7 @@ class Fleet:
         serving = self.serving.astype(float)
         parked = self.parked.astype(float)
         starting, draining = np.zeros(shape), np.zeros(shape)
+        self.finished = 0
         if not self._due.size:
             return Mean(serving=serving, starting=starting, draining=draining, parked=parked)
         part = np.clip((self._due - now) / seconds, 0.0, 1.0)
@@ -163,6 +166,7 @@ class Fleet:
         np.add.at(parked, self._place[parks], rest[parks])
         done = self._due <= now + seconds
         if done.any():
+            self.finished = int(done.sum())
             up = done & ~drains
             np.add.at(self.serving, self._place[up], self._count[up])
             down = done & parks

@@ -220,6 +220,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "attainment": result.attainment(),
         "movesPerWorkloadDay": _ratio(moved, days),
         "reversalsPerWorkloadDay": _ratio(reversals, days),
+        "replicaReversalsPerWorkloadDay": _ratio(sum(row.replica_reversals for row in rows), days),
         "reroutedShare": _ratio(sum(row.rerouted_tokens for row in rows), tokens),
         "pastMarginShare": _ratio(sum(row.past_margin_tokens for row in rows), tokens),
         "replicaHours": sum(row.replica_hours for row in rows),

@@ -45,11 +45,15 @@ class Router:
         self._any_spread = bool(self._spread.any())
         self._any_follow = bool(layout.follows.any())
 
-    def set_split(self, load: int, shares: dict[int, float]) -> None:
-        """Shares of one load by placement; unreachable ones are ignored, the rest is normed."""
+    def set_split(self, load: int, shares: dict[int, float]) -> bool:
+        """Shares of one load by placement; unreachable ones are ignored, the rest is normed.
+
+        Returns whether they differ from what held.
+        """
         arcs = self._layout.arcs
         first = np.searchsorted(arcs.load, load)
         last = np.searchsorted(arcs.load, load, side="right")
+        held = self.share[first:last].copy()
         self.share[first:last] = 0.0
         total = 0.0
         for place, share in shares.items():
@@ -60,6 +64,7 @@ class Router:
         self.has_split[load] = total > 0
         if total > 0:
             self.share[first:last] /= total
+        return not np.array_equal(held, self.share[first:last])
 
     def route(self, demand: Array, planned: Array, full: Array, most: Array) -> Routed:
         """Route `demand` (by load); capacities by placement: inside the margin, full, with queue."""

@@ -6,8 +6,9 @@ that follow on one another are run through. Neighbours: `world.py`, `plant.py`, 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -139,39 +140,70 @@ def stretches(windows: Sequence[Window]) -> list[list[Window]]:
     return found
 
 
-@dataclass(slots=True)
 class _Clock:
-    """Decision times inside steps."""
+    """Decision times inside steps.
 
-    scenario: Scenario
+    Far from events, decisions come with plans. Near them they come every `govern_every_seconds`, but
+    where nothing has happened for longer than telemetry takes, nothing new can be seen before the
+    next step, transition or edge of an event: that time is passed in one span.
+    """
 
-    def spans(self, step: int) -> Iterator[tuple[float, float]]:
-        """(start, seconds) of the spans of a step."""
-        scenario = self.scenario
-        start = step * scenario.step_seconds
-        end = start + scenario.step_seconds
-        now = start
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._fine = scenario.govern_every_seconds
+        self._settle = scenario.telemetry_delay_seconds + 2 * self._fine
+        self._spans = [
+            (
+                row.start_seconds - EVENT_LEAD_SECONDS,
+                row.start_seconds + row.duration_seconds + EVENT_TRAIL_SECONDS,
+            )
+            for row in scenario.events
+        ]
+        edges = {
+            edge
+            for row in scenario.events
+            for edge in (
+                row.start_seconds - row.notice_seconds,
+                row.start_seconds,
+                row.start_seconds + row.duration_seconds,
+            )
+        }
+        edges |= {row.start_seconds for row in scenario.faults}
+        edges |= {row.start_seconds + row.duration_seconds for row in scenario.faults}
+        self._edges = sorted(edges | {span[0] for span in self._spans})
+        self._busy_until = 0.0
+
+    def touch(self, now: float) -> None:
+        """Something has changed: look closely until telemetry has shown it."""
+        self._busy_until = max(self._busy_until, now + self._settle)
+
+    def spans(
+        self, step: int, next_due: Callable[[], float | None]
+    ) -> Iterator[tuple[float, float]]:
+        """(start, seconds) of the spans of a step; `next_due` is the end of the next transition."""
+        now = step * self._scenario.step_seconds
+        end = now + self._scenario.step_seconds
+        self.touch(now)
         while now < end - 1e-9:
-            length = min(self._length(now), end - now)
+            length = min(self._length(now, next_due()), end - now)
             yield now, length
             now += length
 
-    def _length(self, now: float) -> float:
-        scenario = self.scenario
-        fine = scenario.govern_every_seconds
+    def _length(self, now: float, due: float | None) -> float:
+        scenario, fine = self._scenario, self._fine
         if fine >= scenario.step_seconds:
             return scenario.step_seconds
-        if not scenario.events:
+        place = bisect_right(self._edges, now + 1e-9)
+        edge = self._edges[place] if place < len(self._edges) else np.inf
+        if edge - now < fine:
+            self.touch(edge)
+        near = not self._spans or any(first <= now < last for first, last in self._spans)
+        if near and now < self._busy_until:
             return fine
-        following = np.inf
-        for event in scenario.events:
-            first = event.start_seconds - EVENT_LEAD_SECONDS
-            last = event.start_seconds + event.duration_seconds + EVENT_TRAIL_SECONDS
-            if first <= now < last:
-                return fine
-            if now < first:
-                following = min(following, first - now)
-        return float(max(fine, min(scenario.plan_every_seconds, following)))
+        following = min(edge, np.inf if due is None or not near else due)
+        longest = scenario.step_seconds if near else scenario.plan_every_seconds
+        length = min(longest, following - now)
+        return float(max(fine, np.floor(length / fine + 1e-9) * fine))
 
 
 class _Run:
@@ -244,17 +276,20 @@ class _Run:
     def _step(self, step: int) -> None:
         scenario, plant = self._scenario, self._plant
         record = None
-        for now, seconds in self._clock.spans(step):
+        for now, seconds in self._clock.spans(step, plant.fleet.next_due):
             snapshot = self._world.snapshot(now)
             orders = self._policy.decide(snapshot, snapshot.grid_time)
-            plant.apply(orders, now)
+            if plant.apply(orders, now):
+                self._clock.touch(now)
             self._world.ordered(orders, now)
-            self._books.decided(orders)
+            self._books.decided(orders, plant.fleet.target, now)
             record = plant.advance(step, now, seconds)
             energy = self._books.add(record)
             if self._checked:
                 check(record, energy)
             self._world.see(record)
+            if plant.fleet.finished:
+                self._clock.touch(now + seconds)
             if scenario.events:
                 self._events.see(record)
         if record is not None:
