@@ -6,15 +6,26 @@ Neighbours: `core/planner.py` (chooses), `core/decision.py` (the values), `core/
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wattshift.core.batch import Wish
 from wattshift.core.candidates import Candidate
-from wattshift.core.decision import Action, Alternative, Decision, Effect, Plan, Target
+from wattshift.core.decision import (
+    Action,
+    Alternative,
+    Decision,
+    Effect,
+    Plan,
+    SiteOutlook,
+    Target,
+)
+from wattshift.core.fleet.carry import Step
+from wattshift.core.fleet.goal import Goals, objective
+from wattshift.core.fleet.problem import Floats
 from wattshift.core.outlook import outlook
 from wattshift.core.reasons import Reason
 from wattshift.core.score import Pricer
-from wattshift.core.survey import Job, Survey
+from wattshift.core.survey import Feed, Job, Survey
 from wattshift.core.wake import next_wake_time
 
 ALTERNATIVES = 3
@@ -31,6 +42,8 @@ class Draft:
     hold: tuple[Reason, str] | None = None
     note: str = ""
     wish: Wish | None = None
+    step: Step | None = None
+    """Next step of a workload whose entry routes by origin."""
 
     @property
     def settled(self) -> bool:
@@ -38,7 +51,9 @@ class Draft:
         return self.chosen is not None or self.hold is not None
 
 
-def assemble(drafts: list[Draft], world: Survey, notes: list[str], interval: int) -> Plan:
+def assemble(
+    drafts: list[Draft], world: Survey, notes: list[str], interval: int, found: Goals | None
+) -> Plan:
     """The plan from all drafts, in the order of their keys; `interval` is seconds."""
     now = world.now
     decisions = tuple(_decision(draft, now + interval) for draft in drafts)
@@ -46,17 +61,52 @@ def assemble(drafts: list[Draft], world: Survey, notes: list[str], interval: int
     for row in decisions:
         digest.update(repr((row.workload_key, row.action, row.targets, row.reason)).encode())
     horizon = float(interval)
-    total = sum(row.score for row in decisions if row.score is not None and row.action != "Hold")
+    money = None if found is None else objective(found, *_decided(drafts, found))
     return Plan(
         id=digest.hexdigest()[:12],
         grid_time=now,
         valid_until=now + 2 * interval,
         decisions=decisions,
-        sites=tuple(outlook(feed, world, horizon) for feed in world.feeds.values()),
-        objective_per_hour=total,
+        sites=tuple(_outlook(feed, world, horizon, found) for feed in world.feeds.values()),
+        objective_per_hour=money,
+        bound_per_hour=None if found is None else found.bound_per_hour,
+        horizon_hours=None if found is None else found.horizon_hours,
         next_wake_time=next_wake_time(world, [row.wish for row in drafts]),
         notes=tuple(notes),
     )
+
+
+def _outlook(feed: Feed, world: Survey, horizon: float, found: Goals | None) -> SiteOutlook:
+    row = outlook(feed, world, horizon)
+    prices = () if found is None else found.shadow.get(feed.key, ())
+    if not prices:
+        return row
+    return replace(row, limit_price_per_kilowatt_hour=prices[0], limit_price_ahead=prices)
+
+
+def _decided(
+    drafts: list[Draft], found: Goals
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Floats]]:
+    """What was decided for the workloads that the optimiser knows: replicas, and routes."""
+    vectors, routes = {}, {}
+    for draft in drafts:
+        key = draft.job.key
+        if key not in found.by_key:
+            continue
+        vectors[key] = draft.job.vector if draft.chosen is None else draft.chosen.vector
+        if draft.step is not None:
+            follows = draft.chosen is not None and draft.chosen.vector == draft.step.vector
+            routes[key] = draft.step.carried if follows else draft.step.standing_carried
+    return vectors, routes
+
+
+def _split(draft: Draft) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+    """Where the entry should send each origin; empty where it does not route by origin."""
+    if draft.step is None:
+        return ()
+    if draft.chosen is not None and draft.chosen.vector == draft.step.vector:
+        return draft.step.split
+    return draft.step.standing_split
 
 
 def _decision(draft: Draft, valid_until: float) -> Decision:
@@ -79,6 +129,7 @@ def _decision(draft: Draft, valid_until: float) -> Decision:
             message=message,
             alternatives=alternatives,
             valid_until=valid_until,
+            split=_split(draft),
         )
     targets = tuple(
         Target(placement_name=spot.state.name, replicas=count)
@@ -108,6 +159,7 @@ def _decision(draft: Draft, valid_until: float) -> Decision:
         valid_until=valid_until,
         score=None if score is None else score.total,
         parts=() if score is None else tuple(score.parts.items()),
+        split=_split(draft),
     )
 
 

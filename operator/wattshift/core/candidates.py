@@ -89,6 +89,36 @@ def savings(job: Job, room: Room, pricer: Pricer) -> list[Candidate]:
     return found
 
 
+def towards(
+    job: Job, goal: tuple[int, ...], room: Room, pricer: Pricer, known: list[Candidate]
+) -> list[Candidate]:
+    """Moves that lead towards the optimiser's goal and are not among `known` yet.
+
+    One pair at a time: a workload has one open move. Growth that takes nothing away is not a saving.
+    """
+    if Allowed.MIGRATE not in job.state.actions or job.need is None:
+        return []
+    givers = [row for row in job.spots if goal[row.index] < row.replicas and _may_give(job, row)]
+    takers = [row for row in job.spots if goal[row.index] > row.replicas and _may_take(row)]
+    seen = {row.vector for row in known}
+    found = []
+    for source in givers:
+        for destination in takers:
+            for candidate in _moves(
+                job, (source, destination), room, (job.need, job.floor), two_blocks=True
+            ):
+                here = candidate.vector[destination.index]
+                if candidate.vector in seen or here > goal[destination.index]:
+                    continue
+                seen.add(candidate.vector)
+                score = pricer.score(candidate.vector)
+                if isinstance(score, Score):
+                    candidate.score = score
+                    candidate.reason = _reason(job, candidate, score, pricer)
+                    found.append(candidate)
+    return found
+
+
 def _may_give(job: Job, spot: Spot) -> bool:
     if spot.replicas <= spot.state.min_replicas or spot.frozen is not None:
         return False

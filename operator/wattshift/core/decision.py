@@ -80,6 +80,8 @@ class Decision:
     """Reporting currency per hour, lower is better."""
     parts: tuple[tuple[str, float], ...] = ()
     """What the score consists of (`core/score.py`)."""
+    split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+    """By origin of the users: (placement, share of its requests); empty = the entry spreads evenly."""
 
     def replicas_of(self, placement_name: str) -> int | None:
         """Replicas this decision wants of a placement."""
@@ -106,6 +108,10 @@ class SiteOutlook:
     """Reporting currency: all-in marginal price the planner used."""
     suspect: bool = False
     """Model and meter disagree by more than 10 %."""
+    limit_price_per_kilowatt_hour: float | None = None
+    """Reporting currency: what one more kWh under the binding bound would save now; None = no solver."""
+    limit_price_ahead: tuple[float, ...] = ()
+    """The same by step of the plan's horizon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +125,12 @@ class Plan:
     decisions: tuple[Decision, ...]
     sites: tuple[SiteOutlook, ...]
     objective_per_hour: float | None = None
+    """Reporting currency per hour over the horizon, of the workloads that the optimiser placed: what
+    is decided now, and the best way on at its prices."""
     bound_per_hour: float | None = None
+    """Nobody can place those workloads for less; compare it with `objective_per_hour`."""
+    horizon_hours: float | None = None
+    """Over which both are meant."""
     next_wake_time: float | None = None
     """Band change, event or deadline that should wake the planner."""
     notes: tuple[str, ...] = ()

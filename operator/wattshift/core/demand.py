@@ -140,3 +140,19 @@ def too_far(site: SiteState, origins: tuple[Origin, ...]) -> str:
                 f"longer than the {limit} ms it accepts"
             )
     return ""
+
+
+def some_reach(site: SiteState, origins: tuple[Origin, ...]) -> tuple[str, int]:
+    """For an entry that routes by origin: (why no origin may be served here, longest round trip).
+
+    The round trip is the longest of those origins that may be served from the site.
+    """
+    known = dict(site.origin_round_trip_milliseconds)
+    trips, nobody = [], ""
+    for origin in origins:
+        limit, trip = origin.max_round_trip_milliseconds, known.get(origin.name)
+        if limit is None or (trip is not None and trip <= limit):
+            trips.append(trip or 0)
+        elif not nobody:
+            nobody = too_far(site, (origin,))
+    return ("" if trips else nobody, max(trips, default=0))

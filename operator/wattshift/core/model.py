@@ -363,6 +363,8 @@ class WorkloadState:
     """Requested concurrency from a site signal, where engine metrics are not the source."""
     origin_loads: tuple[tuple[str, float], ...] = ()
     """(origin, sequences in flight) as the entry measures them; empty = shares of the whole load."""
+    moved_share_today: float | None = None
+    """Sum of positive changes of placement shares since the day began; None = `moves_today` counts."""
     origins_ahead: tuple[tuple[str, Forecast], ...] = ()
     """(origin, forecast of its sequences in flight); an origin without one stays as it is."""
 

@@ -1,25 +1,28 @@
 """The slow loop's decision: one Decision per workload, coupled through what sites can bear.
 
 Order: what people said, capacity owed to users, feeds that are or will be over a bound, then savings
-by value. Greedy over integer target vectors; `bound_per_hour` is left to a solver. Pure: the same
-snapshot gives the same plan. Neighbours: `core/candidates.py`, `core/score.py`, `core/governor.py`.
+by value. The optimiser (`core/fleet/`) says what all together should be; candidates lead there and pass
+the same checks as those found without it. Pure: the same snapshot gives the same plan. Neighbours:
+`core/candidates.py`, `core/score.py`, `core/routed.py`, `core/governor.py`.
 """
 
 from __future__ import annotations
 
 from wattshift.core.assemble import Draft, assemble
 from wattshift.core.batch import level_of, wish
-from wattshift.core.candidates import Candidate, savings
+from wattshift.core.candidates import Candidate, savings, towards
 from wattshift.core.cover import Owed, cover, owed_to
 from wattshift.core.decision import (
     Action,
     Plan,
 )
+from wattshift.core.fleet.goal import Goals, goals
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
 from wattshift.core.reasons import Reason
 from wattshift.core.relief import fits, relieve, take
 from wattshift.core.room import Room
+from wattshift.core.routed import routed_step
 from wattshift.core.score import Pricer, Score
 from wattshift.core.stability import Budgets, horizon_seconds, pays, waits, within_dwell
 from wattshift.core.standing import standing_order
@@ -57,15 +60,24 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
                 reason=order.reason,
                 message=order.message,
             )
+    found = _optimum(world, drafts)
     for draft in sorted(drafts, key=_first_served):
-        if not draft.settled:
+        if not draft.settled and not routed_step(draft, found, room, now):
             _cover_owed(draft, world, room)
     for draft in drafts:
         if not draft.settled:
-            _collect(draft, room)
+            _collect(draft, room, found)
     notes = relieve(drafts, world, room, now)
     _choose_savings(drafts, world, room, budgets)
-    return assemble(drafts, world, notes, interval)
+    return assemble(drafts, world, notes, interval, found)
+
+
+def _optimum(world: Survey, drafts: list[Draft]) -> Goals | None:
+    """What the optimiser wants of all that is not decided yet; None = decide without it."""
+    try:
+        return goals(world, tuple(draft.job for draft in drafts if not draft.settled))
+    except ArithmeticError:
+        return None
 
 
 def _draft(job: Job, world: Survey) -> Draft:
@@ -124,15 +136,20 @@ def _owed_batch(draft: Draft, world: Survey) -> Owed | None:
     )
 
 
-def _collect(draft: Draft, room: Room) -> None:
+def _collect(draft: Draft, room: Room, found: Goals | None) -> None:
     """Price what could be saved."""
     job = draft.job
+    if draft.step is not None:
+        return
     if job.outside and draft.wish is not None and not draft.wish.run and job.standing > 0:
         pause = _pause(draft)
         if pause is not None:
             draft.candidates.append(pause)
             return
     draft.candidates = savings(job, room, draft.pricer)
+    goal = None if found is None else found.by_key.get(job.key)
+    if goal is not None:
+        draft.candidates += towards(job, goal.vector, room, draft.pricer, draft.candidates)
     draft.candidates.sort(key=_by_score)
 
 

@@ -67,7 +67,7 @@ class Pricer:
         price = self.price(spot.feed, present=present)
         if not price.known:
             return None
-        watts = spot.feed.terms.marginal * _watts(spot, spot.capacity)
+        watts = spot.feed.terms.marginal * watts_of(spot, spot.capacity)
         curve = price.down if spot.replicas > 0 else price.up
         return watts / WATT_HOURS_PER_KILOWATT_HOUR * curve[0].rate.total / spot.capacity
 
@@ -132,7 +132,7 @@ class Pricer:
                 watt_seconds = busy * (WARM_SECONDS + self._job.state.max_drain_seconds)
             elif change > 0 and not self._job.outside:
                 watt_seconds += (
-                    PREFILL_SHARE * PREFILL_SECONDS * _prompt_watts(self._job, spot)
+                    PREFILL_SHARE * PREFILL_SECONDS * prompt_watts(self._job, spot)
                 ) / change
             money += abs(change) * watt_seconds * per_watt_second
         return money
@@ -168,14 +168,14 @@ def watts_by_feed(job: Job, vector: tuple[int, ...]) -> dict[FeedKey, float]:
     for new, spot in zip(vector, job.spots, strict=True):
         if not new or spot.feed is None or spot.profile is None or not spot.profile.has_power:
             continue
-        each = _watts(spot, None if use is None else use * spot.capacity)
+        each = watts_of(spot, None if use is None else use * spot.capacity)
         key = spot.feed.power.key
         watts[key] = watts.get(key, 0.0) + new * each * spot.feed.terms.marginal
     return watts
 
 
-def _watts(spot: Spot, concurrency: float | None) -> float:
-    """`replica_watts` without token rates, spelled out because a plan calls it 100,000 times."""
+def watts_of(spot: Spot, concurrency: float | None) -> float:
+    """IT watts of one replica: `replica_watts` without token rates, called 100,000 times a plan."""
     profile = spot.profile
     assert profile is not None
     busy = profile.busy_watts or 0
@@ -209,7 +209,8 @@ def _along(
     return grams, own
 
 
-def _prompt_watts(job: Job, spot: Spot) -> float:
+def prompt_watts(job: Job, spot: Spot) -> float:
+    """Extra watts of all prompts of a job if they were computed at a placement."""
     slope = spot.profile.watts_per_prompt_token_per_second if spot.profile else None
     rates = [
         row.state.engine.prompt_tokens_per_second

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from wattshift.core.candidates import Candidate
 from wattshift.core.decision import Action
+from wattshift.core.fleet.classes import routed
 from wattshift.core.model import Settings, WorkloadState
 from wattshift.core.reasons import Reason
 from wattshift.core.survey import Job, Survey
@@ -35,6 +36,8 @@ def within_dwell(job: Job, now: float) -> tuple[Reason, str] | None:
 
 def waits(job: Job, candidate: Candidate, now: float) -> tuple[Reason, str] | None:
     """Why a saving has to wait although it pays: dwell, then moves per day."""
+    if routed(job):
+        return _moved_enough(job, candidate)  # its placements dwell one by one
     early = within_dwell(job, now)
     if early is not None:
         return early
@@ -42,6 +45,19 @@ def waits(job: Job, candidate: Candidate, now: float) -> tuple[Reason, str] | No
     if counted and job.state.moves_today >= job.state.max_moves_per_day:
         return Reason.MOVES_EXHAUSTED, (
             f"{job.state.moves_today} of {job.state.max_moves_per_day} moves were made today"
+        )
+    return None
+
+
+def _moved_enough(job: Job, candidate: Candidate) -> tuple[Reason, str] | None:
+    """Moves of a workload in shares of its load; what only lowers ends a move and is none."""
+    state = job.state
+    if all(n <= spot.replicas for n, spot in zip(candidate.vector, job.spots, strict=True)):
+        return None
+    made = float(state.moves_today) if state.moved_share_today is None else state.moved_share_today
+    if made >= state.max_moves_per_day:
+        return Reason.MOVES_EXHAUSTED, (
+            f"{made:.1f} times its load was moved today, {state.max_moves_per_day} times it may be"
         )
     return None
 

@@ -14,12 +14,14 @@ from wattshift.core.demand import (
     load_of,
     needed_concurrency,
     round_trip_milliseconds,
+    some_reach,
     too_far,
 )
 from wattshift.core.freshness import member_of, untouchable
 from wattshift.core.guard import GuardState, GuardVerdict, judge, merge
 from wattshift.core.limits import limits_of
 from wattshift.core.model import (
+    Allowed,
     ConnectionState,
     OverrideMode,
     PlacementState,
@@ -68,7 +70,7 @@ def _survey(snapshot: Snapshot, now: float, lead_seconds: float, only: str | Non
         for member in site.members:
             feed = feeds.get((site.name, connection_of(site, member.name)))
             where[site.name, member.name] = (site, feed, _site_why(site, member.name))
-    reach: dict[tuple[str, object], tuple[str, int]] = {}
+    reach: dict[tuple[str, bool, object], tuple[str, int]] = {}
     accelerators, declared = _accelerators(snapshot)
     jobs = []
     for workload in sorted(snapshot.workloads, key=lambda row: row.key):
@@ -184,7 +186,7 @@ def _frozen(placement: PlacementState) -> Why:
 _Context = tuple[
     dict[tuple[str, str], tuple[SiteState, Feed | None, Why]],
     dict[str, PowerProfile],
-    dict[tuple[str, object], tuple[str, int]],
+    dict[tuple[str, bool, object], tuple[str, int]],
 ]
 
 
@@ -200,13 +202,19 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
         profile = profiles.get(placement.profile_name)
         far, distance = "", 0
         if site is not None and workload.origins:
-            cached = reach.get((site.name, workload.origins))
+            # an entry that routes by origin sends each where it may go: one that reaches is enough
+            by_origin = Allowed.SHIFT_TRAFFIC in workload.actions
+            cached = reach.get((site.name, by_origin, workload.origins))
             if cached is None:
                 cached = (
-                    too_far(site, workload.origins),
-                    round_trip_milliseconds(site, workload.origins),
+                    some_reach(site, workload.origins)
+                    if by_origin
+                    else (
+                        too_far(site, workload.origins),
+                        round_trip_milliseconds(site, workload.origins),
+                    )
                 )
-                reach[site.name, workload.origins] = cached
+                reach[site.name, by_origin, workload.origins] = cached
             far, distance = cached
         commanded = commanded_replicas(placement)
         verdict = _NOTHING

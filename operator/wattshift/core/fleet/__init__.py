@@ -1,0 +1,1 @@
+"""The optimiser of the planner: classes, costs ahead, dual prices, first-step flow, integers."""

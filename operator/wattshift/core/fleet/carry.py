@@ -1,0 +1,195 @@
+"""From a goal to the next step of a routed workload: raise now, lower once the raised replicas serve.
+
+Never fewer in service than the need: a placement counts as carrying load when its replicas are in
+service and, if there is demand, its own engines show requests. Neighbours: `core/fleet/goal.py`,
+`core/planner.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattshift.core.fleet.flow import Flow, route
+from wattshift.core.fleet.goal import Goals
+from wattshift.core.fleet.integers import EPSILON, part_of
+from wattshift.core.fleet.places import dwells
+from wattshift.core.fleet.problem import Floats, Problem
+from wattshift.core.limits import Hardness
+from wattshift.core.room import Room
+from wattshift.core.survey import Job, Spot
+
+SHORT = 1e-3
+"""Share of the need by which capacity may be short before it is owed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What may be done now towards the goal of one workload."""
+
+    vector: tuple[int, ...]
+    goal: tuple[int, ...]
+    """Where it leads, as far as there is room."""
+    owed: bool
+    """What is commanded does not carry the need: no dwell and no saving is asked for."""
+    waiting: str
+    """Which raised replicas must serve before others are lowered; empty = none."""
+    split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+    """By origin: shares of its requests by placement."""
+    standing_split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+    """The same if nothing is changed."""
+    carried: Floats
+    """[classes, columns] of the workload: units by the split."""
+    standing_carried: Floats
+
+
+class Carrier:
+    """The problem of one routed workload, and routes through it at given replica counts."""
+
+    def __init__(self, goals: Goals, job: Job) -> None:
+        fleet = goals.fleet
+        group = next(k for k, row in enumerate(fleet.jobs) if row.key == job.key)
+        small, classes, places = part_of(fleet.problem, group)
+        self.job = job
+        self.spots = [fleet.spots[k] for k in places.tolist()]
+        self._origins = [fleet.origins[c] for c in classes.tolist()]
+        self._problem: Problem = small
+        idle = fleet.idle[places] / small.size
+        # replicas are given: a unit costs what it adds to them
+        self._worth: Floats = goals.worth[classes] - idle[small.place]
+        self._kept = fleet.kept[places]
+        self._bonus = small.enter + goals.dual.move_price[group]
+        self._need = float(small.need[0].sum())
+
+    def flow(self, counts: list[int], *, preferred: list[int] | None = None) -> Flow:
+        """Cheapest routes at these replicas; with `preferred`, beyond those only where needed."""
+        most = np.asarray(counts, dtype=float) * self._problem.size
+        kept, bonus = self._kept, self._bonus
+        worth = self._worth
+        if preferred is not None:
+            kept = np.minimum(np.asarray(preferred, dtype=float) * self._problem.size, most)
+            bonus = np.full(self._bonus.shape, 100.0 * (float(np.abs(worth).max()) + 1e-9))
+        return route(self._problem, worth, kept=kept, bonus=bonus, most=most, limits=False)
+
+    def short(self, flow: Flow) -> bool:
+        """Whether a flow leaves more than rounding unserved."""
+        return float(flow.unserved.sum()) > SHORT * self._need
+
+    def missing(self, flow: Flow) -> float:
+        """Units that a flow leaves unserved."""
+        return float(flow.unserved.sum())
+
+    def loads(self, flow: Flow) -> Floats:
+        """[N] units by place."""
+        return self._problem.at(flow.carried)
+
+    def size(self, k: int) -> float:
+        """Units of one replica at a place."""
+        return float(self._problem.size[k])
+
+    def split(self, flow: Flow) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+        """Shares by origin; an origin that nothing serves is left out."""
+        rows = []
+        for c, origin in enumerate(self._origins):
+            carried = np.where(self._problem.open[c], flow.carried[c], 0.0)
+            total = float(carried.sum())
+            if total <= 0:
+                continue
+            shares = tuple(
+                (self.spots[int(self._problem.place[c, f])].state.name, float(carried[f]) / total)
+                for f in np.nonzero(carried > 1e-6 * total)[0].tolist()
+            )
+            rows.append((origin, shares))
+        return tuple(rows)
+
+
+def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
+    """The next step of a routed workload towards its goal; None where it has none."""
+    goal = goals.by_key.get(job.key)
+    if goal is None:
+        return None
+    carrier = Carrier(goals, job)
+    spots = carrier.spots
+    here = [spot.replicas for spot in spots]
+    standing = carrier.flow(here)
+    owed = carrier.short(standing)
+    hardness = Hardness.COMMITTED if owed else Hardness.VOLUNTARY
+    wanted = [goal.vector[spot.index] for spot in spots]
+    wanted = [
+        min(count, spot.replicas + room.most(spot, hardness)) if count > spot.replicas else count
+        for count, spot in zip(wanted, spots, strict=True)
+    ]
+    if not owed:
+        # who was changed within the dwell is not raised for a saving
+        wanted = [
+            min(count, spot.replicas) if dwells(job, spot, now) else count
+            for count, spot in zip(wanted, spots, strict=True)
+        ]
+    budget = job.state.max_replicas - job.standing
+    raised = list(here)
+    for k in sorted(range(len(spots)), key=lambda k: wanted[k] - here[k]):
+        if wanted[k] > here[k]:
+            more = min(wanted[k] - here[k], max(0, budget))
+            raised[k] += more
+            budget -= more
+    lowered, waiting = _lowered(carrier, job, raised, wanted)
+    vector, final = list(job.vector), list(job.vector)
+    for k, spot in enumerate(spots):
+        vector[spot.index] = lowered[k]
+        final[spot.index] = min(wanted[k], lowered[k]) if wanted[k] < here[k] else raised[k]
+    after = carrier.flow(lowered)
+    return Step(
+        vector=tuple(vector),
+        goal=tuple(final),
+        owed=owed and tuple(vector) != job.vector,
+        waiting=waiting,
+        split=carrier.split(after),
+        standing_split=carrier.split(standing),
+        carried=after.carried,
+        standing_carried=standing.carried,
+    )
+
+
+def _lowered(
+    carrier: Carrier, job: Job, raised: list[int], wanted: list[int]
+) -> tuple[list[int], str]:
+    """Counts after lowering what is not needed by what serves already, and who is waited for."""
+    if all(count >= spot.replicas for count, spot in zip(wanted, carrier.spots, strict=True)):
+        return raised, ""
+    proven = [
+        min(count, proves(job, spot)) for count, spot in zip(raised, carrier.spots, strict=True)
+    ]
+    flow = carrier.flow(proven, preferred=[min(a, b) for a, b in zip(wanted, proven, strict=True)])
+    late = [
+        spot.state.name
+        for spot, count, serves in zip(carrier.spots, wanted, proven, strict=True)
+        if count > serves
+    ]
+    waiting = f"{', '.join(late)} must serve first" if late else ""
+    if carrier.missing(flow) > carrier.missing(carrier.flow(raised)) + SHORT:
+        return raised, waiting
+    loads = carrier.loads(flow)
+    found = list(raised)
+    floor = job.floor
+    for k, spot in enumerate(carrier.spots):
+        if wanted[k] >= spot.replicas or not spot.verdict.removal_allowed:
+            continue
+        needs = int(np.ceil(loads[k] / carrier.size(k) - EPSILON))
+        found[k] = min(spot.replicas, max(wanted[k], needs, spot.state.min_replicas))
+    others = job.standing - sum(spot.replicas for spot in carrier.spots)
+    k = 0
+    while sum(found) + others < floor and k < len(found):
+        found[k] = min(carrier.spots[k].replicas, found[k] + floor - sum(found) - others)
+        k += 1
+    return found, waiting
+
+
+def proves(job: Job, spot: Spot) -> int:
+    """Replicas of a placement that are seen to carry load."""
+    serving = spot.state.in_service_replicas or 0
+    engine = spot.state.engine
+    if serving == 0 or engine is None or not job.load.concurrency:
+        return serving
+    seen = engine.running > 0 or engine.concurrency > 0 or engine.requests_per_second > 0
+    return serving if seen else 0

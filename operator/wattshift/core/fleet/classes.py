@@ -1,0 +1,129 @@
+"""Classes of load: what a workload needs by step, per origin where the entry routes by origin.
+
+Neighbours: `core/fleet/build.py` (asks), `core/demand.py` (need).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattshift.core.cover import capacity
+from wattshift.core.demand import needed_concurrency
+from wattshift.core.fleet.problem import Floats
+from wattshift.core.model import Allowed, Settings
+from wattshift.core.survey import Job, Spot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One class."""
+
+    group: int
+    origin: str
+    """Empty for a workload that is one class."""
+    need: Floats
+    """[T] units, head room included."""
+    reach: dict[int, float]
+    """Tie-break 0..1 by round trip, of each place that may serve it."""
+
+
+def routed(job: Job) -> bool:
+    """Whether the entry follows a split by origin, so that each origin has its own placements."""
+    actions = job.state.actions
+    return Allowed.SHIFT_TRAFFIC in actions and Allowed.SCALE in actions and bool(job.state.origins)
+
+
+def eligible(job: Job) -> bool:
+    """Whether the optimiser may place a workload at all."""
+    if job.outside or job.need is None or job.need <= 0 or job.verdict.veto:
+        return False
+    if len(job.spots) < 2:
+        return False
+    return routed(job) or Allowed.MIGRATE in job.state.actions
+
+
+def loads_of(
+    job: Job, places: dict[int, Spot], group: int, settings: Settings, steps: Floats
+) -> list[Load]:
+    """Classes of one workload; empty where what may not be touched carries all of it.
+
+    Args:
+        job: an eligible workload.
+        places: its usable placements by place number.
+        group: its number.
+        settings: head room and planning interval.
+        steps: edges of the steps.
+    """
+    assert job.need is not None
+    stuck = capacity(job, job.vector)
+    stuck -= sum(spot.replicas * spot.capacity for spot in places.values())
+    share = max(0.0, job.need - stuck) / job.need
+    if share <= 0:
+        return []
+    if not routed(job):
+        need = _whole(job, settings, steps) * share
+        return [Load(group=group, origin="", need=need, reach=dict.fromkeys(places, 0.0))]
+    measured = by_origin(job)
+    total = sum(measured.values())
+    rows = []
+    for origin in job.state.origins:
+        load = measured.get(origin.name, 0.0)
+        if load <= 0:
+            continue
+        reach = {}
+        for number, spot in places.items():
+            assert spot.feed is not None
+            known = dict(spot.feed.site.origin_round_trip_milliseconds).get(origin.name)
+            limit = origin.max_round_trip_milliseconds
+            if limit is None or (known is not None and known <= limit):
+                reach[number] = float(known or 0)
+        far = max(reach.values(), default=0.0) or 1.0
+        if reach:
+            need = _of_origin(job, origin.name, load, settings, steps) * (job.need * share / total)
+            near = {number: trip / far for number, trip in reach.items()}
+            rows.append(Load(group=group, origin=origin.name, need=need, reach=near))
+    return rows
+
+
+def by_origin(job: Job) -> dict[str, float]:
+    """Load by origin: as measured at the entry, else by the declared shares."""
+    if job.state.origin_loads:
+        return {name: max(0.0, load) for name, load in job.state.origin_loads}
+    load = job.load.concurrency or 0.0
+    return {row.name: load * row.share_permille / 1000 for row in job.state.origins}
+
+
+def _whole(job: Job, settings: Settings, steps: Floats) -> Floats:
+    """Need by step: as now, later what all its origins together are forecast to ask for."""
+    assert job.need is not None
+    need = np.full(steps.shape[0] - 1, job.need)
+    factor = needed_concurrency(1.0, settings.head_room_permille, job.state.growth_permille)
+    middles = (steps[:-1] + steps[1:]) / 2
+    total = np.zeros(need.shape)
+    for _, forecast in job.state.origins_ahead:
+        for t, time in enumerate(middles.tolist()):
+            value = forecast.at(time)
+            if value is None:
+                return need
+            total[t] += value
+    if job.state.origins_ahead:
+        need[1:] = total[1:] * factor
+    return need
+
+
+def _of_origin(job: Job, name: str, load: float, settings: Settings, steps: Floats) -> Floats:
+    """Sequences of one origin by step; the first covers what comes while a replica starts."""
+    amounts = np.full(steps.shape[0] - 1, load)
+    forecast = dict(job.state.origins_ahead).get(name)
+    if forecast is None:
+        return amounts
+    starts = [spot.profile.cold_start_seconds for spot in job.spots if spot.profile is not None]
+    lead = settings.plan_interval_seconds + max(starts, default=0)
+    soon = forecast.at(float(steps[0]) + lead)
+    amounts[0] = load if soon is None else max(load, soon)
+    for t in range(1, amounts.shape[0]):
+        value = forecast.at(float(steps[t] + steps[t + 1]) / 2)
+        amounts[t] = amounts[t - 1] if value is None else value
+    return amounts

@@ -1,0 +1,168 @@
+"""Lower bound and shadow prices of the time-coupled problem: Lagrangian over limits, paths per class.
+
+Limits and the budget of moves are priced; what is left is one shortest path per class over (place,
+step), solved for all classes at once. Any prices give a valid bound, so a few dozen iterations do;
+their number, not a clock, ends it. Neighbours: `core/fleet/flow.py` uses the prices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattshift.core.fleet.problem import Booleans, Floats, Integers, Problem
+
+FAR = 1e30
+"""Cost of a column that a class may not use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dual:
+    """Prices, what they say a place is worth later, and the bound."""
+
+    bound: float
+    """Money over the horizon below which no plan can be."""
+    price: Floats
+    """[T, R] money per unit of a limit and hour."""
+    move_price: Floats
+    """[G] money per unit moved, beyond what the move itself costs."""
+    ahead: Floats
+    """[C, F] money from step 1 on of a class that stands at a column after step 0."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Paths:
+    value: Floats
+    """[C, F] money from step 0 on, by where a class stands before it."""
+    ahead: Floats
+    stays: list[Booleans]
+    target: list[Integers]
+
+
+def solve(problem: Problem, *, iterations: int) -> Dual:
+    """Best bound and prices after `iterations` subgradient steps; 0 = prices of nothing."""
+    hard = np.isfinite(problem.limit)
+    limit = np.where(hard, problem.limit, 0.0)
+    per = np.where(limit > 0, limit, 1.0)
+    budget = np.isfinite(problem.moves)
+    allowed = np.where(budget, problem.moves, 0.0)
+    scale = _scale(problem)
+    price, move = np.zeros(problem.limit.shape), np.zeros(problem.moves.shape)
+    sums, weight = (np.zeros_like(price), np.zeros_like(move)), 0
+    best = (-np.inf, price, move)
+    for count in range(iterations + 1):
+        if count == iterations and weight:
+            price, move = sums[0] / weight, sums[1] / weight
+        paths = _backward(problem, price, move)
+        usage, moved, value = _forward(problem, paths)
+        value -= float((price * limit * problem.hours[:, None]).sum())
+        value -= float((move * allowed).sum())
+        if value > best[0]:
+            best = (value, price, move)
+        if count == iterations:
+            break
+        step = 1.0 / (1 + count) ** 0.6
+        excess = np.where(hard, np.clip((usage - limit) / per, -1.0, 3.0), 0.0)
+        price = np.minimum(np.maximum(0.0, price + step * scale * excess), problem.ceiling)
+        if budget.any():
+            over = np.clip(moved / np.maximum(allowed, 1e-12) - 1, -1.0, 3.0)
+            move = np.where(budget, np.maximum(0.0, move + step * _typical(problem) * over), 0.0)
+        if 2 * count >= iterations:
+            sums[0].__iadd__(price)
+            sums[1].__iadd__(move)
+            weight += 1
+        if not price.any() and not move.any():
+            break  # nothing binds: these prices are exact
+    paths = _backward(problem, best[1], best[2])
+    return Dual(bound=best[0], price=best[1], move_price=best[2], ahead=paths.ahead)
+
+
+def _typical(problem: Problem) -> float:
+    """Spread of the unit costs: what places differ by."""
+    costs = problem.cost[0]
+    return float(costs.std()) or float(np.abs(costs).mean()) or 1.0
+
+
+def _scale(problem: Problem) -> Floats:
+    """[R] money per unit of a limit by which a step of one changes its price."""
+    each = np.zeros(problem.rows + 1)
+    count = np.zeros(problem.rows + 1)
+    for rows, use in _counted(problem):
+        np.add.at(each, rows, use)
+        np.add.at(count, rows, 1.0)
+    mean = each / np.maximum(count, 1.0)
+    return _typical(problem) / np.where(mean > 0, mean, 1.0)[:-1]
+
+
+def _counted(problem: Problem) -> tuple[tuple[Integers, Floats], ...]:
+    """(row, use per unit) of every place, for each kind of limit."""
+    return (
+        (problem.pool, problem.devices),
+        (problem.feed, problem.watts),
+        (problem.supply, problem.watts),
+    )
+
+
+def charge(problem: Problem, price: Floats) -> Floats:
+    """[T, N] what a unit at a place pays for limits per hour."""
+    padded = np.concatenate([price, np.zeros((price.shape[0], 1))], axis=1)
+    total = np.zeros((price.shape[0], problem.places))
+    for rows, use in _counted(problem):
+        total += padded[:, rows] * use
+    return total
+
+
+def _backward(problem: Problem, price: Floats, move: Floats) -> _Paths:
+    extra = move[problem.group][:, None] + problem.enter[problem.place]
+    extra = np.where(problem.open, extra, FAR)
+    hours, need = problem.hours, problem.need
+    rows = np.arange(problem.classes)
+    each = problem.cost + charge(problem, price)
+    closed = np.where(problem.open, 0.0, FAR)
+    stays: list[Booleans] = []
+    target: list[Integers] = []
+    value = np.zeros(problem.place.shape)
+    ahead = value
+    for t in range(len(hours) - 1, -1, -1):
+        value = value + (need[t] * hours[t])[:, None] * each[t][problem.place] + closed
+        enter = value + need[t][:, None] * extra
+        to = enter.argmin(axis=1)
+        best = enter[rows, to][:, None]
+        stays.append(value <= best)
+        target.append(to)
+        value = np.minimum(value, best)
+        if t == 1:
+            ahead = value
+    stays.reverse()
+    target.reverse()
+    return _Paths(value=value, ahead=ahead, stays=stays, target=target)
+
+
+def _forward(problem: Problem, paths: _Paths) -> tuple[Floats, Floats, float]:
+    """(usage [T, R], moved units [G], money) of the paths from where the load is now."""
+    rows = np.arange(problem.classes)
+    need = problem.need
+    have = np.where(problem.open, problem.present, 0.0)
+    share = have / np.maximum(np.maximum(need[0], have.sum(axis=1)), 1e-12)[:, None]
+    fresh = np.maximum(0.0, 1 - share.sum(axis=1))
+    money = float((share * paths.value).sum())
+    usage = np.empty(problem.limit.shape)
+    moved = np.zeros(problem.groups)
+    for t in range(need.shape[0]):
+        stay, to = paths.stays[t], paths.target[t]
+        leaving = np.where(stay, 0.0, share).sum(axis=1)
+        share = np.where(stay, share, 0.0)
+        arriving = leaving
+        if t == 0:
+            # what is new may begin anywhere, and pays for it as what moves does
+            arriving = leaving + fresh
+            money += float((fresh * paths.value[rows, to]).sum())
+        share[rows, to] += arriving
+        moved += np.bincount(problem.group, weights=leaving * need[t], minlength=problem.groups)
+        at = problem.at(share * need[t][:, None])
+        used = np.zeros(problem.rows + 1)
+        for row, use in _counted(problem):
+            used += np.bincount(row, weights=at * use, minlength=problem.rows + 1)
+        usage[t] = used[:-1]
+    return usage, moved, money

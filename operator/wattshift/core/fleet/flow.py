@@ -1,0 +1,198 @@
+"""First step as a min-cost flow: classes -> places -> devices -> watts; what stays is cheaper.
+
+The only file that imports a solver. Costs and amounts become integers here and arcs go in in bulk.
+Ties go to staying, then to the nearest place. Limits in devices and watts are turned into flow units
+at the mean rate of the places behind them; `core/fleet/integers.py` and `core/room.py` are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ortools.graph.python import min_cost_flow
+
+from wattshift.core.fleet.problem import Floats, Integers, Problem
+
+AMOUNTS = 1e6
+"""Integer units that the largest amount is told apart into."""
+COSTS = 1e7
+"""Integer units of the widest cost difference."""
+TIES = 64
+"""Finer units below them, for ties."""
+UNSERVED = 20
+"""What a unit that nobody carries costs, in widest cost differences."""
+_MOST = 4e15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Units by class and column, and what found no place."""
+
+    carried: Floats
+    """[C, F]."""
+    unserved: Floats
+    """[C]."""
+
+
+def route(
+    problem: Problem,
+    worth: Floats,
+    *,
+    kept: Floats,
+    bonus: Floats,
+    most: Floats | None = None,
+    limits: bool = True,
+) -> Flow:
+    """Cheapest assignment of the first step's need.
+
+    Args:
+        problem: classes, columns and limits.
+        worth: [C, F] money per unit for standing at a column.
+        kept: [N] units that a place carries now.
+        bonus: [N] money per unit for what goes beyond `kept`.
+        most: [N] units that a place may carry; None = the problem's.
+        limits: whether devices and watts count; replicas that run already have theirs.
+    """
+    most = problem.most if most is None else most
+    rows, columns = np.nonzero(problem.open)
+    places = problem.place[rows, columns]
+    weight = _weights(problem)
+    units = problem.need[0] * weight[problem.group]
+    amount = AMOUNTS / max(float(units.max(initial=0.0)), 1e-12)
+    at_place = weight[problem.owner]
+    supply = np.rint(units * amount).astype(np.int64)
+    cost = worth[rows, columns] / weight[problem.group[rows]]
+    more = np.maximum(0.0, bonus) / at_place
+    low = float(cost.min(initial=np.inf)) if cost.size else 0.0
+    spread = max(float(cost.max(initial=low)) - low + float(more.max(initial=0.0)), 1e-12)
+    money = COSTS / spread
+    near = np.rint(problem.distance[rows, columns] * (TIES // 2 - 2)).astype(np.int64)
+    going = np.rint((cost - low) * money).astype(np.int64) * TIES + near
+    classes, n = problem.classes, problem.places
+    tree = _limits(problem, at_place, amount, money) if limits else _free(n)
+    base = classes + n
+    sink = base + tree.nodes
+    spill = sink + 1
+    full = _integers(np.minimum(most, _MOST) * at_place * amount)
+    have = np.minimum(_integers(np.maximum(kept, 0.0) * at_place * amount), full)
+    every = np.arange(classes, dtype=np.int64)
+    place_nodes = classes + np.arange(n, dtype=np.int64)
+    after = np.where(tree.after >= 0, base + tree.after, sink)
+    tail = np.concatenate(
+        [rows, place_nodes, place_nodes, np.where(tree.tail >= 0, base + tree.tail, sink), every]
+    )
+    head = np.concatenate(
+        [
+            classes + places,
+            after,
+            after,
+            np.where(tree.head >= 0, base + tree.head, sink),
+            np.full(classes, spill),
+        ]
+    )
+    capacity = np.concatenate([supply[rows], have, full - have, tree.capacity, supply])
+    price = np.concatenate(
+        [
+            going,
+            np.zeros(n, dtype=np.int64),
+            np.rint(more * money).astype(np.int64) * TIES + TIES // 2,
+            tree.price,
+            np.full(classes, int(UNSERVED * COSTS) * TIES, dtype=np.int64),
+        ]
+    )
+    total = int(supply.sum())
+    solver = min_cost_flow.SimpleMinCostFlow()
+    arcs = solver.add_arcs_with_capacity_and_unit_cost(
+        np.append(tail, spill).astype(np.int32),
+        np.append(head, sink).astype(np.int32),
+        np.append(capacity, total).astype(np.int64),
+        np.append(price, 0).astype(np.int64),
+    )
+    solver.set_nodes_supplies(
+        np.append(every, sink).astype(np.int32), np.append(supply, -total).astype(np.int64)
+    )
+    if solver.solve() != solver.OPTIMAL:
+        raise ArithmeticError("the flow has no solution")
+    flow = np.asarray(solver.flows(arcs), dtype=np.float64)
+    carried = np.zeros(problem.place.shape)
+    carried[rows, columns] = flow[: rows.shape[0]] / amount / weight[problem.group[rows]]
+    unserved = flow[-1 - classes : -1] / amount / weight[problem.group]
+    return Flow(carried=carried, unserved=unserved)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tree:
+    """Nodes behind the places: devices, then watts; -1 stands for the sink."""
+
+    nodes: int
+    after: Integers
+    tail: Integers
+    head: Integers
+    capacity: Integers
+    price: Integers
+
+
+def _free(n: int) -> _Tree:
+    none = np.zeros(0, dtype=np.int64)
+    return _Tree(nodes=0, after=np.full(n, -1), tail=none, head=none, capacity=none, price=none)
+
+
+def _limits(problem: Problem, at_place: Floats, amount: float, money: float) -> _Tree:
+    """Limits of the first step as nodes: row r becomes node r; own supply is the cheaper part."""
+    rows, pool, feed, own = problem.rows, problem.pool, problem.feed, problem.supply
+    top = np.where(feed < rows, feed, np.where(own < rows, own, -1))
+    rate = _rates(problem, at_place)
+    capacity = _integers(np.minimum(problem.limit[0], _MOST) * rate * amount)
+    parent = np.full(rows, -1, dtype=np.int64)
+    parent[pool[pool < rows]] = top[pool < rows]
+    supply_of = np.full(rows, -1, dtype=np.int64)
+    supply_of[top[own < rows]] = own[own < rows]
+    used = np.unique(np.concatenate([pool[pool < rows], top[top >= 0]]))
+    behind = supply_of[used]
+    bare, priced = used[behind < 0], used[behind >= 0]
+    behind = behind[behind >= 0]
+    whole = np.where(priced == behind, np.int64(_MOST), capacity[priced])
+    cheap = np.minimum(capacity[behind], whole)
+    # what is above own supply costs the difference to the grid, per flow unit
+    per_watt = np.where(np.isfinite(problem.ceiling[0]), problem.ceiling[0], 0.0)[behind]
+    extra = per_watt * problem.hours[0] / np.maximum(rate[behind], 1e-300)
+    return _Tree(
+        nodes=rows,
+        after=np.where(pool < rows, pool, top),
+        tail=np.concatenate([bare, priced, priced]),
+        head=np.concatenate([parent[bare], parent[priced], parent[priced]]),
+        capacity=np.concatenate([capacity[bare], cheap, whole - cheap]),
+        price=np.concatenate(
+            [
+                np.zeros(bare.shape[0] + priced.shape[0], dtype=np.int64),
+                np.rint(extra * money).astype(np.int64) * TIES,
+            ]
+        ),
+    )
+
+
+def _rates(problem: Problem, at_place: Floats) -> Floats:
+    """[R] flow units per unit of a limit: the mean of the places that count against it."""
+    sums, counts = np.zeros(problem.rows + 1), np.zeros(problem.rows + 1)
+    for row, use in (
+        (problem.pool, problem.devices),
+        (problem.feed, problem.watts),
+        (problem.supply, problem.watts),
+    ):
+        counted = use > 0
+        np.add.at(sums, row[counted], at_place[counted] / use[counted])
+        np.add.at(counts, row[counted], 1.0)
+    return (sums / np.maximum(counts, 1.0))[:-1]
+
+
+def _integers(amounts: Floats) -> Integers:
+    return np.floor(np.minimum(amounts, _MOST) + 1e-6).astype(np.int64)
+
+
+def _weights(problem: Problem) -> Floats:
+    """[G] flow units per capacity unit: devices, so that models of any size share a limit."""
+    sums = np.bincount(problem.owner, weights=problem.devices, minlength=problem.groups)
+    counts = np.bincount(problem.owner, minlength=problem.groups)
+    mean = sums / np.maximum(counts, 1)
+    return np.where(mean > 0, mean, 1.0)

@@ -1,0 +1,177 @@
+"""What the optimiser wants of every workload: replicas and split, with bound and shadow prices.
+
+`build -> dual -> first-step flow -> integers`. A goal is a wish: `core/planner.py` lets it through the
+same checks as any other candidate and carries it out make before break.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattshift.core.fleet.build import Fleet, build
+from wattshift.core.fleet.classes import eligible, routed
+from wattshift.core.fleet.dual import Dual, solve
+from wattshift.core.fleet.flow import Flow, route
+from wattshift.core.fleet.integers import alone, part_of, together
+from wattshift.core.fleet.problem import Floats, Integers, Problem
+from wattshift.core.power import FeedKey
+from wattshift.core.stability import horizon_seconds
+from wattshift.core.survey import Job, Survey
+
+SMALL, LARGE = 40, 150
+"""Iterations of the dual: of a handful of sites, and of thousands of workloads."""
+LARGE_COLUMNS = 4000
+"""Class x place pairs from which a fleet is large: each iteration gains less there."""
+NOBODY = 1e-3
+"""Share of a workload's need that may stay unserved by rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """Target of one workload."""
+
+    vector: tuple[int, ...]
+    """Replicas of every placement, those that are not touched included."""
+    unserved: float
+    """Units for which there is no room anywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goals:
+    """All goals of one plan."""
+
+    by_key: dict[str, Goal]
+    bound_per_hour: float
+    """Money per hour over the horizon below which no plan of these workloads can be."""
+    horizon_hours: float
+    shadow: dict[FeedKey, tuple[float, ...]]
+    """By connection and step: money per kWh that one more watt there would save."""
+    device_shadow: dict[tuple[str, str], float]
+    """By (site, resource): money per device and hour, first step."""
+    fleet: Fleet
+    dual: Dual
+    worth: Floats
+    """[C, F] money per unit for standing at a column in the first step."""
+
+
+def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
+    """Solve for those of `jobs` that have a choice; None where none has."""
+    chosen = tuple(row for row in jobs if eligible(row))
+    if not chosen:
+        return None
+    settings = world.snapshot.settings
+    first = min(horizon_seconds(row.state, settings) for row in chosen)
+    fleet = build(world, chosen, first)
+    if fleet is None:
+        return None
+    problem = fleet.problem
+    large = int(problem.open.sum()) > LARGE_COLUMNS
+    dual = solve(problem, iterations=LARGE if large else SMALL)
+    worth = _worth(problem, dual)
+    bonus = problem.enter + dual.move_price[problem.owner]
+    kept = fleet.kept
+    flow = route(problem, worth, kept=kept, bonus=bonus)
+    by_key: dict[str, Goal] = {}
+    replicas = np.zeros(problem.places, dtype=np.int64)
+    rows_of = _rows_by_owner(problem.owner, problem.groups)
+    classes_of = _rows_by_owner(problem.group, problem.groups)
+    amounts = problem.at(flow.carried)
+    top = np.floor(problem.most / problem.size + 1e-6).astype(np.int64)
+    each = np.maximum(problem.cost[0] * problem.size * problem.hours[0], 0.0)
+    unit = _by_place(problem, worth)
+    for group, job in enumerate(fleet.jobs):
+        places, classes = rows_of[group], classes_of[group]
+        unserved = float(flow.unserved[classes].sum())
+        if routed(job):
+            small, _, _ = part_of(problem, group)
+            levels = together(
+                small,
+                worth[classes],
+                Flow(carried=flow.carried[classes], unserved=flow.unserved[classes]),
+                kept=kept[places],
+                bonus=bonus[places],
+                least=fleet.least[places],
+                idle=fleet.idle[places],
+            )
+            replicas[places] = levels.replicas
+        else:
+            price = unit[places] * problem.size[places]
+            price = price - float(price.min()) + each[places].mean() + 1e-9
+            replicas[places] = alone(
+                problem.size[places],
+                amounts[places],
+                np.minimum(fleet.least[places], np.maximum(top[places], 0)),
+                np.maximum(top[places], fleet.least[places]),
+                price,
+            )
+        vector = list(job.vector)
+        for k in places.tolist():
+            vector[fleet.spots[k].index] = int(replicas[k])
+        by_key[job.key] = Goal(vector=tuple(vector), unserved=unserved)
+    hours = float(problem.hours.sum())
+    return Goals(
+        by_key=by_key,
+        bound_per_hour=dual.bound / hours,
+        horizon_hours=hours,
+        shadow={
+            key: tuple(float(row) * 1000 for row in dual.price[:, index])
+            for key, index in fleet.feeds.items()
+        },
+        device_shadow={key: float(dual.price[0, row]) for key, row in fleet.devices.items()},
+        fleet=fleet,
+        dual=dual,
+        worth=worth,
+    )
+
+
+def _worth(problem: Problem, dual: Dual) -> Floats:
+    """[C, F] money per unit for standing at a column: this step, then the best way on."""
+    now = (problem.cost[0] * problem.hours[0])[problem.place]
+    later = dual.ahead / np.maximum(problem.need[0], 1e-12)[:, None]
+    return np.where(problem.open, now + later, 0.0)
+
+
+def _by_place(problem: Problem, worth: Floats) -> Floats:
+    """[N] money per unit at a place, as its classes see it."""
+    counts = np.maximum(problem.at(np.ones(problem.place.shape)), 1.0)
+    return problem.at(worth) / counts
+
+
+def _rows_by_owner(owner: Integers, groups: int) -> list[Integers]:
+    order = np.argsort(owner, kind="stable")
+    return np.split(order, np.searchsorted(owner[order], np.arange(1, groups)))
+
+
+def objective(
+    found: Goals, vectors: dict[str, tuple[int, ...]], routes: dict[str, Floats]
+) -> float:
+    """Money per hour over the horizon: this step as decided, the way on at the dual's prices.
+
+    Args:
+        found: the goals of this plan.
+        vectors: replicas by placement of every workload in it.
+        routes: [classes, columns] units, of workloads whose entry routes by origin; others spread
+            their load by capacity.
+    """
+    problem, dual, fleet = found.fleet.problem, found.dual, found.fleet
+    counts = np.zeros(problem.places)
+    groups = {job.key: group for group, job in enumerate(fleet.jobs)}
+    for k, spot in enumerate(fleet.spots):
+        job = fleet.jobs[int(problem.owner[k])]
+        counts[k] = vectors.get(job.key, job.vector)[spot.index]
+    weights = np.where(problem.open, (counts * problem.size)[problem.place], 0.0)
+    share = weights / np.maximum(weights.sum(axis=1), 1e-12)[:, None]
+    for key, units in routes.items():
+        rows = np.nonzero(problem.group == groups[key])[0]
+        share[rows] = units / np.maximum(units.sum(axis=1), 1e-12)[:, None]
+    at = problem.at(share * problem.need[0][:, None])
+    idle = np.maximum(0.0, counts - at / problem.size) * fleet.idle
+    money = float((problem.cost[0] * at).sum()) * float(problem.hours[0]) + float(idle.sum())
+    arriving = np.maximum(0.0, share * problem.need[0][:, None] - problem.present)
+    money += float((problem.enter[problem.place] * np.where(problem.open, arriving, 0.0)).sum())
+    money += float(np.where(problem.open, share * dual.ahead, 0.0).sum())
+    limit = np.where(np.isfinite(problem.limit), problem.limit, 0.0)
+    worth = dual.price * limit * problem.hours[:, None]
+    return (money - float(worth[1:].sum())) / found.horizon_hours

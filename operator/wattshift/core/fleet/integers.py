@@ -1,0 +1,140 @@
+"""Whole replicas from amounts: enough for every class, as few as pay, inside every maximum.
+
+Rounding up everywhere wastes most of a replica per place; here the last replica of a place goes where
+its part fits elsewhere for less. Limits that places share are kept by the caller (`core/room.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wattshift.core.fleet.flow import Flow, route
+from wattshift.core.fleet.problem import Floats, Integers, Problem
+
+EPSILON = 1e-4
+"""Of a replica: what the integers of the flow may be off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """Replicas by place and who is served where."""
+
+    replicas: Integers
+    carried: Floats
+
+
+def alone(size: Floats, amount: Floats, least: Integers, top: Integers, price: Floats) -> Integers:
+    """Replicas for one class of load that may use all these places.
+
+    Whole parts stay; the rest is covered by the cheapest further replicas, one that covers it alone
+    if that is cheaper.
+
+    Args:
+        size: [N] units of one replica.
+        amount: [N] units that the flow put there.
+        least: [N] replicas to keep.
+        top: [N] replicas at most.
+        price: [N] money per replica.
+    """
+    need = float(amount.sum())
+    found = np.minimum(np.maximum(np.floor(amount / size + EPSILON), least), top).astype(np.int64)
+    while True:
+        missing = need - float((found * size).sum())
+        if missing <= EPSILON * float(size.min()):
+            return found
+        free = found < top
+        if not free.any():
+            return found
+        # places that the flow uses come first: others may be full for reasons it knows
+        used = free & (amount > EPSILON * size)
+        free = used if used.any() else free
+        covers = np.minimum(size, missing)
+        rank = np.where(free, price / np.where(covers > 0, covers, 1.0), np.inf)
+        found[int(rank.argmin())] += 1
+
+
+def together(
+    problem: Problem,
+    worth: Floats,
+    flow: Flow,
+    *,
+    kept: Floats,
+    bonus: Floats,
+    least: Integers,
+    idle: Floats,
+) -> Levels:
+    """Replicas for several classes that share places: drop the emptiest last replicas that pay.
+
+    Args:
+        problem: of one workload; only its places and classes.
+        worth: [C, F] money per unit, idle replicas included.
+        flow: where the classes go without integers.
+        kept: [N] units carried now.
+        bonus: [N] money per unit beyond `kept`.
+        least: [N] replicas to keep.
+        idle: [N] money per replica, however little it carries.
+    """
+    size = problem.size
+    loads = problem.at(flow.carried)
+    top = np.floor(problem.most / size + EPSILON)
+    found = np.minimum(np.ceil(loads / size - EPSILON), np.maximum(top, 0.0))
+    found = np.maximum(found, least)
+    # what a unit costs beyond the replica that runs anyway
+    moving = worth - (idle / size)[problem.place]
+    most_unserved = float(flow.unserved.sum()) + EPSILON * float(size.min())
+
+    def judge(levels: Floats) -> tuple[float, Flow] | None:
+        tried = route(problem, moving, kept=kept, bonus=bonus, most=levels * size, limits=False)
+        if float(tried.unserved.sum()) > most_unserved:
+            return None
+        at = problem.at(tried.carried)
+        money = float((np.where(problem.open, tried.carried * moving, 0.0)).sum())
+        money += float((np.maximum(0.0, at - kept) * bonus).sum())
+        return money + float((levels * idle).sum()), tried
+
+    best = judge(found)
+    if best is None:
+        return Levels(replicas=found.astype(np.int64), carried=flow.carried)
+    part = loads / size - np.floor(loads / size - EPSILON)
+    spare = float((found * size).sum() - problem.need[0].sum() + flow.unserved.sum())
+    for k in np.argsort(part, kind="stable").tolist():
+        if found[k] <= least[k] or size[k] > spare + EPSILON * size[k]:
+            continue
+        fewer = found.copy()
+        fewer[k] -= 1
+        tried = judge(fewer)
+        if tried is not None and tried[0] < best[0]:
+            best, found = tried, fewer
+            spare -= float(size[k])
+    return Levels(replicas=found.astype(np.int64), carried=best[1].carried)
+
+
+def part_of(problem: Problem, group: int) -> tuple[Problem, Integers, Integers]:
+    """(problem of one workload, its classes, its places); limits are left out."""
+    classes = np.nonzero(problem.group == group)[0]
+    places = np.nonzero(problem.owner == group)[0]
+    new = np.zeros(problem.places, dtype=np.int64)
+    new[places] = np.arange(places.shape[0])
+    small = replace(
+        problem,
+        need=problem.need[:, classes],
+        place=new[problem.place[classes]],
+        open=problem.open[classes],
+        cost=problem.cost[:, places],
+        enter=problem.enter[places],
+        present=problem.present[classes],
+        group=np.zeros(classes.shape[0], dtype=np.int64),
+        owner=np.zeros(places.shape[0], dtype=np.int64),
+        size=problem.size[places],
+        most=problem.most[places],
+        pool=problem.pool[places],
+        feed=problem.feed[places],
+        supply=problem.supply[places],
+        devices=problem.devices[places],
+        watts=problem.watts[places],
+        moves=problem.moves[group : group + 1],
+        distance=problem.distance[classes],
+    )
+    return small, classes, places

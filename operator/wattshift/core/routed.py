@@ -1,0 +1,88 @@
+"""Decisions for workloads whose entry routes by origin: the optimiser's next step as a candidate.
+
+Capacity that is owed comes at once; all else goes through the planner's checks like any saving.
+Neighbours: `core/fleet/carry.py` (the step), `core/planner.py` (the checks).
+"""
+
+from __future__ import annotations
+
+from wattshift.core.assemble import Draft
+from wattshift.core.candidates import Candidate
+from wattshift.core.decision import Action
+from wattshift.core.fleet.carry import Step, step
+from wattshift.core.fleet.classes import routed
+from wattshift.core.fleet.goal import Goals
+from wattshift.core.reasons import Reason
+from wattshift.core.room import Room
+from wattshift.core.score import Score
+
+
+def routed_step(draft: Draft, found: Goals | None, room: Room, now: float) -> bool:
+    """Draft the next step of a routed workload; False = it has none, decide as for any other.
+
+    A violation that the guard sees is answered first, by replicas where they are cheapest.
+    """
+    job = draft.job
+    if found is None or not routed(job) or any(row.verdict.violated_now for row in job.spots):
+        return False
+    draft.step = step(found, job, room, now)
+    if draft.step is None:
+        return False
+    _draft(draft, draft.step, room)
+    return True
+
+
+def _draft(draft: Draft, here: Step, room: Room) -> None:
+    job = draft.job
+    if here.owed:
+        score = draft.pricer.score(here.vector)
+        for spot in job.spots:
+            room.take(spot, here.vector[spot.index] - spot.replicas)
+        draft.chosen = Candidate(
+            action=Action.RESUME if job.standing == 0 else Action.SCALE_TO,
+            vector=here.vector,
+            reason=Reason.DEMAND_GROWTH,
+            message=f"users' origins need more than is in reach: {_changes(draft, here.vector)}",
+            score=score if isinstance(score, Score) else None,
+        )
+        return
+    if here.vector == job.vector:
+        if here.goal != job.vector and here.waiting:
+            draft.hold = (Reason.MOVE_IN_PROGRESS, here.waiting)
+        return
+    raises = any(count > spot.replicas for count, spot in zip(here.vector, job.spots, strict=True))
+    candidate = Candidate(
+        action=Action.SCALE_TO,
+        vector=here.vector,
+        reason=Reason.CONSOLIDATION,
+        message=_changes(draft, here.vector),
+    )
+    score = draft.pricer.score(here.goal)
+    if not isinstance(score, Score):
+        candidate.refused = (score, "a price on the way is unknown")
+    else:
+        candidate.score = score
+        if raises:
+            candidate.reason = _reason(score)
+    if here.waiting:
+        candidate.message = f"{candidate.message}; {here.waiting}"
+    draft.candidates.append(candidate)
+
+
+def _reason(score: Score) -> Reason:
+    """What saves most."""
+    if score.own_supply:
+        return Reason.SUPPLY_SURPLUS
+    green = score.parts["green"] + score.parts["carbon"]
+    best = min(score.parts["energy"], green, score.parts["demand"])
+    if best == score.parts["energy"]:
+        return Reason.CHEAPER_POWER
+    return Reason.GREENER_POWER if best == green else Reason.DEMAND_PEAK
+
+
+def _changes(draft: Draft, vector: tuple[int, ...]) -> str:
+    return ", ".join(
+        f"{spot.state.name} {spot.replicas} -> {count}"
+        for spot, count in zip(draft.job.spots, vector, strict=True)
+        if count != spot.replicas
+    )
