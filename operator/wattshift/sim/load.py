@@ -156,6 +156,7 @@ def _resolve(
     found = windows(file, text, grid)
     files = Files(text, data_folder=_data_folder(file, text, environment), folder_hint=_hint(file))
     series = SeriesReader(text, files, grid)
+    places = Sites(file, text, series, files)
     known = tables(file, text)
     origins = origins_of(file, text)
     trips = round_trips(file, text, files, origins)
@@ -168,7 +169,7 @@ def _resolve(
         round_trips=trips,
         seed=seed,
     )
-    sites = Sites(file, text, series, files).read(reader.devices())
+    sites = places.read(reader.devices())
     workloads = reader.read()
     used = {item.profile_name for workload in workloads for item in workload.placements}
     order = reader.class_origins

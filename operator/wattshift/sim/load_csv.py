@@ -252,15 +252,17 @@ def _realigned(stamps: Array, values: Array, name: str, step: float) -> tuple[Ar
     """Earlier by the zone's offset of that time; where clocks change, an hour merges or is open."""
     zone = ZoneInfo(name)
     moved = np.empty_like(stamps)
-    for index, stamp in enumerate(stamps):
-        wrong = datetime.fromtimestamp(stamp, UTC)
-        # The stamp is the local clock time's offset too late: find the time that it stands for.
-        offset = (zone.utcoffset(wrong) or timedelta()).total_seconds()
-        true = stamp + offset
-        again = zone.utcoffset(datetime.fromtimestamp(true, UTC)) or timedelta()
-        moved[index] = stamp + again.total_seconds()
+    for index, stamp in enumerate(stamps.tolist()):
+        # The stamp is late by the offset of the time that it stands for, which is earlier.
+        true = stamp + offset_seconds(stamp, zone)
+        moved[index] = stamp + offset_seconds(true, zone)
     keep = np.concatenate([np.diff(moved) > step / 2, [True]])
     return moved[keep], values[keep]
+
+
+def offset_seconds(stamp: float, zone: ZoneInfo) -> float:
+    """Offset from UTC at a moment. NB: `zone.utcoffset(utc_time)` would read it as local time."""
+    return (datetime.fromtimestamp(stamp, zone).utcoffset() or timedelta()).total_seconds()
 
 
 def _filled(values: Array, start: float, step: float, table: Table, column: CsvColumn) -> Array:

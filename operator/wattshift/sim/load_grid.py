@@ -5,14 +5,14 @@ Local times follow the IANA zone with its changes of clocks: 23 and 25 hour days
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattshift.sim.load_csv import Points
+from wattshift.sim.load_csv import Points, offset_seconds
 from wattshift.sim.load_text import ScenarioError
 from wattshift.sim.scenario import Array
 from wattshift.sim.schema_series import Interpolation
@@ -22,13 +22,7 @@ from wattshift.sim.schema_series import Interpolation
 def offsets(name: str, start: float, hours: int) -> Array:
     """Offset from UTC in seconds at each full hour of a span."""
     zone = ZoneInfo(name)
-    first = datetime.fromtimestamp(start, UTC)
-    values = np.array(
-        [
-            (zone.utcoffset(first + timedelta(hours=hour)) or timedelta()).total_seconds()
-            for hour in range(hours)
-        ]
-    )
+    values = np.array([offset_seconds(start + 3600 * hour, zone) for hour in range(hours)])
     values.setflags(write=False)
     return values
 

@@ -90,6 +90,8 @@ class Sites:
     def __init__(self, file: ScenarioFile, text: Text, series: SeriesReader, csv: Files) -> None:
         self._file, self._text, self._series, self._csv = file, text, series, csv
         unique(text, ("sites",), [site.name for site in file.sites])
+        for index, site in enumerate(file.sites):
+            check_zone(text, ("sites", index, "timeZone"), site.time_zone)
 
     def read(self, devices: Mapping[str, Mapping[str, int]]) -> tuple[SimSite, ...]:
         """All sites; `devices` are what placements need where a site does not say.
@@ -105,7 +107,6 @@ class Sites:
     def _site(self, index: int, site: SiteSpec, needed: Mapping[str, int]) -> SimSite:
         place: Place = ("sites", index)
         text = self._text
-        check_zone(text, (*place, "timeZone"), site.time_zone)
         contract = self._contract(site, place)
         currency = contract.currency if contract else site.currency
         self._check_currency(currency, place)
