@@ -179,6 +179,7 @@ def random_scenario(
     supply: bool = False,
     most: int = 2,
     tight: bool = False,
+    linear: bool = False,
 ) -> Scenario:
     """Any scenario of this size; demand always has room somewhere when all sites are in reach."""
     rng = np.random.default_rng(seed)
@@ -209,6 +210,15 @@ def random_scenario(
         )
         for k in range(tables)
     ]
+    if linear:
+        kinds = [
+            table(
+                f"llm{k}",
+                watts=(float(rng.integers(100, 900)), 1000.0),
+                tokens=(0.0, float(rng.integers(20, 120))),
+            )
+            for k in range(tables)
+        ]
     lowest = min(float(np.interp(10.0, kind.sequences, kind.tokens_per_second)) for kind in kinds)
     jobs = [
         workload(

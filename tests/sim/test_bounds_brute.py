@@ -78,6 +78,46 @@ def test_no_schedule_of_several_workloads_on_shared_devices_beats_the_bound(
         assert bound(world, MONEY).objective <= best + LIMIT
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 10_000),
+    lowest=st.sampled_from([-0.1, 0.01]),
+    workloads=st.integers(1, 3),
+    sites=st.integers(2, 3),
+    which=st.sampled_from([MONEY, CARBON]),
+)
+def test_no_schedule_beats_the_bound_that_counts_whole_replicas(
+    seed, lowest, workloads, sites, which
+):
+    world = random_scenario(
+        seed,
+        sites=sites,
+        steps=2,
+        workloads=workloads,
+        lowest_price=lowest,
+        most=2 if workloads < 3 else 1,
+        tight=workloads == 2,
+        linear=True,
+    )
+    best = brute.best(world, which, parts=2 if workloads < 3 else 1)
+    if best is not None:
+        plain = bound(world, which, caps=False)
+        whole = bound(world, which, caps=False, whole=True)
+        assert whole.objective <= best + LIMIT
+        if lowest > 0:
+            assert whole.objective >= plain.objective - LIMIT
+
+
+def test_many_small_workloads_are_bounded_by_a_replica_each():
+    rows = [site("a", [0.3], [500.0]), site("b", [0.1], [100.0])]
+    jobs = [workload(f"w{k}", ["a", "b"], [[10.0]], [("a", None)]) for k in range(8)]
+    world = scenario(rows, jobs, origins=["a"])
+    plain, whole = bound(world, MONEY), bound(world, MONEY, caps=False, whole=True)
+    assert plain.money == pytest.approx(8 * 0.1 * 0.1)
+    # each needs one replica at 650 + 0.1 x 350 W
+    assert whole.money == pytest.approx(8 * 0.685 * 0.1)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_bound_below_whole_replicas_below_rounding_up(seed):
     world = random_scenario(seed, sites=3, steps=6, lowest_price=0.02, most=8)

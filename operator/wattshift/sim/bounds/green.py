@@ -1,7 +1,8 @@
 """Dual bound of a green share: the least cost at which a share of all energy is green.
 
 One number couples all steps, so that its price does: at a price per green kWh every step is solved
-alone, and the best such price gives the optimum of the whole program. Neighbours: `flow.py`, `lp.py`.
+alone, and the best such price gives the optimum of the whole program. Where steps are coupled
+otherwise too, every trial is one program over all of them. Neighbours: `flow.py`, `lp.py`.
 """
 
 from __future__ import annotations

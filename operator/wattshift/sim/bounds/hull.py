@@ -36,17 +36,23 @@ class Hulls:
         return self.lower[-1][0]
 
 
-def hulls_of(table: ReplicaTable, *, margin: float = 0.0, beyond_objective: bool = False) -> Hulls:
+def hulls_of(
+    table: ReplicaTable,
+    *,
+    margin: float = 0.0,
+    caps: bool = True,
+    beyond_objective: bool = False,
+) -> Hulls:
     """Hulls of a table up to `(1 - margin)` of its token rate at the objective.
 
-    Power caps give further operating points: shares of the token rate at shares of busy watts.
+    With `caps` power caps give further operating points: shares of the token rate at shares of busy watts.
     `beyond_objective` goes on to the last point of the table, where latency is no longer kept.
     """
     curve = curve_of(table)
     limit = (1 - margin) * (curve.rate_max if beyond_objective else curve.rate_at_objective)
     rates = [*(float(rate) for rate in curve.rate if rate < limit), limit]
     points = [(rate, float(np.interp(rate, curve.rate, curve.watts))) for rate in rates]
-    for power, speed in zip(curve.cap_power, curve.cap_rate, strict=True):
+    for power, speed in zip(curve.cap_power, curve.cap_rate, strict=True) if caps else ():
         slower = limit * float(speed)
         uncapped = float(np.interp(slower, curve.rate, curve.watts))
         points.append((slower, min(uncapped, float(power) * curve.busy_watts)))

@@ -15,6 +15,7 @@ import numpy as np
 
 from wattshift.core.model import Allowed, Firmness
 from wattshift.errors import NeedsHuman
+from wattshift.sim.bounds.floors import whole_replicas
 from wattshift.sim.bounds.hull import Hulls, hulls_of
 from wattshift.sim.bounds.rates import prices_of
 from wattshift.sim.bounds.window import cut
@@ -117,13 +118,25 @@ def instance_of(
     scenario: Scenario,
     *,
     margin: float = 0.0,
+    caps: bool = True,
+    whole: bool = False,
     beyond_objective: bool = False,
     first_step: int = 0,
     last_step: int | None = None,
 ) -> Instance:
     """Relax the steps `[first_step, last_step)` of a scenario.
 
-    `margin` is the share of each replica's capacity that plans leave free (B8m); 0 gives B8.
+    Args:
+        scenario: with the demand that came, noise included.
+        margin: share of each replica's capacity that plans leave free (B8m); 0 gives B8.
+        caps: whether power caps are operating points of their own.
+        whole: count replicas of each workload whole (`floors.py`); only without `caps`.
+        beyond_objective: whether replicas may carry more than their objective allows.
+        first_step: of the window.
+        last_step: exclusive; None = to the end.
+
+    Raises:
+        NeedsHuman: demand that nobody can reach.
     """
     scenario = cut(scenario, first_step, scenario.steps if last_step is None else last_step)
     steps = scenario.steps
@@ -133,6 +146,18 @@ def instance_of(
     most: dict[_PoolKey, float] = defaultdict(float)
     merged: dict[tuple[_PoolKey, ...], Array] = {}
     batches: list[tuple[tuple[_PoolKey, ...], SimWorkload]] = []
+    power = _power(scenario)
+    earns = np.asarray((np.minimum(power["price"], power["own_price"]) < 0).any(axis=1))
+    hulls = {
+        (name, held): hulls_of(
+            table,
+            margin=0.0 if held else margin,
+            caps=caps,
+            beyond_objective=beyond_objective,
+        )
+        for name, table in tables.items()
+        for held in (False, True)
+    }
     for workload in scenario.workloads:
         open_rows = [row for row in workload.placements if row.max_replicas > 0]
         deferrable = workload.batch is not None
@@ -142,8 +167,12 @@ def instance_of(
             pools.setdefault(key, len(pools))
         if deferrable:
             batches.append((tuple(keys_of.values()), workload))
-        for column, keys in enumerate(_reach(scenario, workload, keys_of)):
-            load = np.asarray(workload.demand_tokens_per_second[:, column], dtype=float)
+        demanded = workload.demand_tokens_per_second
+        reach = _reach(scenario, workload, keys_of)
+        if whole and len(set(reach)) == 1 and reach[0]:
+            demanded = whole_replicas(workload, hulls[reach[0][0][1], False], earns)
+        for column, keys in enumerate(reach):
+            load = np.asarray(demanded[:, column], dtype=float)
             if keys:
                 merged[keys] = merged.get(keys, 0.0) + load
             elif load.max(initial=0.0) > 0:
@@ -159,7 +188,6 @@ def instance_of(
     demand = (
         np.stack([merged[keys] for keys in classes], axis=1) if classes else np.zeros((steps, 0))
     )
-    power = _power(scenario)
     return Instance(
         names=tuple(site.name for site in scenario.sites),
         step_hours=scenario.step_seconds / 3600.0,
@@ -167,14 +195,7 @@ def instance_of(
         arc_class=np.array([row[0] for row in arcs], dtype=np.int64),
         arc_pool=np.array([row[1] for row in arcs], dtype=np.int64),
         pool_site=np.array([key[0] for key in order], dtype=np.int64),
-        hulls=tuple(
-            hulls_of(
-                tables[key[1]],
-                margin=0.0 if key[2] else margin,
-                beyond_objective=beyond_objective,
-            )
-            for key in order
-        ),
+        hulls=tuple(hulls[key[1], key[2]] for key in order),
         replicas=np.array([most[key] for key in order]),
         pool_kind=np.array(
             [kinds.index((key[0], tables[key[1]].resource_name)) for key in order], dtype=np.int64
@@ -184,7 +205,7 @@ def instance_of(
             [dict(scenario.sites[s].devices).get(name, np.inf) for s, name in kinds], dtype=float
         ),
         full_rate=np.array([curve_of(tables[key[1]]).rate_at_objective for key in order]),
-        batches=tuple(_batch(row, keys, pools, scenario) for keys, row in batches),
+        batches=_batches(batches, pools, scenario),
         **power,
     )
 
@@ -212,18 +233,23 @@ def _reach(
     return [tuple(sorted(keys)) for keys in near]
 
 
-def _batch(
-    workload: SimWorkload,
-    keys: tuple[_PoolKey, ...],
+def _batches(
+    rows: list[tuple[tuple[_PoolKey, ...], SimWorkload]],
     pools: dict[_PoolKey, int],
     scenario: Scenario,
-) -> Batch:
-    batch = workload.batch
-    assert batch is not None
-    return Batch(
-        pools=tuple(sorted({pools[key] for key in keys})),
-        arrivals=np.asarray(batch.arrivals_units, dtype=float) / batch.units_per_replica_hour,
-        due_steps=max(0, round(batch.due_seconds / scenario.step_seconds)),
+) -> tuple[Batch, ...]:
+    """Work that may run in the same places within the same time is one."""
+    merged: dict[tuple[tuple[int, ...], int], Array] = {}
+    for keys, workload in rows:
+        batch = workload.batch
+        assert batch is not None
+        due = max(0, round(batch.due_seconds / scenario.step_seconds))
+        key = (tuple(sorted({pools[row] for row in keys})), due)
+        hours = np.asarray(batch.arrivals_units, dtype=float) / batch.units_per_replica_hour
+        merged[key] = merged.get(key, 0.0) + hours
+    return tuple(
+        Batch(pools=places, arrivals=merged[places, due], due_steps=due)
+        for places, due in sorted(merged)
     )
 
 

@@ -1,8 +1,10 @@
 """From the loosest bound to a schedule with whole replicas and moves: where capture is lost.
 
-Each rung knows everything. B8: no margin. B8m: the margin that plans keep. Rounded: B8m's loads on
-whole replicas. With moves: that, and what starting replicas and moving load would have cost. The
-last two are schedules, not bounds: a better one may exist. Neighbour: `sim/result.py` (capture).
+Each rung knows everything. B8: no margin, caps allowed. B8m: the margin that plans keep, no caps (the
+governor's means, not a plan's), each workload's replicas counted whole. Rounded: those loads on whole
+replicas at each site. With moves: that, and what starting replicas and moving load would have cost.
+The last two are schedules, not bounds: a better one may exist; they are made for one workload only.
+Neighbours: `sim/result.py` (capture), `floors.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from wattshift.sim.bounds import flow, lp
 from wattshift.sim.bounds.flow import Optimum, Weights, costs_of
 from wattshift.sim.bounds.instance import Instance, instance_of
 from wattshift.sim.bounds.milp import round_up
+from wattshift.sim.bounds.window import cut
 from wattshift.sim.scenario import Array, Scenario, Window
 
 DAY_SECONDS = 86400.0
@@ -31,13 +34,14 @@ class Ladder:
     """B8."""
     bound_with_margin: float
     """B8m."""
-    rounded: float
-    rounded_with_moves: float
+    rounded: float | None
+    """None with several workloads, which would have to share replicas."""
+    rounded_with_moves: float | None
     without_idle_gain: float
     """B8m without replicas that are on only to be paid for it; equals B8m where no price is negative.
     """
     unmet_tokens: float
-    """Demand for which even the bound with margin has no room."""
+    """Demand for which even B8 has no room; costs say nothing then."""
 
 
 def bound(instance: Instance, weights: Weights) -> Optimum:
@@ -53,12 +57,12 @@ def windows_of(scenario: Scenario, windows: Sequence[Window]) -> list[tuple[int,
     Work that is due after the end of a span may be left, so that the sum stays a lower bound.
     """
     coupled = any(row.batch is not None for row in scenario.workloads)
-    places = sum(len(row.placements) for row in scenario.workloads)
+    places = {(p.site_name, p.profile_name) for row in scenario.workloads for p in row.placements}
     day = max(1, round(DAY_SECONDS / scenario.step_seconds))
     spans = []
     for row in windows:
         steps = row.last_step - row.first_step
-        size = day if coupled and steps * places > TOGETHER else steps
+        size = day if coupled and steps * len(places) > TOGETHER else steps
         spans += [
             (first, min(first + size, row.last_step))
             for first in range(row.first_step, row.last_step, size)
@@ -69,29 +73,30 @@ def windows_of(scenario: Scenario, windows: Sequence[Window]) -> list[tuple[int,
 def ladder(scenario: Scenario, windows: Sequence[Window], weights: Weights) -> Ladder:
     """All rungs. The scenario's demand is taken as it is: apply its noise before."""
     rungs = np.zeros(6)
+    alone = len(scenario.workloads) == 1 and scenario.workloads[0].batch is None
     starts = max(table.start_seconds for table in scenario.tables)
     for first, last in windows_of(scenario, windows):
-        plain = instance_of(scenario, first_step=first, last_step=last)
-        held = instance_of(scenario, margin=scenario.margin, first_step=first, last_step=last)
-        free, kept = bound(plain, weights), bound(held, weights)
+        part = cut(scenario, first, last)
+        free = bound(instance_of(part), weights)
+        held = instance_of(part, margin=part.margin, caps=False, whole=True)
+        kept = bound(held, weights)
         idle = kept.objective
         if flow.fits(held):
             idle = flow.solve(held, weights, idle_earns=False).objective
-        on_whole = round_up(held, weights, kept.tokens, start_seconds=0.0)
-        begun = round_up(held, weights, kept.tokens, start_seconds=starts)
-        rungs += [
-            free.objective,
-            kept.objective,
-            on_whole.objective,
-            begun.objective + _moves(scenario, held, weights, kept.tokens),
-            idle,
-            float(kept.unmet.sum()) * scenario.step_seconds,
-        ]
+        on_whole, moved = 0.0, 0.0
+        if alone:
+            plain = instance_of(part, margin=part.margin, caps=False)
+            tokens = bound(plain, weights).tokens
+            on_whole = round_up(plain, weights, tokens, start_seconds=0.0).objective
+            moved = round_up(plain, weights, tokens, start_seconds=starts).objective
+            moved += _moves(part, plain, weights, tokens)
+        unmet = float(free.unmet.sum()) * scenario.step_seconds
+        rungs += [free.objective, kept.objective, on_whole, moved, idle, unmet]
     return Ladder(
         bound=float(rungs[0]),
         bound_with_margin=float(rungs[1]),
-        rounded=float(rungs[2]),
-        rounded_with_moves=float(rungs[3]),
+        rounded=float(rungs[2]) if alone else None,
+        rounded_with_moves=float(rungs[3]) if alone else None,
         without_idle_gain=float(rungs[4]),
         unmet_tokens=float(rungs[5]),
     )
