@@ -50,6 +50,7 @@ def docker_go(module: str) -> list[str] | None:
     command = [docker, "run", "--rm", "--network", "host", "--user", f"{os.getuid()}:{os.getgid()}"]
     command += ["--volume", f"{cache}:{cache}", "--volume", f"{MODULES}:{MODULES}:ro"]
     command += ["--workdir", str(MODULES / module), "--env", "HOME=/tmp", "--env", "CGO_ENABLED=0"]
+    command += ["--env", "GOFLAGS=-modcacherw"]  # so that the cache can be removed like any folder
     command += ["--env", f"GOCACHE={cache}/go-build", "--env", f"GOMODCACHE={cache}/go-mod"]
     for name in PASSED_ON:
         if name in os.environ:
