@@ -23,6 +23,8 @@ from wattshift.sim.work import BatchWork
 
 GIVE_UP_SECONDS = 60.0
 """Clients leave a queue after this wait."""
+LEAST_SPARE = 0.05
+"""Share of a replica's highest watts that prefill of moved prompts may always add."""
 DRAIN_TOKENS_PERCENTILE = 3.0
 """A drain waits for the 95th percentile of an answer, about three times its mean (Azure traces)."""
 
@@ -105,12 +107,15 @@ class Plant:
         places, sites = len(layout.names), len(scenario.sites)
         self.cap = np.ones(places)
         self.queue = np.zeros(places)
+        self.owed = np.zeros(places)
+        """Joules of moved prompts that are still to be computed again."""
         self._share: Array | None = None
         self._sites = sites
         self._lost: frozenset[int] = frozenset()
         self._busy = np.asarray([layout.curves[m].busy_watts for m in layout.table_of])
         tables = [scenario.tables[m] for m in layout.table_of]
         self._idle = np.asarray([row.loaded_idle_watts for row in tables])
+        self._most_watts = np.asarray([layout.curves[m].watts.max() for m in layout.table_of])
         self._parked = np.asarray([row.parked_watts for row in tables])
         self._prefill = layout.prompt_tokens * np.asarray(
             [row.prefill_seconds_per_token * 1000 for row in tables]
@@ -207,6 +212,9 @@ class Plant:
         self._inter = latency.inter_p50
         change = self._changes(demand, routed.flow)
         moved, site_change, rerouted, move_joules = change
+        self.owed = self.owed + move_joules
+        drawn = np.minimum(self.owed, self._spare(watts) * mean.serving * seconds)
+        self.owed = self.owed - drawn
         hours = seconds / 3600.0
         serving_wh = mean.serving * watts * hours
         idle_wh = (
@@ -214,7 +222,7 @@ class Plant:
             + mean.draining * (self._idle + watts) / 2
             + mean.parked * self._parked
         ) * hours
-        move_wh = sums(layout.site_of, move_joules, self._sites) / 3600.0
+        move_wh = sums(layout.site_of, drawn, self._sites) / 3600.0
         it_watts = (sums(layout.site_of, serving_wh + idle_wh, self._sites) + move_wh) / hours
         return Record(
             step=step,
@@ -247,6 +255,10 @@ class Plant:
         )
 
     # ---- parts --------------------------------------------------------------------------------
+
+    def _spare(self, watts: Array) -> Array:
+        """Watts that a replica has left to compute moved prompts again; it never stands still."""
+        return np.maximum(LEAST_SPARE * self._most_watts, self._most_watts - watts)
 
     def _site_losses(self, now: float) -> None:
         lost = lost_sites(self.scenario, now)

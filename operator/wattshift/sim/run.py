@@ -203,7 +203,10 @@ class _Clock:
         following = min(edge, np.inf if due is None or not near else due)
         longest = scenario.step_seconds if near else scenario.plan_every_seconds
         length = min(longest, following - now)
-        return float(max(fine, np.floor(length / fine + 1e-9) * fine))
+        length = float(max(fine, np.floor(length / fine + 1e-9) * fine))
+        if now + length > edge - fine:
+            self.touch(edge)  # the span after it is short already when the first answer comes
+        return length
 
 
 class _Run:

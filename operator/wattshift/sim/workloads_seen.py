@@ -24,7 +24,7 @@ from wattshift.sim.faults import distorted, of_signal, silent, unreachable_sites
 from wattshift.sim.forecasts import Issuer, to_core
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.policies.base import Orders
-from wattshift.sim.scenario import Array, ForecastModel, SimWorkload
+from wattshift.sim.scenario import Array, Forecasting, ForecastModel, SimWorkload
 from wattshift.sim.sites_seen import CLUSTER, seen_late
 from wattshift.sim.windows import Windows
 
@@ -52,7 +52,7 @@ class WorkloadsSeen:
         self._blind_since: dict[int, float] = {}
         self._held: list[tuple[object, PlacementState] | None] = [None] * len(layout.names)
         self._states: list[tuple[object, WorkloadState] | None] = [None] * len(scenario.workloads)
-        self._issuers = [self._issuer(w, row, seed) for w, row in enumerate(scenario.workloads)]
+        self._issuers = self._issuers_of(seed)
         self._ahead: list[tuple[object, tuple[tuple[str, Forecast], ...]] | None]
         self._ahead = [None] * len(scenario.workloads)
         self._origins: list[tuple[Origin, ...] | None] = [None] * len(scenario.workloads)
@@ -62,18 +62,32 @@ class WorkloadsSeen:
         )
         self._capped = [len(scenario.tables[m].cap_throughput) > 1 for m in layout.table_of]
 
-    def _issuer(self, index: int, workload: SimWorkload, seed: int) -> Issuer | None:
-        how = seen_late(workload.demand_forecasting, self._scenario)
-        if how.model is ForecastModel.NONE or not workload.origins:
-            return None
-        first, last = self._layout.load_first[index], self._layout.load_first[index + 1]
-        return Issuer(
-            self._layout.demand[:, first:last],
-            how,
-            step_seconds=self._scenario.step_seconds,
-            start_time=self._scenario.start_time,
-            seed=(seed * 7_919 + index * 104_729 + 17) & 0x7FFF_FFFF,
-        )
+    def _issuers_of(self, seed: int) -> list[tuple[Issuer, int] | None]:
+        """(issuer, first series) of each workload; those with one model share an issuer."""
+        scenario, layout = self._scenario, self._layout
+        groups: dict[Forecasting, list[int]] = {}
+        for w, row in enumerate(scenario.workloads):
+            how = row.demand_forecasting
+            if how.model is not ForecastModel.NONE and row.origins:
+                groups.setdefault(seen_late(how, scenario), []).append(w)
+        found: list[tuple[Issuer, int] | None] = [None] * len(scenario.workloads)
+        for number, (how, members) in enumerate(groups.items()):
+            columns = np.concatenate(
+                [np.arange(layout.load_first[w], layout.load_first[w + 1]) for w in members]
+            )
+            whole = len(columns) == layout.demand.shape[1]
+            issuer = Issuer(
+                layout.demand if whole else layout.demand[:, columns],
+                how,
+                step_seconds=scenario.step_seconds,
+                start_time=scenario.start_time,
+                seed=(seed * 7_919 + number * 104_729 + 17) & 0x7FFF_FFFF,
+            )
+            first = 0
+            for w in members:
+                found[w] = (issuer, first)
+                first += layout.load_first[w + 1] - layout.load_first[w]
+        return found
 
     # ---- what happens -------------------------------------------------------------------------
 
@@ -312,9 +326,10 @@ class WorkloadsSeen:
     def _origins_ahead(
         self, w: int, view: _View | None, now: float
     ) -> tuple[tuple[str, Forecast], ...]:
-        issuer = self._issuers[w]
-        if issuer is None or view is None:
+        shared = self._issuers[w]
+        if shared is None or view is None:
             return ()
+        issuer, series = shared
         issue = issuer.issue(now)
         factor = self._factor(now)
         if issue is None or not factor >= 0:
@@ -330,7 +345,9 @@ class WorkloadsSeen:
         found = tuple(
             (
                 origin.name,
-                to_core(issue, k, start, "simulated demand", float(per_rate[first + k]) * ratio),
+                to_core(
+                    issue, series + k, start, "simulated demand", float(per_rate[first + k]) * ratio
+                ),
             )
             for k, origin in enumerate(self._scenario.workloads[w].origins)
         )

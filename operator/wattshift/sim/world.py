@@ -8,6 +8,7 @@ Neighbours: `sites_seen.py`, `workloads_seen.py`, `run.py`.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from wattshift.core.model import Mode, Snapshot
 from wattshift.core.power import estimate
@@ -51,7 +52,6 @@ class World:
     def snapshot(self, now: float) -> Snapshot:
         """The world at scenario second `now`, at the start of its span."""
         record = self._seen(now)
-        model_watts = self._model_watts(record)
         scenario = self._scenario
         snapshot = Snapshot(
             grid_time=scenario.start_time + now,
@@ -59,7 +59,7 @@ class World:
             speed=1.0,
             mode=Mode.ENFORCE,
             settings=scenario.settings,
-            sites=self._sites.states(record, now, model_watts),
+            sites=self._sites.states(record, now, {}),
             workloads=self._workloads.states(record, now),
             profiles=self._profiles,
         )
@@ -69,7 +69,22 @@ class World:
             self._estimates.append((now, rows))
             while self._estimates and self._estimates[0][0] < now - 4 * METER_LAG_SECONDS:
                 self._estimates.popleft()
+            snapshot = self._compared(snapshot, self._model_watts(record))
         return snapshot
+
+    @staticmethod
+    def _compared(snapshot: Snapshot, model_watts: dict[tuple[str, str], float]) -> Snapshot:
+        """With the estimate that each meter reading shows, as `control/gather.py` puts it in."""
+        sites = []
+        for site in snapshot.sites:
+            rows = []
+            for row in site.connections:
+                model = model_watts.get((site.name, row.name))
+                rows.append(
+                    row if model is None else replace(row, model_watts_at_meter=round(model))
+                )
+            sites.append(replace(site, connections=tuple(rows)))
+        return replace(snapshot, sites=tuple(sites))
 
     def _seen(self, now: float) -> Record | None:
         """The newest span that had begun by `now - delay`; counts those it passes on the way."""
@@ -98,7 +113,7 @@ class World:
             rows = [
                 row[key]
                 for time, row in self._estimates
-                if at - METER_LAG_SECONDS <= time <= at and key in row
+                if at - METER_LAG_SECONDS <= time and key in row
             ]
             if rows:
                 found[key] = min(reversed(rows), key=lambda watts: abs(watts - metered))
