@@ -15,6 +15,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # run as a file, `scripts` is not importable otherwise
 
 from scripts import chart_rbac, chart_values, reasons_page  # noqa: E402
+from scripts.scenarios import reference as scenario_reference  # noqa: E402
+from scripts.scenarios import round_trips  # noqa: E402
 from wattshift.api import crdgen, refgen  # noqa: E402
 from wattshift.cli import refgen as cli_refgen  # noqa: E402
 from wattshift.obs import reference as metrics  # noqa: E402
@@ -50,7 +52,12 @@ def permissions() -> Files:
     return {path: chart_rbac.page(path.read_text(encoding="utf-8"), CHART)}
 
 
-GENERATORS: tuple[Callable[[], Files], ...] = (crds, chart, references, permissions)
+def scenarios() -> Files:
+    """Reference of scenario files, the guide's table, and the round trips of S1."""
+    return {**scenario_reference.generated(DOCS), **round_trips.generated()}
+
+
+GENERATORS: tuple[Callable[[], Files], ...] = (crds, chart, references, permissions, scenarios)
 """In this order: the chart is rendered only after its own files are new."""
 
 

@@ -261,7 +261,7 @@ class ScenarioFile(FileModel):
     start_time: Time
     """startTime of the first step, on a full hour of UTC."""
     days: Annotated[float, Field(gt=0, le=3700)]
-    """days that it lasts."""
+    """days that it lasts: a whole number of steps."""
     step_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
     """stepSeconds of the plant; it divides an hour."""
     seed: Whole = 1
@@ -288,8 +288,8 @@ class ScenarioFile(FileModel):
     """sites."""
     origins: Annotated[list[OriginSpec], Field(max_length=1000)] = Field(default_factory=list)
     """origins of demand; empty = one at every site."""
-    round_trips: RoundTripSpec
-    """roundTrips from origins to sites."""
+    round_trips: RoundTripSpec = RoundTripSpec.model_validate({"greatCircle": {}})
+    """roundTrips from origins to sites; absent = great circles."""
     workload_defaults: dict[str, Any] = Field(default_factory=dict)
     """workloadDefaults gives what a workload leaves out."""
     workloads: Annotated[list[WorkloadSpec], Field(min_length=1, max_length=100_000)]
