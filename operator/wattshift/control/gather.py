@@ -33,11 +33,11 @@ from wattshift.control.inputs.gather_workload import (
     workload_state,
 )
 from wattshift.control.inputs.prices import Flows, Prices
-from wattshift.control.inputs.recent import RecentPower
 from wattshift.control.inputs.world import Found, World
 from wattshift.control.runtime import Runtime
 from wattshift.core.decision import SiteOutlook
 from wattshift.core.model import (
+    ConnectionState,
     MemberPhase,
     Mode,
     PlacementState,
@@ -47,6 +47,7 @@ from wattshift.core.model import (
 )
 from wattshift.core.power import estimate
 from wattshift.core.power_profile import PowerProfile
+from wattshift.core.recent import RecentPower
 from wattshift.core.signal import SignalState
 from wattshift.core.units import Quantity
 from wattshift.errors import WattshiftError
@@ -120,7 +121,6 @@ class Gatherer:
                     views=views,
                     prices={place: row for (site, place), row in points.items() if site == name},
                     events=power_events.states(record),
-                    model_watts=self._model_watts(stored.spec, name, states),
                     recent_watts={
                         row.name: self._recent.of((name, row.name), now)
                         for row in stored.spec.connections
@@ -141,7 +141,8 @@ class Gatherer:
             profiles=self._profiles(),
         )
         self._remember(snapshot)
-        return snapshot
+        self._last = self._compared(snapshot)
+        return self._last
 
     def note_violations(self, rows: tuple[tuple[str, str], ...], wall_time: float) -> None:
         """The guard's memory: (workload, placement) that were outside their objective just now."""
@@ -368,25 +369,32 @@ class Gatherer:
             return {**values, "": total}
         return {}
 
-    def _model_watts(
-        self, spec: PowerSiteSpec, name: str, states: Mapping[SignalKey, SignalState]
-    ) -> dict[str, int | None]:
-        """The model's estimate at the source time of each meter reading."""
-        found: dict[str, int | None] = {}
-        for row in spec.connections:
-            state = states.get(("PowerSite", name, row.meter_signal_name or ""))
-            reading = state.reading if state is not None else None
-            if reading is None or reading.source_time is None:
-                found[row.name] = None
-                continue
-            key, speed = (name, row.name), self._runtime.clock.speed
-            since = reading.source_time - METER_LAG_SECONDS * speed
-            since = min(since, self._drains.get(name, since))
-            found[row.name] = self._estimates.shown(key, reading.source_time, since, reading.value)
-        return found
+    def _compared(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the model's estimate that each meter reading shows."""
+        return replace(
+            snapshot,
+            sites=tuple(
+                replace(
+                    site,
+                    connections=tuple(
+                        replace(row, model_watts_at_meter=self._model_watts(site.name, row))
+                        for row in site.connections
+                    ),
+                )
+                for site in snapshot.sites
+            ),
+        )
+
+    def _model_watts(self, site_name: str, row: ConnectionState) -> int | None:
+        reading = row.metered
+        if reading is None or reading.source_time is None:
+            return None
+        since = reading.source_time - METER_LAG_SECONDS * self._runtime.clock.speed
+        since = min(since, self._drains.get(site_name, since))
+        key = (site_name, row.name)
+        return self._estimates.shown(key, reading.source_time, since, reading.value)
 
     def _remember(self, snapshot: Snapshot) -> None:
-        self._last = snapshot
         self._drains = drains(snapshot)
         feeds = estimate(snapshot, snapshot.grid_time)
         # Replicas of a member that has not answered yet are no zero: a meter compared with them

@@ -7,18 +7,24 @@ them, so that no memory is needed. Neighbours: `core/ladder.py` (the rungs), `co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from wattshift.core.cover import capacity
 from wattshift.core.ladder import Mechanism, Step, available, steps
 from wattshift.core.limits import Hardness
-from wattshift.core.model import Mode, Tier
-from wattshift.core.power import replica_watts
+from wattshift.core.model import Mode, Snapshot, Tier
+from wattshift.core.power import running_replicas, watts_of_one
+from wattshift.core.power_profile import PowerProfile
 from wattshift.core.survey import Feed, Job, Spot
 
 WHOLE = 1000
 """Permille of busy watts at which a cap takes nothing."""
-STEADY_PERMILLE = 5
+CONCAVITY = 0.6
+"""Throughput grows with this power of the sequences in published tables: half give 0.65."""
+MARGIN_PERMILLE = 1
+"""Share of the bound by which caps aim below it, so that noise does not lie above it half the time."""
+STEADY_PERMILLE = 1
 """A cap in force stays while it saves at most this share of the bound too much: no trembling."""
 TIERS = tuple(Tier)
 
@@ -42,14 +48,24 @@ class Load:
     count: int
     each: float
     busy: float
+    harmless: int
+    """Lowest cap, in permille, that leaves the throughput that the tier does not tolerate to lose."""
 
     def saved(self, permille: int) -> float:
         """Facility watts that a cap takes off."""
         return self.count * max(0.0, self.each - self.busy * permille / WHOLE)
 
 
-def cappable(feed: Feed, here: Sequence[tuple[Job, Spot]]) -> list[Load]:
-    """Placements of a feed whose devices can be capped, with what they draw."""
+def cappable(
+    snapshot: Snapshot,
+    feed: Feed,
+    here: Sequence[tuple[Job, Spot]],
+    vectors: Mapping[str, Sequence[int]],
+) -> list[Load]:
+    """Placements of a feed whose devices can be capped, with what they draw; counts of this tick.
+
+    Watts as `core/power.py` counts them: what is taken off there is what is asked for here.
+    """
     found = []
     for job, spot in here:
         state, profile = spot.state, spot.profile
@@ -59,22 +75,56 @@ def cappable(feed: Feed, here: Sequence[tuple[Job, Spot]]) -> list[Load]:
             continue
         if not job.state.accepted or job.state.deleting or job.state.override is not None:
             continue
-        count = (state.ready_replicas or 0) + state.draining_replicas
-        if count <= 0:
+        count = (running_replicas(state) or 0) + state.draining_replicas
+        if count <= 0 or not profile.has_power:
             continue
-        engine = state.engine
-        use = None if engine is None or job.outside else engine.concurrency / count
         busy = (profile.busy_watts or 0) * feed.terms.marginal
-        each = (replica_watts(profile, use) or 0.0) * feed.terms.marginal
-        found.append(Load(job, spot, count, each, busy))
+        each = watts_of_one(state, count, profile, snapshot) * feed.terms.marginal
+        found.append(Load(job, spot, count, each, busy, _harmless(job, profile, vectors)))
     return found
+
+
+def throughput(profile: PowerProfile, permille: int) -> float:
+    """Share 0..1 of its throughput that a replica keeps under a cap, between points of its curve."""
+    curve = profile.cap_throughput_permille
+    if not curve or permille >= WHOLE:
+        return 1.0
+    low = curve[0]
+    for high in curve:
+        if permille <= high[0]:
+            break
+        low = high
+    else:
+        high = (WHOLE, WHOLE)
+    span = high[0] - low[0]
+    part = (permille - low[0]) / span if span > 0 else 0.0
+    return min(1.0, (low[1] + max(0.0, part) * (high[1] - low[1])) / WHOLE)
+
+
+def _harmless(job: Job, profile: PowerProfile, vectors: Mapping[str, Sequence[int]]) -> int:
+    """Lowest cap under which the replicas that stay serve the load, less what the tier tolerates."""
+    if job.outside:
+        return 0
+    whole = capacity(job, tuple(vectors[job.key]))
+    used = 1.0
+    if job.load.concurrency is not None and whole > 0:
+        used = min(1.0, job.load.concurrency / whole) ** CONCAVITY
+    kept = used * (1 - job.state.tier.tolerated_loss)
+    low, high = profile.cap_throughput_permille[0][0], WHOLE
+    while low < high:
+        middle = (low + high) // 2
+        if throughput(profile, middle) >= kept:
+            high = middle
+        else:
+            low = middle + 1
+    return high
 
 
 def light_watts(loads: Sequence[Load], hardness: Hardness) -> float:
     """What the lightest rung could take off for a bound of this hardness, to the watt."""
     for step in steps(Mechanism.POWER_CAP, hardness):
         rows = [row for group in _groups(loads, hardness) for row in group]
-        return sum(row.saved(max(step.cap_permille, _least(row))) for row in rows)
+        return sum(row.saved(_least(row, step, hardness)) for row in rows)
     return 0.0
 
 
@@ -85,20 +135,21 @@ def allot(
     hardness: Hardness,
     upper_watts: float,
 ) -> list[Capped]:
-    """Caps that take `steady_watts`, and while slower rungs lag `bridge_watts`, off a feed.
+    """Caps that take what is above the bound at this moment off a feed: they act within seconds.
 
     Args:
         loads: what can be capped.
-        steady_watts: facility watts that no replica gives; rungs that the bound justifies.
-        bridge_watts: facility watts above the bound at this moment; rungs that may stand in too.
+        steady_watts: the part that no replica gives: rungs that do not stand in take no more.
+        bridge_watts: facility watts above the bound now, by the power without caps.
         hardness: of the bound.
         upper_watts: the bound, for the width in which caps in force are left alone.
     """
-    wanted = max(steady_watts, bridge_watts)
+    margin = MARGIN_PERMILLE * upper_watts / WHOLE
+    wanted = bridge_watts + margin
     if wanted <= 0 or not loads:
         return []
     lasting = steps(Mechanism.POWER_CAP, hardness)
-    kept = _kept(loads, wanted, STEADY_PERMILLE * upper_watts / WHOLE)
+    kept = _kept(loads, bridge_watts, margin + STEADY_PERMILLE * upper_watts / WHOLE)
     if kept:
         return [_capped(row, row.spot.state.power_cap_permille or WHOLE) for row in kept]
     chosen: dict[int, Capped] = {}
@@ -107,15 +158,17 @@ def allot(
         lasts = step in lasting
         if not lasts and (step.bridges is None or hardness > step.bridges):
             continue
-        goal = wanted if step.bridges is not None and hardness <= step.bridges else steady_watts
+        stands_in = step.bridges is not None and hardness <= step.bridges
+        goal = wanted if stands_in else min(wanted, steady_watts + margin)
         for group in _groups(loads, hardness):
             missing = goal - sum(taken.values())
             if missing <= 0:
                 break
             before = sum(taken.get(id(row.spot), 0.0) for row in group)
-            permille = _level(group, missing + before, step.cap_permille)
+            least = {id(row): _least(row, step, hardness) for row in group}
+            permille = _level(group, missing + before, least)
             for row in group:
-                level = max(permille, _least(row))
+                level = max(permille, least[id(row)])
                 if row.saved(level) > taken.get(id(row.spot), 0.0):
                     taken[id(row.spot)] = row.saved(level)
                     chosen[id(row.spot)] = Capped(
@@ -140,10 +193,12 @@ def _kept(loads: Sequence[Load], wanted: float, width: float) -> list[Load]:
     return rows if rows and wanted <= saved <= wanted + width else []
 
 
-def _least(row: Load) -> int:
-    """Lowest cap that the profile's curve knows."""
+def _least(row: Load, step: Step, hardness: Hardness) -> int:
+    """Lowest cap of a rung: the curve's, and no lower than users stand, unless the bound is hard."""
     assert row.spot.profile is not None
-    return row.spot.profile.cap_throughput_permille[0][0]
+    least = max(step.cap_permille, row.spot.profile.cap_throughput_permille[0][0])
+    hard = hardness <= Hardness.MANDATORY and step.softest >= hardness
+    return least if hard else max(least, row.harmless)
 
 
 def _groups(loads: Sequence[Load], hardness: Hardness) -> Iterator[list[Load]]:
@@ -159,14 +214,18 @@ def _groups(loads: Sequence[Load], hardness: Hardness) -> Iterator[list[Load]]:
             yield rows
 
 
-def _level(group: Sequence[Load], wanted: float, least: int) -> int:
-    """Highest common cap that takes `wanted` watts off a group, at least `least`."""
-    low, high = least, WHOLE
-    if sum(row.saved(low) for row in group) <= wanted:
+def _level(group: Sequence[Load], wanted: float, least: dict[int, int]) -> int:
+    """Highest common cap that takes `wanted` watts off a group, none below its least."""
+    low, high = min(least.values(), default=WHOLE), WHOLE
+
+    def saved(permille: int) -> float:
+        return sum(row.saved(max(permille, least[id(row)])) for row in group)
+
+    if saved(low) <= wanted:
         return low
     while high - low > 1:
         middle = (low + high) // 2
-        if sum(row.saved(middle) for row in group) >= wanted:
+        if saved(middle) >= wanted:
             low = middle
         else:
             high = middle

@@ -109,6 +109,8 @@ class _Tick:
         if Allowed.SCALE not in state.actions and not job.outside:
             return
         owed = owed_to(job)
+        if owed is not None and _slowed(job):
+            owed = None
         hardness = Hardness.COMMITTED
         ended = self._ended(job)
         if owed is None and job.outside:
@@ -272,6 +274,17 @@ _STATUS = {
     GuardState.UNKNOWN: "Unknown",
     GuardState.BLIND: "Unknown",
 }
+
+
+def _slowed(job: Job) -> bool:
+    """Whether caps explain what looks like growth: slower tokens keep more sequences in flight.
+
+    They are lifted before a replica is added, and then the load tells the truth again.
+    """
+    capped = any(
+        spot.state.power_cap_permille is not None and spot.replicas > 0 for spot in job.spots
+    )
+    return capped and job.standing >= job.floor
 
 
 def _doubts(feed: Feed) -> list[Notice]:

@@ -42,6 +42,7 @@ class Under:
         self.causes: list[Cause] = []
         self.caps: list[PowerCap] = []
         self.notices: list[Notice] = []
+        self._snapshot = world.snapshot
         self._vectors = vectors
         self._prefer = prefer
         self._here: dict[FeedKey, list[Pair]] = {}
@@ -57,7 +58,9 @@ class Under:
     def keep(self, feed: Feed) -> None:
         """Shed for each upper bound of a connection, then cap what whole replicas leave over."""
         here = self._here.get(feed.key, [])
-        loads = cappable(feed, here) if feed.key in self._capping else []
+        loads = (
+            cappable(self._snapshot, feed, here, self._vectors) if feed.key in self._capping else []
+        )
         others = _beside(self.freed, feed)
         saved = feed.power.cap_saved_committed_watts
         freed, steady = 0.0, 0.0
@@ -101,12 +104,13 @@ class Under:
             if rest > light + _NOTICEABLE_WATTS and not done.ramped:
                 self._short(feed, bound, rest - light)
         if loads:
-            self._cap(feed, loads, steady, binding)
+            # anew, for those that stay are fuller by now
+            self._cap(feed, cappable(self._snapshot, feed, here, self._vectors), steady, binding)
 
     def _cap(self, feed: Feed, loads: list[Load], steady: float, binding: Bound | None) -> None:
         """Caps that should be in force: what replicas leave over, and what they have yet to do."""
         power = feed.power
-        bound, bridge = binding, 0.0
+        bound, bridge = binding, float("-inf")
         for row in (*_uppers(feed), *feed.limits.recovery):
             if row.upper_watts is None:
                 continue
@@ -123,10 +127,10 @@ class Under:
         hardness = bound.hardness
         if bound.reason in ON_ITS_WAY_BACK:
             hardness = min(hardness, Hardness.COMMITTED)
-        found = allot(loads, min(steady, most), min(bridge, most), hardness, bound.upper_watts)
+        found = allot(loads, steady, min(bridge, most), hardness, bound.upper_watts)
         for cap in found:
             words = (
-                f"{feed.site.name}: {max(steady, bridge):.0f} W over {bound.name} "
+                f"{feed.site.name}: {bridge:.0f} W over {bound.name} "
                 f"{bound.upper_watts:.0f} W ({spoken(cap.step)})"
             )
             self.caps.append(

@@ -39,6 +39,7 @@ __all__ = [
     "is_due",
     "replica_watts",
     "running_replicas",
+    "watts_of_one",
 ]
 
 SUSPECT_RESIDUAL = 0.10
@@ -151,7 +152,7 @@ def _add(
         feed.unknown_replicas += max(running, commanded)
         return
     draining = placement.draining_replicas
-    uncapped = _watts_of_one(placement, running + draining, profile, snapshot)
+    uncapped = watts_of_one(placement, running + draining, profile, snapshot)
     busy, idle = float(profile.busy_watts or 0), float(profile.loaded_idle_watts or 0)
     each = uncapped
     if placement.power_cap_permille is not None:
@@ -171,7 +172,7 @@ def _add(
     stays = each
     if lowered and not due and min(running, commanded) > 0:
         # what stays takes over the tokens of what goes
-        later = _watts_of_one(placement, min(running, commanded), profile, snapshot)
+        later = watts_of_one(placement, min(running, commanded), profile, snapshot)
         stays = later if placement.power_cap_permille is None else min(later, busy)
     if commanded >= running:
         feed.commanded_it_watts += running * stays + (commanded - running) * max(each, idle)
@@ -184,9 +185,10 @@ def _add(
     feed.upper_it_watts += most * max(busy, each)
 
 
-def _watts_of_one(
+def watts_of_one(
     placement: PlacementState, running: int, profile: PowerProfile, snapshot: Snapshot
 ) -> float:
+    """IT watts of each of `running` replicas that share a placement's load, without a cap."""
     engine = placement.engine
     concurrency: float | None = None
     output: float | None = None

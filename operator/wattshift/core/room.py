@@ -201,7 +201,9 @@ class _Soft:
 
 def _soft(feed: Feed, *, peaks: bool) -> list[_Soft]:
     power = feed.power
-    now = power.upper_watts if power.committed_watts is None else power.committed_watts
+    now = feed.uncapped_watts
+    if power.committed_watts is not None:
+        now = power.committed_watts + power.cap_saved_committed_watts
     rows = [
         _Soft(bound.name, bound.hardness, bound.upper_watts - now)
         for bound in feed.limits.recovery

@@ -50,7 +50,13 @@ class Feed:
             return float("inf")
         if self.power.committed_watts is None:
             return 0.0
-        return max(0.0, bound.upper_watts - self.power.upper_watts)
+        # device caps are lifted before anything is added
+        return max(0.0, bound.upper_watts - self.uncapped_watts)
+
+    @property
+    def uncapped_watts(self) -> float:
+        """The safe figure as it would be without device power caps."""
+        return self.power.upper_watts + self.power.cap_saved_committed_watts
 
     def excess_watts(self) -> float:
         """Watts above the tightest upper bound; 0 when inside."""

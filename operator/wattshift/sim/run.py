@@ -29,6 +29,8 @@ EVENT_LEAD_SECONDS = 60.0
 EVENT_TRAIL_SECONDS = 900.0
 """Seconds before and after an event with decisions every `govern_every_seconds`."""
 
+SHOWN_SECONDS = 7200.0
+
 PolicyOrFactory: TypeAlias = Policy | Callable[[], Policy]
 Progress: TypeAlias = Callable[[float, str], None]
 """(share done, what)."""
@@ -79,6 +81,11 @@ def simulate(
         exchange_rates=scenario.settings.exchange_rates,
         sites=tuple(site.name for site in scenario.sites),
     )
+
+
+def shown(duration_seconds: float) -> bool:
+    """Whether an event's power is kept for the report: by the second, ten hours are too much."""
+    return duration_seconds <= SHOWN_SECONDS
 
 
 def _fresh(policy: PolicyOrFactory) -> Policy:
@@ -303,14 +310,16 @@ class _Run:
         for site, book in zip(self._scenario.sites, self._contracts, strict=True):
             if book is not None:
                 lines[site.name] = book.lines()
+        events = self._events.judge(
+            window.first_step * self._scenario.step_seconds,
+            window.last_step * self._scenario.step_seconds,
+        )
         return WindowResult(
             name=window.name,
             sums=sums,
             first_step=window.first_step,
             groups=tuple(self._books.attainment.groups),
             bills=lines,
-            events=self._events.judge(
-                window.first_step * self._scenario.step_seconds,
-                window.last_step * self._scenario.step_seconds,
-            ),
+            events=events,
+            traces=self._events.traces([row.name for row in events if shown(row.duration_seconds)]),
         )

@@ -47,14 +47,14 @@ class Estimates:
         """The estimate that a meter reading shows.
 
         Right after a change the estimate of the same moment is not what the meter saw: of those from
-        `since` to the reading the one nearest to it is. Else what was shed is shed again.
+        `since` on, the present one included, the one nearest to it is. Else what was shed is shed
+        again, and what was lifted is lifted twice.
         """
         if not self._rows:
             return None
-        at = min(self._rows, key=lambda item: abs(item[0] - source_time))
-        rows = [row.get(key) for time, row in self._rows if since <= time <= at[0]]
-        known = [row for row in rows if row is not None]
+        known = [row[key] for time, row in self._rows if time >= since and key in row]
         if metered is None or not known:
+            at = min(self._rows, key=lambda item: abs(item[0] - source_time))
             return at[1].get(key)
         return min(reversed(known), key=lambda watts: abs(watts - metered))
 

@@ -49,8 +49,6 @@ class SiteInputs:
     prices: Mapping[str, PriceOfPoint]
     """By connection."""
     events: tuple[EventState, ...]
-    model_watts: Mapping[str, int | None]
-    """Model's estimate at the time of the meter reading, by connection."""
     recent_watts: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
     """Lowest and highest committed power of the last minute, by connection."""
 
@@ -113,7 +111,6 @@ def _connection(
         price=price.quote if price is not None else None,
         price_ahead=price.ahead if price is not None else (),
         contract_name=price.contract_name if price is not None else "",
-        model_watts_at_meter=given.model_watts.get(row.name),
         least_watts=recent[0] if recent is not None else None,
         most_watts=recent[1] if recent is not None else None,
     )
