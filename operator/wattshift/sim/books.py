@@ -86,7 +86,7 @@ class Sums:
     batch_late: Array = field(default_factory=lambda: np.zeros(0))
     bounds_per_hour: list[float] = field(default_factory=list)
     series: dict[str, list[Array]] = field(default_factory=dict)
-    """By step of the scenario: what the report draws."""
+    """By step of the scenario: what the report draws; requests are counted from the window's start."""
 
 
 class Books:
@@ -210,12 +210,14 @@ class Books:
         for name, values in (
             ("importWatts", record.flows.imported),
             ("replicas", serving),
+            ("requests", self.sums.requests),
+            ("badRequests", self.sums.bad),
             (
                 "servedTokensPerSecond",
                 by_index(self._layout.site_of, record.served, self._sites),
             ),
         ):
-            self.sums.series.setdefault(name, []).append(np.asarray(values, dtype=float))
+            self.sums.series.setdefault(name, []).append(np.array(values, dtype=float))
 
     def _meter(self, record: Record, energy: dict[str, Whole]) -> None:
         for s, book in enumerate(self._contracts):

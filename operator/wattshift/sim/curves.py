@@ -50,7 +50,7 @@ def sums(index: NDArray[np.intp], weights: Array, size: int) -> Array:
 
 
 def curve_of(table: ReplicaTable) -> Curve:
-    """The table from zero sequences on: nothing decoded is loaded idle.
+    """The table from zero sequences on: nothing decoded is loaded idle, one is the active floor.
 
     Raises:
         ValueError: points that are not ordered, or rates that do not grow.
@@ -60,6 +60,14 @@ def curve_of(table: ReplicaTable) -> Curve:
     watts = np.asarray(table.watts, dtype=float)
     p50 = np.asarray(table.inter_token_p50_milliseconds, dtype=float)
     p99 = np.asarray(table.inter_token_p99_milliseconds, dtype=float)
+    if sequences[0] > 1 and len(sequences) > 1:
+        # one sequence already draws the active floor: the line of the first two points (serving.md 4)
+        slope = (watts[1] - watts[0]) / (rate[1] - rate[0])
+        one = rate[0] / sequences[0]
+        floor = min(max(watts[0] - slope * (rate[0] - one), table.loaded_idle_watts), watts[0])
+        sequences, rate = np.concatenate(([1.0], sequences)), np.concatenate(([one], rate))
+        watts = np.concatenate(([floor], watts))
+        p50, p99 = np.concatenate((p50[:1], p50)), np.concatenate((p99[:1], p99))
     if sequences[0] > 0:
         sequences, rate = np.concatenate(([0.0], sequences)), np.concatenate(([0.0], rate))
         watts = np.concatenate(([table.loaded_idle_watts], watts))

@@ -6,6 +6,7 @@ Neighbours: `run.py` (feeds it), `result.py` (sums up).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,10 @@ class EventLog:
     def _over(event: SimEvent, record: Record) -> bool:
         end = event.start_seconds + event.duration_seconds + RECOVERY_SECONDS
         return record.start >= end
+
+    def traces(self, names: Sequence[str]) -> dict[str, Array]:
+        """Rows of (start, seconds, watts) of these events."""
+        return {name: np.asarray(self._rows[name]) for name in names}
 
     def judge(self, start: float, end: float) -> tuple[EventResult, ...]:
         """Events that began inside `[start, end)`."""

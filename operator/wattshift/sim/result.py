@@ -36,6 +36,8 @@ class WindowResult:
     bills: Mapping[str, tuple[Line, ...]]
     """By site with a contract: lines of its bill over the window."""
     events: tuple[EventResult, ...]
+    traces: Mapping[str, Array] = field(default_factory=dict)
+    """Some events' power, rows of (start, seconds, watts): for the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -334,21 +334,15 @@ class WorkloadsSeen:
         factor = self._factor(now)
         if issue is None or not factor >= 0:
             return ()
-        ratio = round(float(view.ratio[w]) / RATIO_STEP) * RATIO_STEP * factor
+        first, last = self._layout.load_first[w], self._layout.load_first[w + 1]
+        ratios = (view.per_rate[first:last] * factor).tolist()
         held = self._ahead[w]
-        key = (id(issue), issue.issued, ratio)
+        key = (id(issue), issue.issued, tuple(ratios))
         if held is not None and held[0] == key:
             return held[1]
-        first = self._layout.load_first[w]
-        per_rate = self._layout.sequences_per_rate
         start = self._scenario.start_time
         found = tuple(
-            (
-                origin.name,
-                to_core(
-                    issue, series + k, start, "simulated demand", float(per_rate[first + k]) * ratio
-                ),
-            )
+            (origin.name, to_core(issue, series + k, start, "simulated demand", ratios[k]))
             for k, origin in enumerate(self._scenario.workloads[w].origins)
         )
         self._ahead[w] = (key, found)
@@ -400,8 +394,9 @@ class _View:
             sums(arcs.load, record.flow * per_token[arcs.placement], len(record.demand))
             + record.lost * layout.sequences_per_rate
         )
-        workloads = len(plant.scenario.workloads)
-        plain = sums(layout.load_workload, record.demand * layout.sequences_per_rate, workloads)
-        measured = sums(layout.load_workload, self.load_sequences, workloads)
-        self.ratio = np.ones(workloads)
-        np.divide(measured, plain, out=self.ratio, where=(plain > 0) & (measured > 0))
+        plain = record.demand * layout.sequences_per_rate
+        ratio = np.ones(len(plain))
+        measured = (plain > 0) & (self.load_sequences > 0)
+        np.divide(self.load_sequences, plain, out=ratio, where=measured)
+        self.per_rate: Array = np.rint(ratio / RATIO_STEP) * RATIO_STEP * layout.sequences_per_rate
+        """Sequences in flight per token/s asked for, by load."""
