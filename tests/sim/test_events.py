@@ -1,0 +1,112 @@
+"""Event compliance from a trace, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from wattshift.core.model import Firmness
+from wattshift.sim.events import judge
+from wattshift.sim.result import event_figures
+from wattshift.sim.scenario import SimEvent
+
+EVENT = SimEvent(
+    name="e",
+    site_name="alpha",
+    start_seconds=1000.0,
+    duration_seconds=600.0,
+    notice_seconds=0.0,
+    upper_watts=700.0,
+    lower_watts=None,
+    reduction_share=None,
+    ramp_seconds=60.0,
+    firmness=Firmness.COMMITTED,
+)
+
+
+def trace(*pieces: tuple[float, float]) -> np.ndarray:
+    """Rows of one second from 900 on: (until, watts)."""
+    rows, now = [], 900.0
+    for until, watts in pieces:
+        while now < until:
+            rows.append((now, 1.0, watts))
+            now += 1.0
+    return np.asarray(rows)
+
+
+def test_a_shed_in_time_is_met():
+    found = judge(EVENT, trace((1000, 1000), (1012, 900), (1600, 700), (2000, 1000)))
+
+    assert found.reference_watts == 1000
+    assert found.seconds_to_shed == 12
+    assert found.samples == 9
+    assert found.samples_inside == 9
+    assert found.error == 0
+    assert found.over_curtailment == 0
+    assert found.rebound == 0
+    assert found.met
+
+
+def test_ninety_five_per_cent_of_the_target_counts_as_shed():
+    found = judge(EVENT, trace((1000, 1000), (1005, 800), (1020, 714), (1600, 700)))
+
+    assert found.seconds_to_shed == 5
+    assert found.met
+
+
+def test_too_little_is_not_met_and_too_much_is_over_curtailment():
+    little = judge(EVENT, trace((1000, 1000), (1600, 730), (1700, 1000)))
+    much = judge(EVENT, trace((1000, 1000), (1600, 640), (1700, 1000)))
+
+    assert little.seconds_to_shed is None
+    assert little.error == pytest.approx(0.1)
+    assert not little.met
+    assert much.over_curtailment == pytest.approx(0.2)
+    assert much.met
+
+
+def test_rebound_is_what_the_recovery_draws_above_the_reference():
+    found = judge(EVENT, trace((1000, 1000), (1600, 700), (1700, 1060), (1800, 1000)))
+
+    assert found.rebound == pytest.approx(0.2)
+
+
+def test_a_share_is_taken_of_the_power_before_the_start():
+    event = replace(EVENT, upper_watts=None, reduction_share=0.25)
+    found = judge(event, trace((1000, 800), (1600, 600)))
+
+    assert found.upper_watts == 600
+    assert found.met
+
+
+def test_a_lower_bound_wants_power():
+    event = replace(EVENT, upper_watts=None, lower_watts=1200.0)
+    low = judge(event, trace((1000, 1000), (1600, 1100)))
+    high = judge(event, trace((1000, 1000), (1050, 1100), (1600, 1210)))
+
+    assert not low.met
+    assert high.met
+    assert high.seconds_to_shed is None
+
+
+def test_spans_of_several_minutes_count_once_a_minute():
+    rows = np.asarray(
+        [(900.0, 100.0, 1000.0), (1000.0, 300.0, 700.0), (1300.0, 300.0, 800.0), (1600.0, 60, 900)]
+    )
+    found = judge(replace(EVENT, ramp_seconds=0.0), rows)
+
+    assert found.samples == 5  # the span of the start lies before the ramp of 30 s
+    assert found.samples_inside == 0
+
+
+def test_figures_over_many_events():
+    good = judge(EVENT, trace((1000, 1000), (1012, 900), (1600, 700), (2000, 1000)))
+    bad = judge(EVENT, trace((1000, 1000), (1600, 730), (1700, 1000)))
+    figures = event_figures((good, bad))
+
+    assert (figures["count"], figures["met"]) == (2, 1)
+    assert figures["samplesInsideShare"] == pytest.approx(0.5)
+    assert figures["secondsToShed"]["p50"] == 12
+    assert event_figures(())["samplesInsideShare"] is None
