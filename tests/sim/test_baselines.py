@@ -31,7 +31,7 @@ from wattshift.sim.policies import registry
 from wattshift.sim.policies.b1_schedule import asleep
 from wattshift.sim.policies.b3_static_rank import StaticRank
 from wattshift.sim.policies.b5_day_old import DAY
-from wattshift.sim.policies.placing import room_watts
+from wattshift.sim.policies.costs import room_watts
 
 PLAIN = Settings(reporting_currency="CNY", head_room_permille=0)
 HOUR = 3600.0
@@ -64,7 +64,7 @@ def near_and_far(price_near="0.80", price_far="0.30", **more):
 
 
 def world(job=None, sites=None, settings=PLAIN, **more):
-    job = job or shifting(spot("east", 6), spot("west"))
+    job = job or shifting(spot("east"), spot("west"))
     return snapshot((job,), sites or near_and_far(), settings=settings, **more)
 
 
@@ -436,3 +436,30 @@ def test_a_loaded_scenario_tells_its_margin_to_policies_as_head_room():
     assert loaded.margin == 0.1
     # 1 / 0.9 - 1
     assert loaded.settings.head_room_permille == 111
+
+
+# ---- make before break ------------------------------------------------------------------------
+
+
+def test_what_serves_stays_until_what_replaces_it_can_have_started():
+    policy = registry.make("b4")
+    first = policy.decide(world(shifting(spot("east", 3), spot("west"))), NOW)
+    # the cold start of the profile is 120 s: the next decision lets go
+    assert counts(first) == {"east": 3, "west": 3}
+    assert split(first) == {"west": 1.0}
+    state = later(world(shifting(spot("east", 3), spot("west", 3))), 300)
+    assert counts(policy.decide(state, NOW + 300)) == {"east": 0, "west": 3}
+
+
+def test_nothing_is_held_for_a_destination_that_serves_already():
+    orders = registry.make("b4").decide(world(shifting(spot("east", 3), spot("west", 3))), NOW)
+    assert counts(orders) == {"east": 0, "west": 3}
+
+
+def test_falling_load_is_not_held():
+    policy = registry.make("b4")
+    job = shifting(spot("east"), spot("west", 6), loads=(("users", 60.0),))
+    assert counts(policy.decide(world(job), NOW)) == {"east": 0, "west": 6}
+    less = shifting(spot("east"), spot("west", 6), loads=(("users", 20.0),))
+    state = later(world(less), 300)
+    assert counts(policy.decide(state, NOW + 300)) == {"east": 0, "west": 2}

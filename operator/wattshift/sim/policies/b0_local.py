@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from wattshift.core.model import Snapshot
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.policies.jobs import Flow, Job
 from wattshift.sim.policies.pace import Pace
-from wattshift.sim.policies.placing import Flow, Job, fill, place_all
+from wattshift.sim.policies.placing import fill, place_all
 
 
 def nearest(job: Job) -> Flow:

@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 from wattshift.core.model import SiteState, Snapshot
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.policies.handover import Handover
+from wattshift.sim.policies.jobs import Flow, Job
 from wattshift.sim.policies.pace import Pace
-from wattshift.sim.policies.placing import Flow, Job, fill, place_all
+from wattshift.sim.policies.placing import fill, place_all
 
 SLEEP_HOUR, WAKE_HOUR = 22, 6
 """Local hours of the schedule."""
@@ -30,12 +32,13 @@ class NightSchedule:
 
     def __init__(self) -> None:
         self._pace = Pace()
+        self._handover = Handover()
 
     def decide(self, snapshot: Snapshot, now: float) -> Orders:
         """Follow the clock, then the load."""
         if not self._pace.due(snapshot, now):
             return Orders()
-        return place_all(snapshot, lambda job: _awake_first(job, now))
+        return place_all(snapshot, lambda job: _awake_first(job, now), handover=self._handover)
 
 
 def _awake_first(job: Job, now: float) -> Flow:

@@ -9,15 +9,11 @@ from collections.abc import Mapping
 
 from wattshift.core.model import Snapshot
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.policies.costs import per_sequence, rates
+from wattshift.sim.policies.handover import Handover
+from wattshift.sim.policies.jobs import Flow, Job
 from wattshift.sim.policies.pace import Pace
-from wattshift.sim.policies.placing import (
-    Flow,
-    Job,
-    cheapest_flow,
-    per_sequence,
-    place_all,
-    rates,
-)
+from wattshift.sim.policies.placing import cheapest_flow, place_all
 
 
 class StaticRank:
@@ -28,6 +24,7 @@ class StaticRank:
     def __init__(self, means: Mapping[str, tuple[float, float]] | None = None) -> None:
         """`means` are (money, grams) per kWh by site; None = the mean of what was seen so far."""
         self._pace = Pace()
+        self._handover = Handover()
         self._given = dict(means) if means is not None else None
         self._sums: dict[str, tuple[float, float]] = {}
         self._count = 0
@@ -46,7 +43,7 @@ class StaticRank:
             self._before[job.state.key] = flow
             return flow
 
-        return place_all(snapshot, rule)
+        return place_all(snapshot, rule, handover=self._handover)
 
     def _learn(self, snapshot: Snapshot) -> dict[str, tuple[float, float]]:
         self._count += 1

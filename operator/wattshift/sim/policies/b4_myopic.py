@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from wattshift.core.model import Snapshot
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.policies.costs import per_sequence, rates
+from wattshift.sim.policies.handover import Handover
+from wattshift.sim.policies.jobs import Flow, Job
 from wattshift.sim.policies.pace import Pace
-from wattshift.sim.policies.placing import Flow, Job, fill, per_sequence, place_all, rates
+from wattshift.sim.policies.placing import fill, place_all
 
 
 class Myopic:
@@ -15,6 +18,7 @@ class Myopic:
 
     def __init__(self) -> None:
         self._pace = Pace()
+        self._handover = Handover()
 
     def decide(self, snapshot: Snapshot, now: float) -> Orders:
         """Cheapest first."""
@@ -26,4 +30,4 @@ class Myopic:
             cost = per_sequence(job, by_site, snapshot)
             return fill(job, lambda origin: sorted(job.near[origin], key=cost.__getitem__))
 
-        return place_all(snapshot, rule)
+        return place_all(snapshot, rule, handover=self._handover)

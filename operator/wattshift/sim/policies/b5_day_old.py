@@ -6,15 +6,11 @@ from collections import deque
 
 from wattshift.core.model import Snapshot
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.policies.costs import per_sequence, rates
+from wattshift.sim.policies.handover import Handover
+from wattshift.sim.policies.jobs import Flow, Job
 from wattshift.sim.policies.pace import Pace
-from wattshift.sim.policies.placing import (
-    Flow,
-    Job,
-    cheapest_flow,
-    per_sequence,
-    place_all,
-    rates,
-)
+from wattshift.sim.policies.placing import cheapest_flow, place_all
 
 DAY = 86400.0
 
@@ -26,6 +22,7 @@ class DayOld:
 
     def __init__(self) -> None:
         self._pace = Pace()
+        self._handover = Handover()
         self._seen: deque[tuple[float, dict[str, tuple[float, float]]]] = deque()
         self._before: dict[str, Flow] = {}
 
@@ -47,4 +44,4 @@ class DayOld:
             self._before[job.state.key] = flow
             return flow
 
-        return place_all(snapshot, rule)
+        return place_all(snapshot, rule, handover=self._handover)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from wattshift.core.model import PlacementState, Snapshot
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.policies.costs import room_watts
+from wattshift.sim.policies.handover import Handover
+from wattshift.sim.policies.jobs import Flow, Job, Spot
 from wattshift.sim.policies.pace import Pace
-from wattshift.sim.policies.placing import Flow, Job, Spot, place_all, room_watts
+from wattshift.sim.policies.placing import place_all
 
 FULL_CACHE = 0.9
 DOWN, UP, LEAST = 0.8, 1.05, 0.1
@@ -24,6 +27,7 @@ class PowerRouter:
 
     def __init__(self) -> None:
         self._pace = Pace()
+        self._handover = Handover()
         self._trust: dict[tuple[str, str], float] = {}
 
     def decide(self, snapshot: Snapshot, now: float) -> Orders:
@@ -46,7 +50,7 @@ class PowerRouter:
                 left[spot.site.name] = max(0.0, left[spot.site.name] - load / spot.sequences * busy)
             return flow
 
-        return place_all(snapshot, rule, most=most)
+        return place_all(snapshot, rule, most=most, handover=self._handover)
 
     def _feedback(self, key: str, state: PlacementState) -> float:
         trust = self._trust.get((key, state.name), 1.0)

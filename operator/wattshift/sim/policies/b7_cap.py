@@ -9,8 +9,10 @@ from __future__ import annotations
 from wattshift.core.model import SiteState, Snapshot, WorkloadState
 from wattshift.core.power_profile import PowerProfile
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.policies.costs import room_watts
+from wattshift.sim.policies.jobs import Flow, Job
 from wattshift.sim.policies.pace import Pace
-from wattshift.sim.policies.placing import Flow, Job, place_all, room_watts
+from wattshift.sim.policies.placing import place_all
 
 LOWEST_CAP = 0.5
 
