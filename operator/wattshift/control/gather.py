@@ -18,12 +18,6 @@ from wattshift.control.hub import convert
 from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.hub.store import Stored
 from wattshift.control.inputs import power_events
-from wattshift.control.inputs.estimates import (
-    ESTIMATE_MEMORY_SECONDS,
-    ESTIMATE_SPACING_SECONDS,
-    Estimates,
-    drains,
-)
 from wattshift.control.inputs.gather_site import SiteInputs, site_state
 from wattshift.control.inputs.gather_workload import (
     Engines,
@@ -36,6 +30,13 @@ from wattshift.control.inputs.prices import Flows, Prices
 from wattshift.control.inputs.world import Found, World
 from wattshift.control.runtime import Runtime
 from wattshift.core.decision import SiteOutlook
+from wattshift.core.meter_lag import (
+    ESTIMATE_MEMORY_SECONDS,
+    ESTIMATE_SPACING_SECONDS,
+    METER_LAG_SECONDS,
+    Estimates,
+    drains,
+)
 from wattshift.core.model import (
     ConnectionState,
     MemberPhase,
@@ -53,9 +54,6 @@ from wattshift.core.units import Quantity
 from wattshift.errors import WattshiftError
 
 log = logging.getLogger(__name__)
-
-METER_LAG_SECONDS = 20.0
-"""Wall seconds by which a meter and its scrape may trail the model, where nothing drains."""
 
 
 @dataclass(slots=True)

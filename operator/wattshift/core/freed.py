@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wattshift.core.guard import GuardState
 from wattshift.core.score import watts_by_feed
 from wattshift.core.survey import Feed, Job, Spot
 from wattshift.core.watts import replica_watts
@@ -16,18 +17,26 @@ def replica_freed_watts(job: Job, spot: Spot, feed: Feed) -> float:
     """Facility watts of one replica more or less, without what its tokens cost elsewhere.
 
     Counted as the figure that is compared counts it: busy where every replica counts as busy; only
-    the loaded idle watts while the power model is suspect; the active floor where a meter tells the
-    whole but nobody the load.
+    the loaded idle watts while the power model is suspect; what its own counters say of work that
+    goes nowhere else; the active floor where a meter tells the whole but nobody the load.
     """
-    profile = spot.profile
+    profile, engine = spot.profile, spot.state.engine
     assert profile is not None
     busy, floor = profile.busy_watts or 0, profile.floor_watts or 0
     watts = float(profile.loaded_idle_watts or 0)
     if feed.power.ceiling:
         watts = float(busy)
+    elif job.outside and not feed.power.suspect and _seen(spot) and engine is not None:
+        own = replica_watts(profile, engine.concurrency / max(1, spot.replicas))
+        watts = max(float(floor), min(float(busy), own or 0.0))
     elif not feed.power.suspect and (job.outside or job.load.concurrency is None):
         watts = float(busy if feed.power.metered_watts is None else floor)
     return max(1.0, watts * feed.terms.marginal)
+
+
+def _seen(spot: Spot) -> bool:
+    """Whether the engines of what stands here were read in time."""
+    return spot.replicas > 0 and spot.verdict.state is not GuardState.BLIND
 
 
 def freed_watts(job: Job, feed: Feed, base: Sequence[int], vector: Sequence[int]) -> float:

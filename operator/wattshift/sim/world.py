@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+from wattshift.core.meter_lag import (
+    ESTIMATE_MEMORY_SECONDS,
+    ESTIMATE_SPACING_SECONDS,
+    METER_LAG_SECONDS,
+    Estimates,
+)
 from wattshift.core.model import Mode, Snapshot
 from wattshift.core.power import estimate
 from wattshift.core.power_profile import PowerProfile
@@ -22,7 +28,6 @@ from wattshift.sim.workloads_seen import WorkloadsSeen
 
 FINE_SECONDS = 60.0
 """With decisions closer than this, the model's estimate at the meter's time is kept."""
-METER_LAG_SECONDS = 20.0
 
 
 class World:
@@ -38,7 +43,7 @@ class World:
         self._profiles: tuple[PowerProfile, ...] = tuple(
             sorted((profile_of(curve) for curve in plant.layout.curves), key=lambda p: p.name)
         )
-        self._estimates: deque[tuple[float, dict[tuple[str, str], float]]] = deque()
+        self._estimates = Estimates()
         self._fine = scenario.govern_every_seconds < FINE_SECONDS
 
     def see(self, record: Record) -> None:
@@ -65,24 +70,24 @@ class World:
         )
         if self._fine:
             feeds = estimate(snapshot, snapshot.grid_time)
-            rows = {key: feed.model_watts for key, feed in feeds.items()}
-            self._estimates.append((now, rows))
-            while self._estimates and self._estimates[0][0] < now - 4 * METER_LAG_SECONDS:
-                self._estimates.popleft()
+            self._estimates.note(
+                now,
+                {key: round(feed.model_watts) for key, feed in feeds.items()},
+                spacing=ESTIMATE_SPACING_SECONDS,
+                memory=ESTIMATE_MEMORY_SECONDS,
+            )
             snapshot = self._compared(snapshot, self._model_watts(record))
         return snapshot
 
     @staticmethod
-    def _compared(snapshot: Snapshot, model_watts: dict[tuple[str, str], float]) -> Snapshot:
+    def _compared(snapshot: Snapshot, model_watts: dict[tuple[str, str], int]) -> Snapshot:
         """With the estimate that each meter reading shows, as `control/gather.py` puts it in."""
         sites = []
         for site in snapshot.sites:
             rows = []
             for row in site.connections:
                 model = model_watts.get((site.name, row.name))
-                rows.append(
-                    row if model is None else replace(row, model_watts_at_meter=round(model))
-                )
+                rows.append(row if model is None else replace(row, model_watts_at_meter=model))
             sites.append(replace(site, connections=tuple(rows)))
         return replace(snapshot, sites=tuple(sites))
 
@@ -101,20 +106,16 @@ class World:
     def _count(self, record: Record) -> None:
         self._workloads.count(record)
 
-    def _model_watts(self, record: Record | None) -> dict[tuple[str, str], float]:
+    def _model_watts(self, record: Record | None) -> dict[tuple[str, str], int]:
         """The recent estimate that the meter shows, as `control/gather.py` picks it."""
-        if not self._fine or record is None or not self._estimates:
+        if record is None:
             return {}
         at = record.start + record.seconds
         found = {}
         for s, site in enumerate(self._scenario.sites):
             metered = float(record.flows.imported[s] - record.flows.exported[s])
             key = (site.name, "grid")
-            rows = [
-                row[key]
-                for time, row in self._estimates
-                if at - METER_LAG_SECONDS <= time and key in row
-            ]
-            if rows:
-                found[key] = min(reversed(rows), key=lambda watts: abs(watts - metered))
+            watts = self._estimates.shown(key, at, at - METER_LAG_SECONDS, metered)
+            if watts is not None:
+                found[key] = watts
         return found

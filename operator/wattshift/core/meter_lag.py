@@ -1,7 +1,8 @@
 """What the power model said of late, to find the estimate that a lagging meter shows.
 
 A meter trails the engines, and engines that drain draw power after they left the ready count. Kept by
-time, not by ticks: a loop that is rung often must not forget what the meter still shows.
+time, not by ticks: a loop that is rung often must not forget what the meter still shows. A memory
+that whoever builds snapshots keeps (`control/gather.py`, the simulator); it is handed the times.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ ESTIMATE_MEMORY_SECONDS = 300.0
 """Wall seconds for which estimates are kept: the longest drain that is waited for."""
 ESTIMATE_SPACING_SECONDS = 0.25
 """Wall seconds between estimates that are kept apart."""
+METER_LAG_SECONDS = 20.0
+"""Wall seconds by which a meter and its scrape may trail the model, where nothing drains."""
+QUIET = 0.01
+"""Share of the power within which estimates count as one, so that the rest is the model's bias."""
+MOST_BIAS = 0.1
+"""Share of the power; beyond it the model is suspect, not biased."""
 
 
 class Estimates:
@@ -23,6 +30,8 @@ class Estimates:
 
     def __init__(self) -> None:
         self._rows: deque[tuple[float, Mapping[FeedKey, int]]] = deque()
+        self._bias: dict[FeedKey, float] = {}
+        """Meter less model, as last seen while nothing changed."""
 
     def note(
         self, now: float, watts: Mapping[FeedKey, int], *, spacing: float, memory: float
@@ -56,7 +65,11 @@ class Estimates:
         if metered is None or not known:
             at = min(self._rows, key=lambda item: abs(item[0] - source_time))
             return at[1].get(key)
-        return min(reversed(known), key=lambda watts: abs(watts - metered))
+        quiet = max(known) - min(known) <= QUIET * abs(metered)
+        if quiet and self._rows[0][0] <= since and abs(metered - known[-1]) < MOST_BIAS * metered:
+            self._bias[key] = metered - known[-1]
+        unbiased = metered - self._bias.get(key, 0.0)
+        return min(reversed(known), key=lambda watts: abs(watts - unbiased))
 
 
 def drains(snapshot: Snapshot) -> dict[str, float]:
