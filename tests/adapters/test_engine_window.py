@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattshift.adapters.latency.exposition import Histogram, PodScrape
-from wattshift.adapters.latency.stats import engine_stats, samples_needed
+from wattshift.adapters.latency.stats import engine_stats, load_window, samples_needed
 from wattshift.adapters.latency.window import (
     PlacementWindow,
     classify,
@@ -253,7 +253,111 @@ def test_a_vanished_pod_keeps_its_samples_and_marks_the_window_incomplete() -> N
     (row,) = stats(window, 4.0, objective()).windows
     assert row.slow == Counts(bad=8)
     assert row.incomplete
+    assert row.missing == 2, "as many as it would have ended in that second at its last rate"
     assert set(window.pods) == {"p0"}
+
+
+def test_a_pod_that_was_drained_before_takes_nothing_with_it() -> None:
+    window = PlacementWindow()
+    for time in (0.0, 2.0, 4.0):
+        window.add(scrape(time, ttft=histogram((0.5,), [0.9] * 4), finished=4.0))
+    window.vanish("p0", 5.0)
+    window.add(scrape(5.0, "p1", finished=0.0))
+    (row,) = stats(window, 6.0, objective()).windows
+    assert not row.incomplete
+
+
+def test_what_a_killed_pod_had_in_flight_is_missing() -> None:
+    window = PlacementWindow()
+    window.add(scrape(0.0, running=5, finished=0.0))
+    window.add(scrape(2.0, running=5, waiting=2, finished=0.0))
+    window.add(scrape(2.0, "p1", finished=0.0))
+    window.vanish("p0", 4.0)
+    (row,) = stats(window, 5.0, objective()).windows
+    assert (row.incomplete, row.missing) == (True, 7)
+
+
+def test_nobody_can_say_what_a_pod_did_long_after_its_last_scrape() -> None:
+    window = PlacementWindow()
+    window.add(scrape(0.0, running=1, finished=0.0))
+    window.add(scrape(2.0, "p1", finished=0.0))
+    window.vanish("p0", 60.0)
+    window.add(scrape(60.0, "p1", finished=0.0))
+    (row,) = stats(window, 61.0, objective()).windows
+    assert (row.incomplete, row.missing) == (True, None)
+
+
+def test_a_restarted_process_took_with_it_what_it_had_in_flight() -> None:
+    window = PlacementWindow()
+    window.add(scrape(0.0, finished=90.0))
+    window.add(scrape(2.0, running=6, finished=90.0))
+    window.add(scrape(4.0, running=1, finished=2.0))
+    (row,) = stats(window, 4.0, objective()).windows
+    assert (row.incomplete, row.missing) == (True, 6)
+
+
+# --- what a minute says about capacity -------------------------------------------------------------
+
+
+def load(window: PlacementWindow, now: float, *objectives: Objective, expected: int = 1):
+    return load_window(window, objectives, now=now, seconds=60.0, pods_expected=expected)
+
+
+def test_a_steady_minute_says_how_much_was_carried_and_how_much_missed() -> None:
+    window = PlacementWindow()
+    feed(window, 200)
+    found = load(window, 200.0, objective(), objective(Metric.INTER_TOKEN_LATENCY, threshold=50))
+    assert found is not None
+    assert found.steady
+    assert found.replicas == 1
+    assert found.concurrency == pytest.approx(0.6)
+    assert found.prompt_tokens_per_second == pytest.approx(180.0), "less prefix-cache hits"
+    (bad, total), (late, tokens) = found.samples
+    assert total == pytest.approx(180, abs=20)
+    assert bad == pytest.approx(total / 2, abs=2)
+    assert late == 0
+    assert tokens == pytest.approx(10 * 182, rel=0.1), "ten of each request at most"
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        pytest.param(lambda w: w.vanish("p1", 199.0), id="a pod vanished"),
+        pytest.param(lambda w: w.add(scrape(199.0, "p2", finished=0.0)), id="a pod came"),
+        pytest.param(lambda w: w.add(scrape(201.0, finished=0.0)), id="a process restarted"),
+    ],
+)
+def test_a_minute_in_which_replicas_changed_teaches_nothing(happens) -> None:
+    window = PlacementWindow()
+    for time in range(0, 201, 2):
+        for pod in ("p0", "p1"):
+            window.add(scrape(float(time), pod, finished=float(time)))
+    assert load(window, 201.0, objective(), expected=2).steady
+    happens(window)
+    found = load(window, 201.0, objective(), expected=2)
+    assert found is None or not found.steady
+
+
+def test_requests_that_wait_longer_than_the_objective_are_bad_samples_of_a_minute() -> None:
+    window = PlacementWindow()
+    for time in range(0, 61, 2):
+        samples = histogram((0.5,), [0.2] * time)
+        window.add(scrape(float(time), waiting=30, ttft=samples, finished=float(time)))
+    found = load(window, 60.0, objective())
+    assert found is not None
+    (bad, total) = found.samples[0]
+    assert bad == 30, "30 waiting at one first token a second"
+    assert total == pytest.approx(90, abs=4)
+
+
+def test_long_answers_give_samples_although_none_begins_or_ends() -> None:
+    window = PlacementWindow()
+    for time in range(0, 601, 5):
+        done = time * 100.0
+        slow = Histogram((0.05, INF), (0.0, done), done * 0.08)
+        window.add(scrape(float(time), running=8, itl=slow, finished=0.0))
+    (row,) = stats(window, 600.0, objective(Metric.INTER_TOKEN_LATENCY, threshold=50)).windows
+    assert (row.requests_slow, row.requests_fast) == (8, 8)
 
 
 def test_pods_with_other_buckets_are_merged_on_the_common_ones() -> None:
@@ -300,8 +404,10 @@ def test_requests_that_wait_without_a_first_token_are_timed() -> None:
     still = histogram((0.5,), [0.1] * 4)
     for time in (0.0, 2.0, 4.0, 6.0):
         window.add(scrape(time, running=2, waiting=3, ttft=still, finished=4.0))
-    assert stats(window, 7.0).waiting_longest_seconds == 7.0
+    assert stats(window, 7.0).waiting_longest_seconds == 6.0, "as far as anybody has seen"
     window.add(scrape(8.0, waiting=3, ttft=histogram((0.5,), [0.1] * 5), finished=4.0))
+    assert stats(window, 9.0).waiting_longest_seconds == 0.0
+    window.add(scrape(9.0, waiting=3, ttft=histogram((0.5,), [0.1] * 5), finished=4.0))
     assert stats(window, 9.0).waiting_longest_seconds == 1.0
     window.add(scrape(10.0, waiting=0, ttft=histogram((0.5,), [0.1] * 5), finished=4.0))
     assert stats(window, 20.0).waiting_longest_seconds == 0.0

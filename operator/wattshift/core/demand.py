@@ -17,10 +17,10 @@ from wattshift.core.power_profile import PowerProfile
 
 UNLEARNT_SHARE = 0.7
 """Of the profile's concurrency at the objective, until a capacity is learnt."""
-EXTRAPOLATION = 1.25
-"""Nobody trusts a learnt capacity further than this times the prior."""
 KEY_VALUE_LIMIT = 0.8
 """KV cache use that survivors may reach."""
+KEY_VALUE_TELLING = 0.3
+"""KV cache use below which its proportion to load is not believed: short prompts, empty engines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +34,36 @@ class Load:
 
 
 def capacity_of(placement: PlacementState, profile: PowerProfile | None) -> float:
-    """Sequences that one replica carries inside the objective; 0 without a profile."""
+    """Sequences that one replica carries inside the objective; 0 without a profile.
+
+    What was learnt is bounded where it is learnt: by 1.25 x what was observed (`core/learn.py`).
+    """
     if profile is None:
         return 0.0
-    prior = UNLEARNT_SHARE * profile.max_concurrency_at_objective
-    if placement.learned_concurrency is None:
-        return prior
-    return min(placement.learned_concurrency, EXTRAPOLATION * profile.max_concurrency_at_objective)
+    if placement.learned_concurrency is not None:
+        return max(0.0, placement.learned_concurrency)
+    return prior_of(profile)
+
+
+def prior_of(profile: PowerProfile) -> float:
+    """Sequences per replica that are believed without evidence."""
+    return UNLEARNT_SHARE * profile.max_concurrency_at_objective
+
+
+def cache_capacity(placement: PlacementState, head_room_permille: int) -> float:
+    """Sequences per replica at which survivors' KV cache reaches 0.8; infinite where nobody knows.
+
+    The cache fills in proportion to the load. Head room is added, because a need has it in it and the
+    limit of the cache is one already.
+    """
+    engine = placement.engine
+    replicas = min(placement.in_service_replicas or 0, engine.pods_scraped if engine else 0)
+    if engine is None or engine.kv_cache_usage is None or replicas <= 0:
+        return math.inf
+    load = max(engine.concurrency, float(engine.running)) / replicas
+    if engine.kv_cache_usage < KEY_VALUE_TELLING or load < 1:
+        return math.inf
+    return load * KEY_VALUE_LIMIT * (1 + head_room_permille / 1000) / engine.kv_cache_usage
 
 
 def load_of(workload: WorkloadState, verdicts: tuple[GuardVerdict, ...], now: float) -> Load:
@@ -54,6 +77,10 @@ def load_of(workload: WorkloadState, verdicts: tuple[GuardVerdict, ...], now: fl
             return Load(concurrency=max(0.0, value), source="demand signal")
         return Load(concurrency=None, source="the demand signal is unknown")
     total, waiting = 0.0, 0
+    queued = value_of(workload.queued, now) if workload.queued is not None else None
+    if queued is not None:
+        waiting = math.ceil(max(0.0, queued))
+        total = float(waiting)
     for placement, verdict in zip(workload.placements, verdicts, strict=True):
         if verdict.state is GuardState.IDLE:
             continue
@@ -120,6 +147,34 @@ def round_trip_milliseconds(site: SiteState, origins: tuple[Origin, ...]) -> int
     """Longest known round trip from any origin with a share; 0 where none is known."""
     known = dict(site.origin_round_trip_milliseconds)
     return max((known.get(row.name, 0) for row in origins if row.share_permille > 0), default=0)
+
+
+def least_round_trip_milliseconds(site: SiteState, origins: tuple[Origin, ...]) -> int:
+    """Shortest round trip of those origins that may be served from a site; 0 where one is unknown."""
+    known = dict(site.origin_round_trip_milliseconds)
+    trips = [
+        known.get(row.name, 0)
+        for row in origins
+        if row.share_permille > 0
+        and (
+            row.max_round_trip_milliseconds is None
+            or known.get(row.name, 0) <= row.max_round_trip_milliseconds
+        )
+    ]
+    return min(trips, default=0)
+
+
+def gateway_shares(workload: WorkloadState, now: float) -> tuple[float, ...]:
+    """Requests at the gateway by placement: as their engines give first tokens, else replicas."""
+    queued = value_of(workload.queued, now) if workload.queued is not None else None
+    rows = workload.placements
+    if queued is None or queued <= 0:
+        return (0.0,) * len(rows)
+    weights = [row.engine.first_tokens_per_second if row.engine else 0.0 for row in rows]
+    if sum(weights) <= 0:
+        weights = [float(row.in_service_replicas or 0) for row in rows]
+    total = sum(weights)
+    return tuple(queued * weight / total if total > 0 else 0.0 for weight in weights)
 
 
 def too_far(site: SiteState, origins: tuple[Origin, ...]) -> str:

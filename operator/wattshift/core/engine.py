@@ -46,7 +46,9 @@ class LatencyWindow:
     """Requests behind the samples: token samples of one request correlate."""
     requests_fast: int = 0
     incomplete: bool = False
-    """A pod vanished between two scrapes: its last samples are missing."""
+    """A pod vanished with work in flight: its last samples are missing."""
+    missing: int | None = None
+    """Where incomplete: at most so many requests are missing; None = nobody can say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ class EngineStats:
     kv_cache_usage: float | None
     """Share 0..1 of the fullest engine; None where the engine does not say."""
     preemptions: int
-    """In the slow window."""
+    """In the window of the rates."""
     idle_seconds: float
     """Wall seconds since the last arrival, running or waiting request."""
     duty: float | None = None

@@ -7,7 +7,7 @@ A veto is remembered until three slow windows are clean. Neighbours: `core/laten
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from wattshift.core.engine import EngineStats
@@ -15,7 +15,7 @@ from wattshift.core.latency import not_shown, thresholds_milliseconds, violation
 from wattshift.core.model import Objective, PlacementState
 from wattshift.core.reasons import Reason
 
-__all__ = ["GuardState", "GuardVerdict", "judge", "merge", "thresholds_milliseconds"]
+__all__ = ["GuardState", "GuardVerdict", "freeze", "judge", "merge", "thresholds_milliseconds"]
 
 IDLE_WALL_SECONDS = 600.0
 """Without any arrival for this long a placement is idle."""
@@ -56,6 +56,8 @@ def judge(
     *,
     wall_time: float,
     round_trip_milliseconds: int = 0,
+    least_round_trip_milliseconds: int | None = None,
+    gateway_waiting: float = 0.0,
     stale_intervals: int = 3,
 ) -> GuardVerdict:
     """Verdict over one placement.
@@ -64,14 +66,20 @@ def judge(
         placement: with engine statistics in wall-clock windows.
         objectives: of the workload; none = nothing to violate.
         wall_time: monotonic seconds of the snapshot.
-        round_trip_milliseconds: longest from any origin that is served here.
+        round_trip_milliseconds: longest from any origin that is served here: a removal must hold for it.
+        least_round_trip_milliseconds: shortest: what every user adds, so that a veto is none of one
+            origin's alone; None = as the longest.
+        gateway_waiting: requests that wait at the gateway for this placement.
         stale_intervals: scrapes that may be missed before the placement counts as blind.
     """
+    least = round_trip_milliseconds
+    if least_round_trip_milliseconds is not None:
+        least = min(least, least_round_trip_milliseconds)
     engine = placement.engine
     serving = max(placement.in_service_replicas or 0, placement.ready_replicas or 0)
     if engine is None or engine.age_seconds > engine.scrape_interval_seconds * stale_intervals:
         return _without_metrics(placement, objectives, serving)
-    if _idle(engine):
+    if _idle(engine) and gateway_waiting <= 0:
         return GuardVerdict(
             state=GuardState.IDLE,
             veto=False,
@@ -80,7 +88,7 @@ def judge(
             message=f"no request for {engine.idle_seconds:.0f} s",
             needed_replicas=0,
         )
-    found = violation(engine, objectives)
+    found = violation(engine, objectives, least, gateway_waiting)
     if found is not None:
         return GuardVerdict(
             state=GuardState.VIOLATED,
@@ -89,9 +97,9 @@ def judge(
             reason=found[0],
             message=found[1],
             violated_now=True,
-            needed_replicas=_needed(engine, serving),
+            needed_replicas=_needed(engine, serving, gateway_waiting),
         )
-    reason, message = not_shown(engine, objectives, round_trip_milliseconds)
+    reason, message = not_shown(engine, objectives, round_trip_milliseconds, gateway_waiting)
     state = GuardState.WITHIN if reason is None else GuardState.UNKNOWN
     veto, note = _remembered(placement, objectives, wall_time)
     if veto:
@@ -103,6 +111,26 @@ def judge(
         removal_allowed=state is GuardState.WITHIN and not veto,
         reason=reason,
         message=message,
+    )
+
+
+def freeze(verdict: GuardVerdict, *, seconds_since: float, dwell_seconds: float) -> GuardVerdict:
+    """A verdict whose savings are frozen: after a violation a workload keeps still for its dwell time.
+
+    Args:
+        verdict: over one placement of the workload.
+        seconds_since: wall seconds since the guard last saw a violation at any of its placements.
+        dwell_seconds: of the workload, in wall seconds.
+    """
+    if not verdict.removal_allowed or not 0 <= seconds_since < dwell_seconds:
+        return verdict
+    return replace(
+        verdict,
+        removal_allowed=False,
+        reason=Reason.LATENCY_GUARD,
+        message=(
+            f"outside its objective {seconds_since:.0f} s ago, keeps still for {dwell_seconds:.0f} s"
+        ),
     )
 
 
@@ -188,9 +216,10 @@ def _remembered(
     return False, ""
 
 
-def _needed(engine: EngineStats, serving: int) -> int | None:
+def _needed(engine: EngineStats, serving: int, gateway_waiting: float) -> int | None:
     """Replicas that give what waits the same room as what runs; at least one more."""
     if serving <= 0:
         return None
     running = max(1.0, float(engine.running), engine.concurrency)
-    return max(serving + 1, math.ceil(serving * (running + engine.waiting) / running))
+    waiting = engine.waiting + max(0.0, gateway_waiting)
+    return max(serving + 1, math.ceil(serving * (running + waiting) / running))

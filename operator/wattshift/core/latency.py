@@ -19,6 +19,8 @@ SAMPLES_PER_REQUEST = 10
 """Token samples of one request correlate: at most this many count."""
 KEY_VALUE_FULL = 0.9
 """KV cache use at which preemptions veto."""
+LEAST_SHARE = 0.1
+"""Of an objective that a queue may use up, however far away users are."""
 UNSHIFTED_ROUND_TRIP = 0.1
 """Where engines cannot count against the threshold less the round trip, a round trip up to this
 share of the threshold is tolerated: bucket edges are coarser than that."""
@@ -35,14 +37,27 @@ def thresholds_milliseconds(objective: Objective, round_trip_milliseconds: int) 
     return (objective.threshold_milliseconds, max(1, left))
 
 
-def violation(engine: EngineStats, objectives: tuple[Objective, ...]) -> tuple[Reason, str] | None:
-    """The veto: lower limit above the allowed share in both windows, or a queue, or preemptions."""
+def violation(
+    engine: EngineStats,
+    objectives: tuple[Objective, ...],
+    round_trip_milliseconds: int = 0,
+    gateway_waiting: float = 0.0,
+) -> tuple[Reason, str] | None:
+    """The veto: lower limit above the allowed share in both windows, or a queue, or preemptions.
+
+    Args:
+        engine: of one placement.
+        objectives: of the workload.
+        round_trip_milliseconds: shortest way of any user to here: what everybody has to add.
+        gateway_waiting: requests that wait at the gateway for this placement.
+    """
     for objective in objectives:
         if objective.metric is not Metric.INTER_TOKEN_LATENCY:
-            queue = _queue(engine, objective)
+            queue = _queue(engine, objective, round_trip_milliseconds, gateway_waiting)
             if queue:
                 return Reason.QUEUE_GROWING, queue
-        window = _window(engine, objective.metric, objective.threshold_milliseconds)
+        wanted = thresholds_milliseconds(objective, round_trip_milliseconds)[-1]
+        window = _looser_window(engine, objective.metric, wanted)
         if window is None:
             continue
         allowed = 1 - objective.attainment_permille / 1000
@@ -51,7 +66,7 @@ def violation(engine: EngineStats, objectives: tuple[Objective, ...]) -> tuple[R
         if share_above(*slow, allowed, DOUBT) and share_above(*fast, allowed, DOUBT):
             return Reason.LATENCY_GUARD, (
                 f"{window.slow.bad} of {window.slow.total} {objective.metric.value} samples above "
-                f"{objective.threshold_milliseconds} ms in {window.slow_seconds:.0f} s and "
+                f"{window.threshold_milliseconds} ms in {window.slow_seconds:.0f} s and "
                 f"{window.fast.bad} of {window.fast.total} in {window.fast_seconds:.0f} s; "
                 f"allowed {allowed:.1%}"
             )
@@ -63,26 +78,64 @@ def violation(engine: EngineStats, objectives: tuple[Objective, ...]) -> tuple[R
     return None
 
 
-def _queue(engine: EngineStats, objective: Objective) -> str:
+def _limit_seconds(objective: Objective, round_trip_milliseconds: int) -> float:
+    """What is left of the objective after the way to here; a tenth of it where nothing is."""
+    threshold = objective.threshold_milliseconds
+    return max(threshold - round_trip_milliseconds, LEAST_SHARE * threshold) / 1000
+
+
+def _queue(
+    engine: EngineStats,
+    objective: Objective,
+    round_trip_milliseconds: int,
+    gateway_waiting: float,
+) -> str:
     """Censoring: what waits has no first token yet and is in no histogram.
 
     One request per engine may be in the act of admission at the moment of a scrape: it is no queue.
     """
-    if engine.waiting <= 0:
+    waiting = engine.waiting + max(0.0, gateway_waiting)
+    if waiting <= 0:
         return ""
-    limit = objective.threshold_milliseconds / 1000
-    if engine.waiting_longest_seconds > limit:
+    limit = _limit_seconds(objective, round_trip_milliseconds)
+    at_gateway = f" ({gateway_waiting:.0f} at the gateway)" if gateway_waiting > 0 else ""
+    if engine.waiting > 0 and engine.waiting_longest_seconds > limit:
         return (
-            f"{engine.waiting} requests wait and no first token came for "
-            f"{engine.waiting_longest_seconds:.1f} s; the objective is {limit:g} s"
+            f"{waiting:.0f} requests wait{at_gateway} and no first token came for "
+            f"{engine.waiting_longest_seconds:.1f} s; the objective leaves {limit:g} s"
         )
     rate = engine.first_tokens_per_second
-    if engine.waiting > max(1, engine.pods_scraped) and rate > 0 and engine.waiting / rate > limit:
+    if waiting > max(1, engine.pods_scraped) and rate > 0 and waiting / rate > limit:
         return (
-            f"{engine.waiting} requests wait, expected {engine.waiting / rate:.1f} s at "
-            f"{rate:.2f} first tokens/s; the objective is {limit:g} s"
+            f"{waiting:.0f} requests wait{at_gateway}, expected {waiting / rate:.1f} s at "
+            f"{rate:.2f} first tokens/s; the objective leaves {limit:g} s"
         )
     return ""
+
+
+def _waiting_too_long(
+    engine: EngineStats, objective: Objective, round_trip_milliseconds: int, gateway: float
+) -> int:
+    """Requests that wait and are expected to miss the objective: bad samples for a removal."""
+    waiting = engine.waiting + max(0.0, gateway)
+    if objective.metric is Metric.INTER_TOKEN_LATENCY or waiting <= 0:
+        return 0
+    rate = engine.first_tokens_per_second
+    limit = _limit_seconds(objective, round_trip_milliseconds)
+    late = engine.waiting_longest_seconds > limit or rate <= 0 or waiting / rate > limit
+    return math.ceil(waiting) if late else 0
+
+
+def _looser_window(
+    engine: EngineStats, metric: Metric, threshold_milliseconds: int
+) -> LatencyWindow | None:
+    """The window at the threshold, else the nearest above it: what is bad there is bad here.
+
+    A stricter one would veto what is inside the objective.
+    """
+    rows = [row for row in engine.windows if row.metric is metric]
+    above = [row for row in rows if row.threshold_milliseconds >= threshold_milliseconds]
+    return min(above, key=lambda row: row.threshold_milliseconds, default=None)
 
 
 def _window(
@@ -107,12 +160,25 @@ def _effective(counts: Counts, requests: int, metric: Metric, *, lenient: bool) 
     return bad, samples
 
 
+def _missing(window: LatencyWindow) -> int:
+    """Samples that a vanished pod took with it, at most."""
+    if not window.incomplete or window.missing is None:
+        return 0
+    each = SAMPLES_PER_REQUEST if window.metric is Metric.INTER_TOKEN_LATENCY else 1
+    return window.missing * each
+
+
 def not_shown(
-    engine: EngineStats, objectives: tuple[Objective, ...], round_trip_milliseconds: int
+    engine: EngineStats,
+    objectives: tuple[Objective, ...],
+    round_trip_milliseconds: int,
+    gateway_waiting: float = 0.0,
 ) -> tuple[Reason | None, str]:
     """Why a removal is not shown to be safe; reason None = it is, and the message says by how much.
 
-    Safe: upper limit within the allowed share in the slow window, for every objective.
+    Safe: upper limit within the allowed share in the slow window, for every objective. What waits too
+    long and what a vanished pod took with it count as bad; a window of which nobody can say how much
+    is missing proves nothing.
     """
     if engine.pods_scraped < engine.pods_expected:
         missing = engine.pods_expected - engine.pods_scraped
@@ -136,10 +202,19 @@ def not_shown(
                     f"round trip leaves {wanted} ms"
                 ),
             )
+        if window.incomplete and window.missing is None:
+            return (
+                Reason.METRICS_STALE,
+                f"{name}: a pod vanished within {window.slow_seconds:.0f} s, its last samples are missing",
+            )
         allowed = 1 - objective.attainment_permille / 1000
+        late = _waiting_too_long(engine, objective, round_trip_milliseconds, gateway_waiting)
+        unseen = late + _missing(window)
         strict = _effective(window.slow, window.requests_slow, window.metric, lenient=False)
+        strict = (strict[0] + unseen, strict[1] + unseen)
         if not share_at_most(*strict, allowed, DOUBT):
             mild = _effective(window.slow, window.requests_slow, window.metric, lenient=True)
+            mild = (mild[0] + unseen, mild[1] + unseen)
             if window.slow.ambiguous and share_at_most(*mild, allowed, DOUBT):
                 return (
                     Reason.OBJECTIVE_NOT_OBSERVABLE,

@@ -314,13 +314,15 @@ class PlacementState:
     """Wall time at which the latency guard last saw a violation here (`GuardVerdict.violated_now`);
     the governor loop keeps it: a veto ends after three clean slow windows."""
     learned_concurrency: float | None = None
-    """Measured sequences per replica inside the objective; None until learnt."""
+    """Sequences per replica inside the objective as `core/learn.py` knows it; None until learnt."""
     draining_replicas: int = 0
     """Terminating: out of every count, still finishing streams and drawing power."""
     mechanisms: tuple[str, ...] = ()
     """Ladder mechanisms that an actuator offers here beside scaling (`core/ladder.py`)."""
     power_cap_permille: int | None = None
     """Device power cap in force, as a share of the profile's busy watts; None = none."""
+    power_cap_time: float | None = None
+    """When the cap was last set or lifted; None = never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,10 +363,14 @@ class WorkloadState:
     """Placements that left the spec while their targets deviate: only ever restored."""
     demand: Reading | None = None
     """Requested concurrency from a site signal, where engine metrics are not the source."""
+    queued: Reading | None = None
+    """Requests that wait at the gateway, from a site signal; None = none is declared."""
     origin_loads: tuple[tuple[str, float], ...] = ()
     """(origin, sequences in flight) as the entry measures them; empty = shares of the whole load."""
     moved_share_today: float | None = None
     """Sum of positive changes of placement shares since the day began; None = `moves_today` counts."""
+    split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+    """By origin: (placement, share) as last told to the entry; empty = it was told nothing."""
     origins_ahead: tuple[tuple[str, Forecast], ...] = ()
     """(origin, forecast of its sequences in flight); an origin without one stays as it is."""
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from wattshift.core.demand import (
     Load,
+    cache_capacity,
     capacity_of,
     floor_of,
+    gateway_shares,
+    least_round_trip_milliseconds,
     load_of,
     needed_concurrency,
     round_trip_milliseconds,
@@ -18,7 +21,7 @@ from wattshift.core.demand import (
     too_far,
 )
 from wattshift.core.freshness import member_of, untouchable
-from wattshift.core.guard import GuardState, GuardVerdict, judge, merge
+from wattshift.core.guard import GuardState, GuardVerdict, freeze, judge, merge
 from wattshift.core.limits import limits_of
 from wattshift.core.model import (
     Allowed,
@@ -70,7 +73,7 @@ def _survey(snapshot: Snapshot, now: float, lead_seconds: float, only: str | Non
         for member in site.members:
             feed = feeds.get((site.name, connection_of(site, member.name)))
             where[site.name, member.name] = (site, feed, _site_why(site, member.name))
-    reach: dict[tuple[str, bool, object], tuple[str, int]] = {}
+    reach: dict[tuple[str, bool, object], tuple[str, int, int]] = {}
     accelerators, declared = _accelerators(snapshot)
     jobs = []
     for workload in sorted(snapshot.workloads, key=lambda row: row.key):
@@ -186,27 +189,29 @@ def _frozen(placement: PlacementState) -> Why:
 _Context = tuple[
     dict[tuple[str, str], tuple[SiteState, Feed | None, Why]],
     dict[str, PowerProfile],
-    dict[tuple[str, bool, object], tuple[str, int]],
+    dict[tuple[str, bool, object], tuple[str, int, int]],
 ]
 
 
 def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: float) -> Job:
     where, profiles, reach = context
     stale = snapshot.settings.scrape_stale_intervals
+    head_room = snapshot.settings.head_room_permille
     spots = []
+    queued = gateway_shares(workload, now)
     for index, placement in enumerate(workload.placements):
         site, feed, why = where.get(
             (placement.site_name, placement.cluster_name),
             (None, None, (Reason.MEMBER_LOST, f"{placement.name}: its cluster is not a member")),
         )
         profile = profiles.get(placement.profile_name)
-        far, distance = "", 0
+        far, distance, least = "", 0, 0
         if site is not None and workload.origins:
             # an entry that routes by origin sends each where it may go: one that reaches is enough
             by_origin = Allowed.SHIFT_TRAFFIC in workload.actions
             cached = reach.get((site.name, by_origin, workload.origins))
             if cached is None:
-                cached = (
+                words, longest = (
                     some_reach(site, workload.origins)
                     if by_origin
                     else (
@@ -214,8 +219,9 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
                         round_trip_milliseconds(site, workload.origins),
                     )
                 )
+                cached = (words, longest, least_round_trip_milliseconds(site, workload.origins))
                 reach[site.name, by_origin, workload.origins] = cached
-            far, distance = cached
+            far, distance, least = cached
         commanded = commanded_replicas(placement)
         verdict = _NOTHING
         if commanded or placement.ready_replicas or placement.observed_replicas is None:
@@ -224,6 +230,8 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
                 workload.objectives,
                 wall_time=snapshot.wall_time,
                 round_trip_milliseconds=distance,
+                least_round_trip_milliseconds=least,
+                gateway_waiting=queued[index],
                 stale_intervals=stale,
             )
         spots.append(
@@ -233,12 +241,13 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
                 feed=feed,
                 profile=profile,
                 replicas=commanded or 0,
-                capacity=capacity_of(placement, profile),
+                capacity=min(capacity_of(placement, profile), cache_capacity(placement, head_room)),
                 verdict=verdict,
                 frozen=why or _frozen(placement) or _no_power(placement, profile),
                 no_raise=_no_raise(placement, feed, far),
             )
         )
+    _freeze(workload, spots, snapshot)
     verdicts = tuple(spot.verdict for spot in spots)
     load = load_of(workload, verdicts, now)
     standing = sum(spot.replicas for spot in spots)
@@ -246,9 +255,7 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
     if any(spot.replicas > 0 and spot.capacity <= 0 for spot in spots):
         load = Load(concurrency=None, source="a replica that serves has no capacity profile")
     if load.concurrency is not None:
-        need = needed_concurrency(
-            load.concurrency, snapshot.settings.head_room_permille, workload.growth_permille
-        )
+        need = needed_concurrency(load.concurrency, head_room, workload.growth_permille)
     return Job(
         state=workload,
         spots=tuple(spots),
@@ -259,6 +266,17 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
         standing=standing,
         vector=tuple([spot.replicas for spot in spots]),
     )
+
+
+def _freeze(workload: WorkloadState, spots: list[Spot], snapshot: Snapshot) -> None:
+    """After a violation anywhere a workload's savings keep still for its dwell time."""
+    times = [row.veto_wall_time for row in workload.placements if row.veto_wall_time is not None]
+    if not times or not workload.objectives:
+        return
+    since = snapshot.wall_time - max(times)
+    dwell = workload.min_dwell_seconds / max(1.0, snapshot.speed)
+    for spot in spots:
+        spot.verdict = freeze(spot.verdict, seconds_since=since, dwell_seconds=dwell)
 
 
 def _no_power(placement: PlacementState, profile: PowerProfile | None) -> Why:

@@ -26,11 +26,12 @@ from wattshift.adapters.latency.exposition import (
     parse_text,
 )
 from wattshift.adapters.latency.profile import EngineProfile, engine_profiles
-from wattshift.adapters.latency.stats import engine_stats
+from wattshift.adapters.latency.stats import engine_stats, load_window
 from wattshift.adapters.latency.window import PlacementWindow
 from wattshift.adapters.prometheus import PrometheusEndpoint, PrometheusPool
 from wattshift.adapters.reasons import EngineReason, SourceReason
 from wattshift.core.engine import EngineStats
+from wattshift.core.learn import LoadWindow
 from wattshift.core.model import Objective
 from wattshift.errors import WattshiftError
 
@@ -399,6 +400,19 @@ class EngineMonitor:
             now=self._wall_clock(),
             pods_expected=expected,
             scrape_interval_seconds=self._interval,
+        )
+
+    def load(self, key: str, objectives: Iterable[Objective], seconds: float) -> LoadWindow | None:
+        """What the last `seconds` of one placement say about its capacity."""
+        watched = self._watched.get(key)
+        if watched is None:
+            return None
+        return load_window(
+            watched.window,
+            objectives,
+            now=self._wall_clock(),
+            seconds=seconds,
+            pods_expected=len(watched.target.pods),
         )
 
     def problem(self, key: str) -> ScrapeFailure | None:

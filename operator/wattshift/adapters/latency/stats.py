@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from wattshift.adapters.latency.exposition import Histogram
 from wattshift.adapters.latency.window import KEEP_SECONDS, PlacementWindow, Sums, classify
 from wattshift.core.engine import Counts, EngineStats, LatencyWindow, Metric, PodCounters
+from wattshift.core.latency import SAMPLES_PER_REQUEST
+from wattshift.core.learn import LoadWindow
 from wattshift.core.model import Objective
 
 DEFAULT_WINDOW_SECONDS = 600.0
@@ -49,7 +51,6 @@ def engine_stats(
     interval = max(scrape_interval_seconds, min(window.spacing_seconds, SPACING_CAP_SECONDS))
     wanted = tuple(objectives)
     windows = tuple(_latency_window(window, objective, now) for objective in wanted)
-    slowest = max((row.slow_seconds for row in windows), default=DEFAULT_WINDOW_SECONDS)
     # rates do not grow with the windows: they are of now
     fastest = min(
         (_fast(float(row.window_seconds or DEFAULT_WINDOW_SECONDS)) for row in wanted),
@@ -57,7 +58,6 @@ def engine_stats(
     )
     # two scrapes at least, else a rate is an accident
     rates = window.sums(now, max(fastest, 2.5 * interval))
-    slow = window.sums(now, slowest)
     fresh = [scrape for scrape in window.pods.values() if now - scrape.wall_time <= 3 * interval]
     active = window.active_at
     usage = [s.kv_cache_usage for s in window.pods.values() if s.kv_cache_usage is not None]
@@ -69,14 +69,14 @@ def engine_stats(
         pods_expected=pods_expected,
         running=running,
         waiting=round(sum(scrape.waiting for scrape in window.pods.values())),
-        waiting_longest_seconds=window.waiting_longest(now),
+        waiting_longest_seconds=window.waiting_longest(),
         first_tokens_per_second=_rate(rates, _count(rates, "timeToFirstToken")),
         output_tokens_per_second=_rate(rates, rates.counters.get("generationTokens", 0.0)),
         prompt_tokens_per_second=_rate(rates, _uncached_prompt_tokens(rates)),
         requests_per_second=_rate(rates, _arrivals(rates)),
         concurrency=_concurrency(rates, running),
         kv_cache_usage=max(usage) if usage else None,
-        preemptions=round(slow.counters.get("preemptions", 0.0)),
+        preemptions=round(rates.counters.get("preemptions", 0.0)),
         idle_seconds=0.0 if active is None else max(0.0, now - active),
         duty=_duty(rates, len(fresh)),
         windows=windows,
@@ -162,6 +162,7 @@ def _latency_window(window: PlacementWindow, objective: Objective, now: float) -
     fast_seconds = _fast(slow_seconds)
     fast = window.sums(now, fast_seconds)
     threshold = objective.threshold_milliseconds / 1000
+    running = round(sum(scrape.running for scrape in window.pods.values()))
     return LatencyWindow(
         metric=objective.metric,
         threshold_milliseconds=objective.threshold_milliseconds,
@@ -169,9 +170,10 @@ def _latency_window(window: PlacementWindow, objective: Objective, now: float) -
         fast=_counts(fast.histograms.get(meaning), threshold),
         slow_seconds=slow_seconds,
         fast_seconds=fast_seconds,
-        requests_slow=_requests(slow),
-        requests_fast=_requests(fast),
-        incomplete=slow.incomplete,
+        requests_slow=_requests(slow, running),
+        requests_fast=_requests(fast, running),
+        incomplete=slow.missing > 0,
+        missing=round(slow.missing) if 0 < slow.missing < math.inf else None,
     )
 
 
@@ -179,7 +181,54 @@ def _counts(histogram: Histogram | None, threshold: float) -> Counts:
     return Counts() if histogram is None else classify(histogram, threshold)
 
 
-def _requests(sums: Sums) -> int:
-    """Requests behind the samples: those that began or ended in the window."""
+def _requests(sums: Sums, running: int) -> int:
+    """Requests behind the samples: those that ended in the window, and those that still run.
+
+    Long answers give samples all the time though none begins or ends.
+    """
     finished = sums.counters.get("finished", 0.0) + sums.counters.get("aborted", 0.0)
-    return round(max(finished, _count(sums, "timeToFirstToken")))
+    return round(max(finished + running, _count(sums, "timeToFirstToken")))
+
+
+def load_window(
+    window: PlacementWindow,
+    objectives: Iterable[Objective],
+    *,
+    now: float,
+    seconds: float,
+    pods_expected: int,
+) -> LoadWindow | None:
+    """What the last `seconds` say about capacity (`core/learn.py`); None before the first scrape.
+
+    Not steady where a pod came, went or was not scraped: a cold cache, or another share of the load.
+    The threshold of an objective is what is left of it after the round trip.
+    """
+    sums = window.sums(now, seconds)
+    fresh = [row for row in window.pods.values() if now - row.wall_time <= seconds / 2]
+    if not fresh or sums.seconds <= 0:
+        return None
+    waiting = sum(row.waiting for row in fresh)
+    running = round(sum(row.running for row in fresh))
+    samples = []
+    for objective in objectives:
+        meaning = MEANING[objective.metric]
+        threshold = objective.threshold_milliseconds / 1000
+        counts = _counts(sums.histograms.get(meaning), threshold)
+        bad, total = counts.bad + counts.ambiguous, counts.total
+        if objective.metric is Metric.INTER_TOKEN_LATENCY:
+            most = SAMPLES_PER_REQUEST * _requests(sums, running)
+            if total > most:
+                bad, total = math.ceil(bad * most / total), most
+        elif waiting > 0:
+            rate = _rate(sums, _count(sums, "timeToFirstToken"))
+            if rate <= 0 or waiting / rate > threshold:
+                bad, total = bad + round(waiting), total + round(waiting)
+        samples.append((bad, total))
+    return LoadWindow(
+        seconds=sums.seconds,
+        replicas=len(fresh),
+        concurrency=_concurrency(sums, running),
+        prompt_tokens_per_second=_rate(sums, _uncached_prompt_tokens(sums)),
+        samples=tuple(samples),
+        steady=not sums.changed and len(fresh) >= pods_expected and sums.seconds >= seconds / 2,
+    )

@@ -23,6 +23,8 @@ KEEP_SECONDS = 3600.0
 EDGE_TOLERANCE = 1e-9
 SAME_SCRAPE_SECONDS = 0.5
 """Through Prometheus one scrape is seen several times, its time known to some tenths."""
+UNSEEN_SECONDS = 20.0
+"""A pod that vanished longer after its last scrape took with it what nobody can bound."""
 
 
 def counter_delta(before: float | None, after: float) -> float:
@@ -77,6 +79,11 @@ def classify(histogram: Histogram, threshold_seconds: float) -> Counts:
     return Counts(good=round(good), bad=round(bad), ambiguous=round(histogram.count - good - bad))
 
 
+def _restarted(before: PodScrape, after: PodScrape) -> bool:
+    """Whether the process behind a pod began anew: one of its counters fell."""
+    return any(value < before.counters.get(key, 0.0) for key, value in after.counters.items())
+
+
 def _is_edge(bounds: Iterable[float], threshold: float) -> bool:
     return any(abs(bound - threshold) <= EDGE_TOLERANCE for bound in bounds)
 
@@ -92,7 +99,10 @@ class Cell:
     histograms: dict[str, Histogram] = field(default_factory=dict)
     in_flight: float = 0.0
     """Running and waiting over all pods, after the last scrape in the cell."""
-    incomplete: bool = False
+    missing: float = 0.0
+    """Requests that vanished pods took with them, at most; infinite = nobody knows."""
+    changed: bool = False
+    """A pod came or went: what was served before and after was served by other replicas."""
 
     def absorb(self, other: Cell) -> None:
         """Add a later cell."""
@@ -103,7 +113,8 @@ class Cell:
         for name, histogram in other.histograms.items():
             self.histograms[name] = merge(self.histograms.get(name), histogram)
         self.in_flight = other.in_flight
-        self.incomplete = self.incomplete or other.incomplete
+        self.missing += other.missing
+        self.changed = self.changed or other.changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +125,11 @@ class Sums:
     """Wall time that the deltas cover."""
     counters: Mapping[str, float]
     histograms: Mapping[str, Histogram]
-    incomplete: bool
+    missing: float
+    """Requests that vanished pods took with them, at most; infinite = nobody knows."""
     in_flight_change: float
+    changed: bool = False
+    """A pod came or went."""
 
 
 class PlacementWindow:
@@ -129,6 +143,8 @@ class PlacementWindow:
         self._first_at: float | None = None
         self._was_busy: set[str] = set()
         self._spacing: dict[str, float] = {}
+        self._rates: dict[str, float] = {}
+        """Requests per second that each pod ended between its last two scrapes."""
 
     @property
     def pods(self) -> Mapping[str, PodScrape]:
@@ -159,9 +175,15 @@ class PlacementWindow:
         idle = scrape.running + scrape.waiting <= 0
         return idle and not scrape.served and pod_uid in self._was_busy
 
-    def waiting_longest(self, now: float) -> float:
-        """Seconds for which requests of some pod wait while no first token comes."""
-        return max((now - since for since in self._waiting_since.values()), default=0.0)
+    def waiting_longest(self) -> float:
+        """Seconds for which requests of some pod waited, up to its last scrape, with no first token.
+
+        Not up to now: between two scrapes a quarter of a minute apart any queue may come and go.
+        """
+        return max(
+            (self._last[uid].wall_time - since for uid, since in self._waiting_since.items()),
+            default=0.0,
+        )
 
     def add(self, scrape: PodScrape) -> None:
         """Take one scrape; one that is not newer than the last of its pod says nothing new."""
@@ -177,6 +199,14 @@ class PlacementWindow:
             self._was_busy.add(scrape.pod_uid)
         if before is None:
             self._baseline(scrape)
+            self._push(
+                Cell(
+                    start=scrape.wall_time,
+                    end=scrape.wall_time,
+                    in_flight=self._in_flight(),
+                    changed=True,
+                )
+            )
             return
         cell = Cell(start=before.wall_time, end=scrape.wall_time)
         for (meaning, series), value in scrape.counters.items():
@@ -186,6 +216,9 @@ class PlacementWindow:
             delta_histogram = histogram_delta(before.histograms.get((meaning, series)), histogram)
             cell.histograms[meaning] = merge(cell.histograms.get(meaning), delta_histogram)
         cell.in_flight = self._in_flight()
+        if _restarted(before, scrape):
+            cell.changed = True
+            cell.missing = self._unseen(before, scrape.wall_time)
         self._note(scrape, cell, before)
         self._push(cell)
 
@@ -201,6 +234,9 @@ class PlacementWindow:
         first = cell.histograms.get("timeToFirstToken")
         first_tokens = 0.0 if first is None else first.count
         finished = cell.counters.get("finished", 0.0) + cell.counters.get("aborted", 0.0)
+        self._rates[scrape.pod_uid] = max(finished, first_tokens) / (
+            scrape.wall_time - before.wall_time
+        )
         busy = scrape.running + scrape.waiting > 0 or before.running + before.waiting > 0
         if busy or first_tokens > 0 or finished > 0 or cell.counters.get("promptTokens", 0) > 0:
             self._active_at = scrape.wall_time
@@ -212,15 +248,27 @@ class PlacementWindow:
             self._waiting_since.setdefault(scrape.pod_uid, scrape.wall_time)
 
     def vanish(self, pod_uid: str, now: float) -> None:
-        """A pod is gone: its deltas stay, what it did since its last scrape is not known."""
+        """A pod is gone: its deltas stay, what it did since its last scrape is not known.
+
+        At most what it had in flight, and what it ended at its last rate since then: one that was
+        drained before takes nothing with it.
+        """
         gone = self._last.pop(pod_uid, None)
         self._waiting_since.pop(pod_uid, None)
         self._was_busy.discard(pod_uid)
         self._spacing.pop(pod_uid, None)
-        if gone is None:
-            return
-        cell = Cell(start=now, end=now, in_flight=self._in_flight(), incomplete=True)
-        self._push(cell)
+        if gone is not None:
+            missing = self._unseen(gone, now)
+            self._push(
+                Cell(start=now, end=now, in_flight=self._in_flight(), missing=missing, changed=True)
+            )
+        self._rates.pop(pod_uid, None)
+
+    def _unseen(self, last: PodScrape, now: float) -> float:
+        """Requests that a process took with it after its last scrape, at most."""
+        unseen = max(0.0, now - last.wall_time)
+        lost = last.running + last.waiting + math.ceil(self._rates.get(last.pod_uid, 0.0) * unseen)
+        return math.inf if lost > 0 and unseen > UNSEEN_SECONDS else lost
 
     def keep_only(self, pod_uids: Iterable[str], now: float) -> None:
         """Let every pod vanish that is not among these."""
@@ -266,6 +314,7 @@ class PlacementWindow:
             seconds=0.0 if empty else total.end - total.start,
             counters=total.counters,
             histograms=total.histograms,
-            incomplete=total.incomplete,
+            missing=total.missing,
             in_flight_change=0.0 if empty or before is None else total.in_flight - before,
+            changed=total.changed,
         )
