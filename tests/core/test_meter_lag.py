@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.core.build import NOW, placement, snapshot, workload
-from wattshift.core.meter_lag import Estimates, drains
+from wattshift.core.meter_lag import Estimates, capped_since, drains
 
 KEY = ("east", "feed")
 
@@ -54,19 +54,7 @@ def test_a_write_that_is_not_due_widens_what_the_meter_may_show():
     }
 
 
-def test_a_bias_that_was_seen_while_nothing_changed_is_no_other_estimate():
-    here = noted((0, 4000), (20, 4000))
-    # the model reads 100 W low; nothing changes for a whole window
-    assert here.shown(KEY, 20, 0, 4100.0) == 4000
-    for time, watts in ((21, 4100), (22, 4000)):
-        here.note(time, {KEY: watts}, spacing=0.25, memory=300.0)
-    # without the bias 4100 W would look like the estimate of 4100 W
-    assert here.shown(KEY, 22, 1, 4100.0) == 4000
-    assert here.shown(KEY, 22, 1, 4190.0) == 4100
-
-
-def test_a_difference_beyond_a_tenth_is_no_bias():
-    here = noted((0, 4000), (20, 4000))
-    assert here.shown(KEY, 20, 0, 6000.0) == 4000
-    here.note(21, {KEY: 5900}, spacing=0.25, memory=300.0)
-    assert here.shown(KEY, 21, 1, 6000.0) == 5900
+def test_the_last_change_of_a_cap_is_told():
+    rows = tuple(placement(str(time), 2, power_cap_time=time) for time in (None, 5.0, 3.0))
+    assert capped_since(rows) == 5.0
+    assert capped_since(rows[:1]) is None

@@ -13,6 +13,7 @@ from wattshift.core.caps import Load, allot, cappable, light_watts
 from wattshift.core.decision import Notice, PowerCap
 from wattshift.core.ladder import Mechanism, available, spoken
 from wattshift.core.limits import Bound, Hardness
+from wattshift.core.meter_lag import CAP_EFFECT_SECONDS, capped_since
 from wattshift.core.power import FeedKey
 from wattshift.core.preference import Preference
 from wattshift.core.reasons import Reason
@@ -58,6 +59,9 @@ class Under:
     def keep(self, feed: Feed) -> None:
         """Shed for each upper bound of a connection, then cap what whole replicas leave over."""
         here = self._here.get(feed.key, [])
+        if feed.key in self._capping and self._unsettled(feed, here):
+            self._keep_caps(feed, here)
+            return
         loads = (
             cappable(self._snapshot, feed, here, self._vectors) if feed.key in self._capping else []
         )
@@ -106,6 +110,35 @@ class Under:
         if loads:
             # anew, for those that stay are fuller by now
             self._cap(feed, cappable(self._snapshot, feed, here, self._vectors), steady, binding)
+
+    def _unsettled(self, feed: Feed, here: list[Pair]) -> bool:
+        """Whether the meter does not show the last change of a cap yet: it would be made twice.
+
+        Physical limits do not wait for it.
+        """
+        changed = capped_since(spot.state for _, spot in here)
+        meter = feed.connection.metered if feed.connection is not None else None
+        if changed is None or feed.power.metered_watts is None or meter is None:
+            return False
+        hard = feed.limits.upper_at(Hardness.PHYSICAL)
+        if hard is not None and (feed.power.now_watts or 0.0) > (hard.upper_watts or 0.0):
+            return False
+        shown = meter.source_time if meter.source_time is not None else self._snapshot.grid_time
+        return shown < changed + CAP_EFFECT_SECONDS * self._snapshot.speed
+
+    def _keep_caps(self, feed: Feed, here: list[Pair]) -> None:
+        for job, spot in here:
+            permille = spot.state.power_cap_permille
+            if permille is not None:
+                self.caps.append(
+                    PowerCap(
+                        workload_key=job.key,
+                        placement_name=spot.state.name,
+                        permille=permille,
+                        reason=Reason.EVENT_LIMIT,
+                        message=f"{feed.site.name}: the meter does not show the last change yet",
+                    )
+                )
 
     def _cap(self, feed: Feed, loads: list[Load], steady: float, binding: Bound | None) -> None:
         """Caps that should be in force: what replicas leave over, and what they have yet to do."""
@@ -175,10 +208,12 @@ def _compared(feed: Feed, bound: Bound) -> float:
 
 
 def _now(feed: Feed, bound: Bound) -> float:
-    """Power at this moment, as far from safe as `_compared` says that it is."""
+    """Power at this moment: as metered, for caps act within seconds and are corrected by the meter."""
     power = feed.power
     if power.now_watts is None or power.committed_watts is None:
         return power.upper_watts
+    if power.metered_watts is not None:
+        return power.metered_watts
     return power.now_watts + max(0.0, _compared(feed, bound) - power.committed_watts)
 
 

@@ -8,9 +8,9 @@ that whoever builds snapshots keeps (`control/gather.py`, the simulator); it is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from wattshift.core.model import Snapshot
+from wattshift.core.model import PlacementState, Snapshot
 from wattshift.core.power import FeedKey, is_due
 
 ESTIMATE_MEMORY_SECONDS = 300.0
@@ -19,10 +19,8 @@ ESTIMATE_SPACING_SECONDS = 0.25
 """Wall seconds between estimates that are kept apart."""
 METER_LAG_SECONDS = 20.0
 """Wall seconds by which a meter and its scrape may trail the model, where nothing drains."""
-QUIET = 0.01
-"""Share of the power within which estimates count as one, so that the rest is the model's bias."""
-MOST_BIAS = 0.1
-"""Share of the power; beyond it the model is suspect, not biased."""
+CAP_EFFECT_SECONDS = 1.0
+"""Wall seconds after which a device power cap is in force."""
 
 
 class Estimates:
@@ -30,8 +28,6 @@ class Estimates:
 
     def __init__(self) -> None:
         self._rows: deque[tuple[float, Mapping[FeedKey, int]]] = deque()
-        self._bias: dict[FeedKey, float] = {}
-        """Meter less model, as last seen while nothing changed."""
 
     def note(
         self, now: float, watts: Mapping[FeedKey, int], *, spacing: float, memory: float
@@ -63,13 +59,10 @@ class Estimates:
             return None
         known = [row[key] for time, row in self._rows if time >= since and key in row]
         if metered is None or not known:
+            # nothing to compare with: the estimate of the same moment
             at = min(self._rows, key=lambda item: abs(item[0] - source_time))
             return at[1].get(key)
-        quiet = max(known) - min(known) <= QUIET * abs(metered)
-        if quiet and self._rows[0][0] <= since and abs(metered - known[-1]) < MOST_BIAS * metered:
-            self._bias[key] = metered - known[-1]
-        unbiased = metered - self._bias.get(key, 0.0)
-        return min(reversed(known), key=lambda watts: abs(watts - unbiased))
+        return min(reversed(known), key=lambda watts: abs(watts - metered))
 
 
 def drains(snapshot: Snapshot) -> dict[str, float]:
@@ -86,3 +79,13 @@ def drains(snapshot: Snapshot) -> dict[str, float]:
             before = written - snapshot.speed
             found[row.site_name] = min(found.get(row.site_name, before), before)
     return found
+
+
+def capped_since(placements: Iterable[PlacementState]) -> float | None:
+    """When a device power cap among them was last changed; None = never.
+
+    Estimates from before it, or of the very tick that changed it, are of another world.
+    """
+    return max(
+        (row.power_cap_time for row in placements if row.power_cap_time is not None), default=None
+    )

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from wattshift.core.model import ConnectionState, EventState
 
-RECOVERY_SECONDS = 900.0
-"""Grid seconds after the end, and after its ramp, for which power stays at what it was."""
+RECOVERY_SECONDS = 1800.0
+"""Grid seconds after the end, and after its ramp, for which power stays at what it was: two metering
+blocks of a quarter of an hour."""
 TOLERANCE = 0.04
 """Share of the reduction by which a return may exceed the power before: half a replica, and noise."""
 

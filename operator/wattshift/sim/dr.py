@@ -18,7 +18,7 @@ from typing import Any
 
 from wattshift.core.decision import Action, Governance
 from wattshift.core.governor import govern
-from wattshift.core.model import Snapshot
+from wattshift.core.model import Original, Snapshot
 from wattshift.core.recent import RecentPower, remembered
 from wattshift.sim.events import EventResult
 from wattshift.sim.load import load
@@ -34,6 +34,7 @@ class Governing:
     name: str = "governor"
     recent: RecentPower = field(default_factory=RecentPower)
     vetoes: dict[tuple[str, str], float] = field(default_factory=dict)
+    originals: dict[str, tuple[Original, ...]] = field(default_factory=dict)
     decided: int = 0
     seconds: list[float] = field(default_factory=list)
 
@@ -50,20 +51,29 @@ class Governing:
         return _orders(tick, spent)
 
     def _remembered(self, snapshot: Snapshot) -> Snapshot:
+        """With ramps, vetoes and the counts found before the first decision, as the loop keeps them."""
         snapshot = remembered(snapshot, self.recent)
-        if not self.vetoes:
-            return snapshot
-        jobs = tuple(
-            replace(
-                job,
-                placements=tuple(
-                    replace(row, veto_wall_time=self.vetoes.get((job.key, row.name)))
+        jobs = []
+        for job in snapshot.workloads:
+            if job.key not in self.originals:
+                self.originals[job.key] = tuple(
+                    Original(
+                        placement_name=row.name,
+                        cluster_uid="",
+                        target_uid="",
+                        replicas=row.desired_replicas or 0,
+                        captured_time=snapshot.grid_time,
+                    )
                     for row in job.placements
-                ),
-            )
-            for job in snapshot.workloads
-        )
-        return replace(snapshot, workloads=jobs)
+                )
+            rows = job.placements
+            if self.vetoes:
+                rows = tuple(
+                    replace(row, veto_wall_time=self.vetoes.get((job.key, row.name)))
+                    for row in rows
+                )
+            jobs.append(replace(job, originals=self.originals[job.key], placements=rows))
+        return replace(snapshot, workloads=tuple(jobs))
 
 
 def _orders(tick: Governance, spent: float) -> Orders:

@@ -47,6 +47,8 @@ class WorkloadsSeen:
         self._desired = plant.fleet.target.copy()
         self._written = np.full(len(layout.names), -1.0)
         self._changed: dict[int, float] = {}
+        self._caps = plant.cap.copy()
+        self._cap_changed = np.full(len(layout.names), -1.0)
         self._moved = np.zeros(len(scenario.workloads))
         self._day = -1
         self._blind_since: dict[int, float] = {}
@@ -106,6 +108,10 @@ class WorkloadsSeen:
                 self._desired[place] = have
                 self._changed[int(layout.workload_of[place])] = now
 
+        fresh = self._plant.cap != self._caps
+        self._cap_changed[fresh] = now
+        self._caps = self._plant.cap.copy()
+
     def count(self, record: Record) -> None:
         """Take the samples of a span once."""
         if record is self._counted:
@@ -157,11 +163,14 @@ class WorkloadsSeen:
         idle = target == 0 and serving == 0 and draining == 0
         cap = float(self._plant.cap[p])
         desired, written = int(self._desired[p]), float(self._written[p])
+        capped_at = float(self._cap_changed[p])
         if blind is not None and held is not None:
             key: object = ("blind", now, desired, written)
             return self._keep(p, key, self._aged(held[1], now - blind, desired, written))
         key = (
-            (target, desired, written, cap) if idle else (target, desired, written, cap, view, now)
+            (target, desired, written, cap, capped_at)
+            if idle
+            else (target, desired, written, cap, capped_at, view, now)
         )
         if held is not None and held[0] == key:
             return held[1]
@@ -190,6 +199,7 @@ class WorkloadsSeen:
             draining_replicas=draining,
             mechanisms=("PowerCap",) if self._capped[p] else (),
             power_cap_permille=None if cap >= 1 else round(cap * 1000),
+            power_cap_time=None if capped_at < 0 else self._scenario.start_time + capped_at,
         )
         return self._keep(p, key, state)
 

@@ -15,6 +15,7 @@ from wattshift.core.meter_lag import (
     ESTIMATE_SPACING_SECONDS,
     METER_LAG_SECONDS,
     Estimates,
+    capped_since,
 )
 from wattshift.core.model import Mode, Snapshot
 from wattshift.core.power import estimate
@@ -76,7 +77,7 @@ class World:
                 spacing=ESTIMATE_SPACING_SECONDS,
                 memory=ESTIMATE_MEMORY_SECONDS,
             )
-            snapshot = self._compared(snapshot, self._model_watts(record))
+            snapshot = self._compared(snapshot, self._model_watts(record, snapshot))
         return snapshot
 
     @staticmethod
@@ -106,7 +107,7 @@ class World:
     def _count(self, record: Record) -> None:
         self._workloads.count(record)
 
-    def _model_watts(self, record: Record | None) -> dict[tuple[str, str], int]:
+    def _model_watts(self, record: Record | None, snapshot: Snapshot) -> dict[tuple[str, str], int]:
         """The recent estimate that the meter shows, as `control/gather.py` picks it."""
         if record is None:
             return {}
@@ -115,7 +116,17 @@ class World:
         for s, site in enumerate(self._scenario.sites):
             metered = float(record.flows.imported[s] - record.flows.exported[s])
             key = (site.name, "grid")
-            watts = self._estimates.shown(key, at, at - METER_LAG_SECONDS, metered)
+            since = at - METER_LAG_SECONDS
+            changed = capped_since(
+                row
+                for job in snapshot.workloads
+                for row in job.placements
+                if row.site_name == site.name
+            )
+            if changed is not None:
+                # the estimate of that very tick is from before the change
+                since = max(since, min(at, changed - self._scenario.start_time + 1e-3))
+            watts = self._estimates.shown(key, at, since, metered)
             if watts is not None:
                 found[key] = watts
         return found
