@@ -101,6 +101,9 @@ def judge(event: SimEvent, rows: Array) -> EventResult:
     upper = event.upper_watts
     if event.reduction_share is not None:
         upper = reference * (1.0 - event.reduction_share)
+    lower = event.lower_watts
+    if event.lower_share is not None:
+        lower = reference * event.lower_share
     inside = (begin >= first) & (begin < last)
     ramp = max(LEAST_RAMP_SECONDS, event.ramp_seconds)
     settled = inside & (begin >= first + ramp)
@@ -125,15 +128,15 @@ def judge(event: SimEvent, rows: Array) -> EventResult:
     good = np.ones(len(minutes), dtype=bool)
     if upper is not None:
         good &= minutes <= upper + 0.5
-    if event.lower_watts is not None:
-        good &= minutes >= event.lower_watts - 0.5
+    if lower is not None:
+        good &= minutes >= lower - 0.5
     return EventResult(
         name=event.name,
         site=event.site_name,
         duration_seconds=event.duration_seconds,
         reference_watts=reference,
         upper_watts=upper,
-        lower_watts=event.lower_watts,
+        lower_watts=lower,
         seconds_to_shed=shed,
         error=error,
         over_curtailment=over,

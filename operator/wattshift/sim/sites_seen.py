@@ -304,12 +304,16 @@ class _Site:
             self._frozen[event.name] = max(0, round(meter.value))
         frozen = self._frozen.get(event.name)
         upper = None if event.upper_watts is None else round(event.upper_watts)
+        lower = None if event.lower_watts is None else round(event.lower_watts)
         message = ""
-        if event.reduction_share is not None:
+        if event.reduction_share is not None or event.lower_share is not None:
             if frozen is None:
                 message = "the power at the start of the event is not known"
             else:
-                upper = round(frozen * (1.0 - event.reduction_share))
+                if event.reduction_share is not None:
+                    upper = round(frozen * (1.0 - event.reduction_share))
+                if event.lower_share is not None:
+                    lower = round(frozen * event.lower_share)
         base = self._scenario.start_time
         return EventState(
             name=event.name,
@@ -318,7 +322,7 @@ class _Site:
             start_time=base + start,
             end_time=base + end,
             upper_watts=upper,
-            lower_watts=None if event.lower_watts is None else round(event.lower_watts),
+            lower_watts=lower,
             ramp_seconds=round(event.ramp_seconds),
             firmness=event.firmness,
             active=active,
