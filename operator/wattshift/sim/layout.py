@@ -214,6 +214,8 @@ def _demand(scenario: Scenario) -> Array:
         row if row.shape[1] else np.zeros((scenario.steps, len(workload.origins)))
         for row, workload in zip(parts, scenario.workloads, strict=True)
     ]
+    if len(wide) == 1:
+        return wide[0]
     whole: Array = np.concatenate(wide, axis=1) if wide else np.zeros((scenario.steps, 0))
     return whole
 

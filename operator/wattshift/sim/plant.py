@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattshift.sim.curves import sums
-from wattshift.sim.facility import Flows, Sources, truth_of
+from wattshift.sim.facility import Flows, Sources, Truth, truth_of
 from wattshift.sim.faults import lost_sites, unreachable_sites
 from wattshift.sim.layout import Layout
 from wattshift.sim.policies.base import Orders
@@ -95,11 +95,11 @@ class Record:
 class Plant:
     """All state of the world."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, truth: Truth | None = None) -> None:
         scenario = layout.scenario
         self.layout = layout
         self.scenario = scenario
-        self.truth = truth_of(scenario)
+        self.truth = truth_of(scenario) if truth is None else truth
         self.fleet = Fleet(layout)
         self.router = Router(layout)
         self.sources = Sources(scenario, self.truth)

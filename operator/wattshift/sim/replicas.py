@@ -179,7 +179,10 @@ class Fleet:
     def _of(self, index: int, *kinds: int) -> int:
         if not self._due.size:
             return 0
-        mask = (self._place == index) & np.isin(self._kind, kinds)
+        mask = self._place == index
+        if not mask.any():
+            return 0
+        mask &= np.isin(self._kind, kinds)
         return int(self._count[mask].sum())
 
     def _push(self, due: float, index: int, count: int, kind: int) -> None:

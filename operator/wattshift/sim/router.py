@@ -40,6 +40,9 @@ class Router:
         self._layout = layout
         self.share = np.zeros(len(arcs.load))
         """By arc: what the plan wants."""
+        self._last: dict[int, dict[int, float]] = {}
+        edges = np.searchsorted(arcs.load, np.arange(len(layout.load_origin) + 1))
+        self._edges: list[int] = edges.tolist()
         self.has_split = np.zeros(len(layout.load_origin), dtype=bool)
         self._spread = ~layout.follows[arcs.load] if arcs.load.size else np.zeros(0, dtype=bool)
         self._any_spread = bool(self._spread.any())
@@ -51,8 +54,10 @@ class Router:
         Returns whether they differ from what held.
         """
         arcs = self._layout.arcs
-        first = np.searchsorted(arcs.load, load)
-        last = np.searchsorted(arcs.load, load, side="right")
+        if self._last.get(load) == shares:
+            return False
+        self._last[load] = dict(shares)
+        first, last = self._edges[load], self._edges[load + 1]
         held = self.share[first:last].copy()
         self.share[first:last] = 0.0
         total = 0.0

@@ -15,8 +15,9 @@ import numpy as np
 
 from wattshift.sim.books import Books, Sums, check
 from wattshift.sim.events import EventLog
+from wattshift.sim.facility import Truth, truth_of
 from wattshift.sim.forecasts import correlated
-from wattshift.sim.layout import layout_of
+from wattshift.sim.layout import Layout, layout_of
 from wattshift.sim.plant import Plant
 from wattshift.sim.policies.base import Policy
 from wattshift.sim.pricing import ContractBook
@@ -60,13 +61,14 @@ def simulate(
     """
     scenario = with_seed(scenario, seed)
     chosen = choose(scenario, windows)
+    layout, truth = layout_of(scenario), truth_of(scenario)
     whole = sum(row.last_step - row.first_step for row in chosen)
     finished: list[WindowResult] = []
     name, done = "", 0
     for stretch in stretches(chosen):
         made = _fresh(policy)
         name = made.name
-        run = _Run(scenario, made, checked=checked)
+        run = _Run(layout, truth, made, checked=checked)
         for window, result in run.through(stretch, progress, done, whole):
             finished.append(result)
             done += window.last_step - window.first_step
@@ -217,12 +219,13 @@ class _Clock:
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, policy: Policy, *, checked: bool) -> None:
+    def __init__(self, layout: Layout, truth: Truth, policy: Policy, *, checked: bool) -> None:
+        scenario = layout.scenario
         self._scenario = scenario
         self._policy = policy
         self._checked = checked
-        self._layout = layout_of(scenario)
-        self._plant = Plant(self._layout)
+        self._layout = layout
+        self._plant = Plant(layout, truth)
         self._contracts = tuple(
             None
             if site.contract is None
