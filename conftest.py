@@ -1,7 +1,7 @@
 """Loads the lab's fixtures for all tests (e2e/lab/fixtures.py), and says what runs side by side.
 
-Most tests wait: for API servers, leases, drains. `make test` gives tests/ to several workers; a file
-stays in one of them, and what takes longest is begun first. The scenarios of e2e/ run alone.
+Most tests wait: for API servers, leases, drains. `make test` gives tests/ and e2e/demo to several
+workers; a file stays in one of them, and what takes longest is begun first. The scenarios run alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ settings.load_profile("any-machine")
 
 pytest_plugins = ["e2e.lab.fixtures"]
 
-LONGEST_FIRST = ("tests/chart", "tests/cli", "tests/lab_traffic", "tests/lab", "tests/kube")
+LONGEST_FIRST = (
+    "e2e/demo",
+    "tests/control/test_operator_server",
+    "tests/control/record",
+    "tests/cli/test_release_server",
+    "tests/control",
+    "tests/chart",
+    "tests/cli",
+    "tests/lab_traffic",
+    "tests/lab",
+    "tests/kube",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _rank(item: pytest.Item) -> int:
-    for rank, folder in enumerate(LONGEST_FIRST):
-        if item.nodeid.startswith(f"{folder}/"):
+    for rank, path in enumerate(LONGEST_FIRST):
+        if item.nodeid.startswith(path):
             return rank
     return len(LONGEST_FIRST)
