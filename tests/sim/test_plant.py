@@ -281,3 +281,16 @@ def test_books_balance_and_nothing_is_negative_whatever_is_ordered(demand, count
             assert np.all(values >= 0)
         most = record.mean.serving * plant.layout.rate_max
         assert np.all(record.served <= most + 1e-6)
+
+
+def test_a_cap_acts_after_its_time_and_is_lifted_after_the_same():
+    plant = plant_of(flat(4 * 2511.0))
+    plant.apply(Orders(caps={(CHAT, "alpha"): 0.79}), 0.0)
+    watts = [plant.advance(0, float(k), 1.0).power_factor[0] for k in range(4)]
+    plant.apply(Orders(), 4.0)
+    watts += [plant.advance(0, float(k), 1.0).power_factor[0] for k in range(4, 8)]
+
+    capped = pytest.approx(0.79 * 2002)
+    assert watts[:2] == [pytest.approx(2002)] * 2
+    assert watts[2:6] == [capped] * 4
+    assert watts[6:] == [pytest.approx(2002)] * 2

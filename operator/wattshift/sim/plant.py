@@ -106,6 +106,9 @@ class Plant:
         self.batch = BatchWork(layout)
         places, sites = len(layout.names), len(scenario.sites)
         self.cap = np.ones(places)
+        """Device power caps as ordered, shares of busy watts."""
+        self.acting_cap = np.ones(places)
+        self._cap_due = np.zeros(places)
         self.queue = np.zeros(places)
         self.owed = np.zeros(places)
         """Joules of moved prompts that are still to be computed again."""
@@ -115,6 +118,7 @@ class Plant:
         self._busy = np.asarray([layout.curves[m].busy_watts for m in layout.table_of])
         tables = [scenario.tables[m] for m in layout.table_of]
         self._idle = np.asarray([row.loaded_idle_watts for row in tables])
+        self._cap_seconds = np.asarray([row.cap_seconds for row in tables])
         self._most_watts = np.asarray([layout.curves[m].watts.max() for m in layout.table_of])
         self._parked = np.asarray([row.parked_watts for row in tables])
         self._prefill = layout.prompt_tokens * np.asarray(
@@ -179,7 +183,9 @@ class Plant:
                 index = layout.place[key]
                 if int(layout.site_of[index]) not in closed:
                     self.cap[index] = min(1.0, max(0.0, share))
-            changed += int((held != self.cap).sum())
+            fresh = held != self.cap
+            self._cap_due[fresh] = now + self._cap_seconds[fresh]
+            changed += int(fresh.sum())
         return changed
 
     # ---- one span -----------------------------------------------------------------------------
@@ -188,6 +194,8 @@ class Plant:
         """Run `[now, now + seconds)`, which lies inside `step`."""
         layout = self.layout
         self._site_losses(now)
+        acts = self._cap_due <= now + seconds / 2
+        self.acting_cap = np.where(acts, self.cap, self.acting_cap)
         mean = self.fleet.advance(now, seconds)
         speed = self._cap_rate()
         full = mean.serving * layout.rate_objective * speed
@@ -240,7 +248,7 @@ class Plant:
             mean=mean,
             in_service=self.fleet.serving.astype(float),
             draining=self.fleet.pending(DRAINING).astype(float),
-            capped=self.cap.copy(),
+            capped=self.acting_cap.copy(),
             latency=latency,
             moved=moved,
             site_change=site_change,
@@ -272,12 +280,12 @@ class Plant:
 
     def _cap_rate(self) -> Array:
         """Throughput share under the device power caps."""
-        speed = np.ones(len(self.cap))
-        if np.any(self.cap < 1):
+        speed = np.ones(len(self.acting_cap))
+        if np.any(self.acting_cap < 1):
             for m, places in self.layout.tables:
                 curve = self.layout.curves[m]
-                speed[places] = np.interp(self.cap[places], curve.cap_power, curve.cap_rate)
-            speed[self.cap >= 1] = 1.0
+                speed[places] = np.interp(self.acting_cap[places], curve.cap_power, curve.cap_rate)
+            speed[self.acting_cap >= 1] = 1.0
         return speed
 
     def _strand(self, most: Array) -> Array:
@@ -318,7 +326,7 @@ class Plant:
             running = np.interp(each, curve.rate, curve.sequences)
             drawn = np.interp(running, curve.sequences, curve.watts)
             slow = speed[here]
-            limit = self.cap[here] * curve.busy_watts
+            limit = self.acting_cap[here] * curve.busy_watts
             if np.any(slow < 1):
                 bound = (slow < 1) & (drawn > limit)
                 running = np.where(

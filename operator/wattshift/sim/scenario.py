@@ -55,6 +55,8 @@ class ReplicaTable:
     """Energy of prompt tokens that are computed again after a move."""
     cap_throughput: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     """(power share, throughput share) under a device power cap, ordered; empty curve = no caps."""
+    cap_seconds: float = 2.0
+    """From the order of a device power cap to its effect (driver call and control loop)."""
     prefill_seconds_per_token: float = 0.0001
     """Time to the first token grows with the prompt by this (70B on 4xH100: 53-69 ms at 512)."""
     source: str = ""
