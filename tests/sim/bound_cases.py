@@ -211,11 +211,17 @@ def random_scenario(
         for k in range(tables)
     ]
     if linear:
+        # best at full load; concave, a little bent the other way, or a line
         kinds = [
             table(
                 f"llm{k}",
-                watts=(float(rng.integers(100, 900)), 1000.0),
-                tokens=(0.0, float(rng.integers(20, 120))),
+                sequences=(0.0, 2.0, 6.0, 10.0),
+                watts=(
+                    float(rng.integers(100, 500)),
+                    700.0,
+                    *rng.choice([[820, 1000], [900, 1000], [850, 1000]]),
+                ),
+                tokens=(0.0, *(np.array([0.2, 0.6, 1.0]) * rng.integers(20, 120)).round(2)),
             )
             for k in range(tables)
         ]

@@ -28,6 +28,8 @@ class Hulls:
     """From (0, idle watts), concave."""
     running: Points
     """Lower hull of a replica that is on: from (0, idle watts), convex."""
+    points: Points
+    """The table itself, without caps."""
     devices: int
 
     @property
@@ -45,13 +47,15 @@ def hulls_of(
 ) -> Hulls:
     """Hulls of a table up to `(1 - margin)` of its token rate at the objective.
 
-    With `caps` power caps give further operating points: shares of the token rate at shares of busy watts.
+    With `caps` power caps give further operating points: shares of the token rate at shares of busy
+    watts.
     `beyond_objective` goes on to the last point of the table, where latency is no longer kept.
     """
     curve = curve_of(table)
     limit = (1 - margin) * (curve.rate_max if beyond_objective else curve.rate_at_objective)
     rates = [*(float(rate) for rate in curve.rate if rate < limit), limit]
-    points = [(rate, float(np.interp(rate, curve.rate, curve.watts))) for rate in rates]
+    table_points = [(rate, float(np.interp(rate, curve.rate, curve.watts))) for rate in rates]
+    points = list(table_points)
     for power, speed in zip(curve.cap_power, curve.cap_rate, strict=True) if caps else ():
         slower = limit * float(speed)
         uncapped = float(np.interp(slower, curve.rate, curve.watts))
@@ -60,6 +64,7 @@ def hulls_of(
         lower=_hull([(0.0, 0.0), *points], sign=1.0),
         upper=_hull(points, sign=-1.0),
         running=_hull(points, sign=1.0),
+        points=tuple(table_points),
         devices=table.devices_per_replica,
     )
 

@@ -100,7 +100,7 @@ def round_up(instance: Instance, weights: Weights, tokens: Array, *, start_secon
     for p, hulls in enumerate(instance.hulls):
         load = np.zeros(instance.steps)
         np.divide(tokens[:, p], replicas[:, p], out=load, where=replicas[:, p] > 0)
-        x, w = zip(*hulls.running, strict=True)
+        x, w = zip(*hulls.points, strict=True)
         watts[:, instance.pool_site[p]] += replicas[:, p] * np.interp(load, x, w)
     found = optimum(
         instance, weights, costs, it_watts=watts, tokens=tokens, unmet=np.zeros(instance.steps)
