@@ -13,7 +13,7 @@ from wattshift.sim.bounds.flow import MONEY
 from wattshift.sim.bounds.frontier import Point
 from wattshift.sim.bounds.green import energies, green_bound
 from wattshift.sim.bounds.instance import instance_of
-from wattshift.sim.scenario import SimBatch
+from wattshift.sim.scenario import SimBatch, Window
 
 
 def batch_world(arrivals, price, due_seconds, devices=10):
@@ -113,7 +113,8 @@ def test_the_bound_covers_all_of_itself_and_doing_nothing_covers_none():
     instance = instance_of(world)
     home = flow.solve(instance, MONEY)
     reference = Point(money=home.money * 1.5, grams=home.grams * 1.5)
-    points, own = frontier.bound_points(lambda w: flow.solve(instance, w), reference)
+    whole = [Window(name="all", first_step=0, last_step=world.steps)]
+    points, own = frontier.points_of(world, whole, reference)
     assert frontier.share_of_bound(points, points, reference, own) == 1.0
     assert frontier.share_of_bound([reference] * 11, points, reference, own) == 0.0
     ends = frontier.reductions(points, reference, own)
@@ -126,3 +127,16 @@ def test_weights_as_a_carbon_price():
     assert frontier.carbon_price_per_tonne(1.0, reference) == 0.0
     assert frontier.carbon_price_per_tonne(0.5, reference) == pytest.approx(100.0)
     assert frontier.carbon_price_per_tonne(0.0, reference) == 1e6
+
+
+def test_a_weight_between_the_ends_costs_no_more_than_they_do_at_that_weight():
+    world = random_scenario(7, lowest_price=0.02, most=6)
+    whole = [Window(name="all", first_step=0, last_step=world.steps)]
+    home = flow.solve(instance_of(world, margin=0.1), MONEY)
+    reference = Point(money=home.money * 1.5, grams=home.grams * 1.5)
+    points, _ = frontier.points_of(world, whole, reference)
+    for share, point in zip(frontier.SHARES, points, strict=True):
+        weights = frontier.weights_at(share, reference)
+        here = weights.money * point.money + weights.carbon * point.grams
+        for other in points:
+            assert here <= weights.money * other.money + weights.carbon * other.grams + 1e-9

@@ -12,7 +12,9 @@ from wattshift.sim.bounds import flow
 from wattshift.sim.bounds.flow import CARBON, MONEY
 from wattshift.sim.bounds.instance import instance_of
 from wattshift.sim.bounds.ladder import bound, ladder, windows_of
+from wattshift.sim.bounds.looseness import looseness, main
 from wattshift.sim.bounds.window import cut
+from wattshift.sim.load import load
 from wattshift.sim.policies import registry
 from wattshift.sim.run import simulate
 from wattshift.sim.scenario import SimBatch, SimEvent, Window
@@ -92,6 +94,17 @@ def test_long_windows_of_work_that_waits_are_solved_by_the_day_and_stay_below_th
     )
     assert by_day <= at_once
     assert by_day >= 0.8 * at_once
+
+
+def test_looseness_is_ordered_and_small_with_many_replicas(capsys):
+    settings = ["stepSeconds=3600", "planEverySeconds=3600", "governEverySeconds=3600"]
+    world = load("s1-small", overrides=["variant=rtt-150", *settings])
+    row = looseness(world, MONEY, 0, 4, time_limit_seconds=20)
+    assert 0 <= row.proven <= row.found + 1e-9
+    assert row.found <= row.rounded + 1e-3
+    assert row.rounded < 0.1
+    assert main(["no-such-scenario"]) == 2
+    assert "no-such-scenario" in capsys.readouterr().err
 
 
 # ---- through the plant ------------------------------------------------------------------------

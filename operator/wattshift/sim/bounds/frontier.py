@@ -6,10 +6,13 @@ were run count, for policy and bound alike, and nothing is interpolated between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from wattshift.sim.bounds.flow import CARBON, MONEY, Optimum, Weights
+from wattshift.sim.bounds.flow import CARBON, MONEY, Weights
+from wattshift.sim.bounds.instance import instance_of
+from wattshift.sim.bounds.ladder import bound, windows_of
+from wattshift.sim.scenario import Scenario, Window
 
 SHARES = tuple(k / 10 for k in range(11))
 """Share of money in the objective; the rest is carbon."""
@@ -40,15 +43,34 @@ def carbon_price_per_tonne(share: float, reference: Point, *, highest: float = 1
 
 
 def bound_points(
-    solve: Callable[[Weights], Optimum], reference: Point
+    solve: Callable[[Weights], Point], reference: Point
 ) -> tuple[tuple[Point, ...], Point]:
     """(points at the eleven weights, the two single-objective optima as one point)."""
-    points = []
-    for share in SHARES:
-        found = solve(weights_at(share, reference))
-        points.append(Point(money=found.money, grams=found.grams))
-    own = Point(money=solve(MONEY).money, grams=solve(CARBON).grams)
-    return tuple(points), own
+    points = tuple(solve(weights_at(share, reference)) for share in SHARES)
+    return points, Point(money=solve(MONEY).money, grams=solve(CARBON).grams)
+
+
+def points_of(
+    scenario: Scenario, windows: Sequence[Window], reference: Point
+) -> tuple[tuple[Point, ...], Point]:
+    """`bound_points` of B8m over some windows of a scenario; `reference` is B0 over the same."""
+    instances = [
+        instance_of(
+            scenario,
+            margin=scenario.margin,
+            caps=False,
+            whole=True,
+            first_step=first,
+            last_step=last,
+        )
+        for first, last in windows_of(scenario, windows)
+    ]
+
+    def solve(weights: Weights) -> Point:
+        found = [bound(row, weights) for row in instances]
+        return Point(money=sum(row.money for row in found), grams=sum(row.grams for row in found))
+
+    return bound_points(solve, reference)
 
 
 def reductions(
