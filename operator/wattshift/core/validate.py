@@ -154,7 +154,10 @@ def _placements(decision: Decision, job: Job) -> Refusal | None:
     for spot, _ in _changes(decision, job):
         if decision.action is Action.RESTORE:
             continue  # `core/restore.py` judges each write itself
-        if spot.frozen is not None:
+        # the governor touches what a person holds at a site for mandatory bounds only
+        held = spot.frozen is not None and spot.frozen[0] is Reason.OVERRIDE_HOLD
+        bound = decision.urgent and decision.reason in _BOUND_REASONS
+        if spot.frozen is not None and not (held and bound):
             return _no(*spot.frozen)
         basis = decided_on.get(spot.state.name)
         if basis is not None and basis != spot.replicas:
