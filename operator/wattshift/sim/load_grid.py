@@ -70,7 +70,7 @@ class Grid:
         return np.asarray((dates - years).astype(np.float64) / 86400)
 
     def sample(self, points: Points, interpolation: Interpolation, what: str) -> Array:
-        """A regular series on the steps: held or joined when coarser, averaged when finer.
+        """A regular series on the steps: held or joined when coarser, averaged else.
 
         Raises:
             ScenarioError: it does not cover the scenario.
@@ -82,13 +82,13 @@ class Grid:
                 f"{what}: covers {span}, the scenario {_when(self.start)} to {_when(self.end)}: "
                 "change startTime and days, or give longer data"
             )
-        if points.step >= self.step:
-            place = (self.times - points.start) / points.step
-            if interpolation is Interpolation.LINEAR:
-                return np.interp(place, np.arange(len(points.values)), points.values)
+        place = (self.times - points.start) / points.step
+        if points.step >= self.step and interpolation is Interpolation.LINEAR:
+            return np.interp(place, np.arange(len(points.values)), points.values)
+        if points.step % self.step == 0 and (self.start - points.start) % self.step == 0:
             index = np.floor(place + 1e-9).astype(np.int64)
             return np.asarray(points.values[np.clip(index, 0, len(points.values) - 1)])
-        # Finer data: means over each step, exact also where the two grids do not divide.
+        # Finer data, or grids that do not divide: exact means over each step.
         total = np.concatenate([[0.0], np.cumsum(points.values)])
         edges = (np.append(self.times, self.end) - points.start) / points.step
         sums = np.interp(edges, np.arange(len(total)), total)
