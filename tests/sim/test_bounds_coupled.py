@@ -101,6 +101,24 @@ def test_duality_with_own_supply(seed):
         assert dual.objective == pytest.approx(whole.objective, rel=1e-4, abs=1e-6)
 
 
+def test_where_flow_is_not_exact_one_program_gives_share_and_price():
+    world = green_world()
+    batch = SimBatch(
+        arrivals_units=np.array([10.0, 0.0]), due_seconds=3600.0, units_per_replica_hour=100.0
+    )
+    job = workload("b", ["dirty", "wind"], np.zeros((2, 0)), [])
+    both = replace(world, workloads=(*world.workloads, replace(job, batch=batch)))
+    instance = instance_of(both)
+    assert not flow.fits(instance)
+    found = green_bound(instance, MONEY, 0.4)
+    assert found.feasible
+    assert found.reached == pytest.approx(0.4)
+    assert found.value_per_kilowatt_hour == pytest.approx(0.2 / 0.7, rel=1e-4)
+    hopeless = green_bound(instance, MONEY, 0.95)
+    assert not hopeless.feasible
+    assert hopeless.reached == pytest.approx(0.9)
+
+
 def test_hypervolume_of_a_staircase():
     assert frontier.hypervolume([(1.0, 0.5), (0.5, 1.0)]) == pytest.approx(0.75)
     assert frontier.hypervolume([(1.0, 1.0)]) == 1.0

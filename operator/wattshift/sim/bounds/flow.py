@@ -45,6 +45,8 @@ class Optimum:
     """[T] tokens/s for which no permitted room exists."""
     money: float
     grams: float
+    share_value: float = 0.0
+    """Dual of a green share, per kWh that is green; 0 where none was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

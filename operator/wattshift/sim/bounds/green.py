@@ -1,14 +1,13 @@
 """Dual bound of a green share: the least cost at which a share of all energy is green.
 
 One number couples all steps, so that its price does: at a price per green kWh every step is solved
-alone, and the best such price gives the optimum of the whole program. Where steps are coupled
-otherwise too, every trial is one program over all of them. Neighbours: `flow.py`, `lp.py`.
+alone, and the best such price gives the optimum of the whole program. Where flow is not exact, one
+program over all steps gives both. Neighbours: `flow.py`, `lp.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wattshift.sim.bounds import flow, lp
 from wattshift.sim.bounds.flow import Optimum, Weights, costs_of
@@ -38,42 +37,65 @@ def green_bound(
     most_value: float = 10.0,
     rounds: int = 30,
 ) -> GreenBound:
-    """Maximise the dual over prices from 0 to `most_value` (objective per kWh) by bisection."""
-    solve: Callable[..., Optimum] = flow.solve if flow.fits(instance) else lp.solve
-    best, value_of_best, reached = -float("inf"), 0.0, 0.0
+    """Least objective with at least `share` of all energy green.
+
+    `most_value` (objective per kWh) is the highest price tried; bisection takes `rounds` trials.
+    """
+    if flow.fits(instance):
+        return _by_price(instance, weights, share, most_value, rounds)
+    try:
+        found = lp.solve(instance, weights, green_share=share)
+    except lp.Infeasible:
+        greenest = lp.solve(
+            instance,
+            weights,
+            costs=costs_of(instance, weights, green_value=most_value, share=share),
+        )
+        return _result(instance, share, greenest, most_value, feasible=False)
+    return _result(instance, share, found, found.share_value, feasible=True)
+
+
+def _result(
+    instance: Instance, share: float, found: Optimum, value: float, *, feasible: bool
+) -> GreenBound:
+    energy, green = energies(instance, found)
+    return GreenBound(
+        share=share,
+        objective=found.objective,
+        value_per_kilowatt_hour=value,
+        reached=green / max(energy, 1e-12),
+        feasible=feasible,
+    )
+
+
+def _by_price(
+    instance: Instance, weights: Weights, share: float, most_value: float, rounds: int
+) -> GreenBound:
+    """Maximise the dual over prices from 0 to `most_value`."""
+    best: GreenBound | None = None
     low, high = 0.0, most_value
     for step in range(rounds):
         value = 0.0 if step == 0 else high if step == 1 else (low + high) / 2
-        found = solve(
-            instance, weights, costs=costs_of(instance, weights, green_value=value, share=share)
-        )
+        costs = costs_of(instance, weights, green_value=value, share=share)
+        found = flow.solve(instance, weights, costs=costs)
         energy, green = energies(instance, found)
-        base = instance.kilowatt_hours * float(
+        short = instance.kilowatt_hours * float(
             (share * instance.fixed_watts - instance.base_green).sum()
         )
-        dual = found.objective + value * base
-        if dual > best:
-            best, value_of_best, reached = dual, value, green / max(energy, 1e-12)
-        enough = green >= share * energy - 1e-9 * energy
-        if enough and step == 0:
+        enough = green >= (share - 1e-9) * energy
+        feasible = enough or step != 1
+        trial = replace(
+            _result(instance, share, found, value, feasible=feasible),
+            objective=found.objective + value * short,
+        )
+        if best is None or trial.objective > best.objective or not feasible:
+            best = trial
+        if not feasible or (enough and step == 0):
             break
-        if step == 1 and not enough:
-            return GreenBound(
-                share=share,
-                objective=best,
-                value_per_kilowatt_hour=value,
-                reached=green / max(energy, 1e-12),
-                feasible=False,
-            )
         if step > 1:
             low, high = (low, value) if enough else (value, high)
-    return GreenBound(
-        share=share,
-        objective=best,
-        value_per_kilowatt_hour=value_of_best,
-        reached=reached,
-        feasible=True,
-    )
+    assert best is not None
+    return best
 
 
 def energies(instance: Instance, found: Optimum) -> tuple[float, float]:

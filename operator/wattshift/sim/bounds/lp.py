@@ -7,7 +7,7 @@ Neighbours: `milp.py` (whole replicas and starts), `green.py` (dual bound of a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,10 @@ from wattshift.sim.scenario import Array
 
 NEVER = 1e3
 """Cost of an unmet token/s, in the dearest tokens of the step."""
+
+
+class Infeasible(Bug):
+    """No schedule keeps a coupling constraint; unmet demand alone always has a price."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,18 +67,23 @@ def solve(
     watts = np.zeros((instance.steps, len(instance.names)))
     tokens = np.zeros((instance.steps, len(instance.hulls)))
     unmet = np.zeros(instance.steps)
+    value = 0.0
     for first, last in spans:
         solver = make_solver(solver_name)
         variables = [add_step(solver, instance, costs, t) for t in range(first, last)]
         if coupled:
             _add_batches(solver, instance, variables)
+        enough = None
         if green_share is not None:
-            _add_green(solver, instance, variables, green_share)
+            enough = _add_green(solver, instance, variables, green_share)
         run(solver)
+        if enough is not None:
+            value = enough.dual_value() / instance.kilowatt_hours
         for t, row in zip(range(first, last), variables, strict=True):
             read_step(instance, row, t, watts, tokens)
             unmet[t] = sum(v.solution_value() for v in row.unmet)
-    return optimum(instance, weights, costs, it_watts=watts, tokens=tokens, unmet=unmet)
+    found = optimum(instance, weights, costs, it_watts=watts, tokens=tokens, unmet=unmet)
+    return replace(found, share_value=value)
 
 
 def make_solver(name: str) -> pywraplp.Solver:
@@ -93,9 +102,12 @@ def run(solver: pywraplp.Solver) -> None:
     """Minimise.
 
     Raises:
-        Bug: no optimum; unmet demand makes one possible, so the model is wrong.
+        Infeasible: a coupling constraint cannot be kept.
+        Bug: no optimum for another reason: the model is wrong.
     """
     status = solver.Solve()
+    if status == pywraplp.Solver.INFEASIBLE:
+        raise Infeasible("no schedule keeps all constraints")
     if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
         raise Bug(f"the linear program ended with status {status}")
 
@@ -210,7 +222,7 @@ def _add_batches(
 
 def _add_green(
     solver: pywraplp.Solver, instance: Instance, variables: list[StepVariables], share: float
-) -> None:
+) -> pywraplp.Constraint:
     """Green energy over the horizon is at least `share` of all, fixed load included."""
     base = float((instance.base_green - share * instance.fixed_watts).sum())
     enough = solver.Constraint(-base, solver.infinity())
@@ -218,6 +230,7 @@ def _add_green(
         for s in range(len(instance.names)):
             enough.SetCoefficient(row.own[s], 1.0 - share)
             enough.SetCoefficient(row.grid[s], float(instance.green[t, s]) - share)
+    return enough
 
 
 def read_step(instance: Instance, row: StepVariables, t: int, watts: Array, tokens: Array) -> None:
