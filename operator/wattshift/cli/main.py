@@ -23,6 +23,7 @@ COMMANDS = (
     "explain",
     "plan",
     "replay",
+    "simulate",
     "override",
     "release",
     "doctor",

@@ -1,0 +1,274 @@
+"""A study for a terminal of 100 columns: policies beside the bounds, then what needs more words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WIDTH = 100
+NAME_WIDTH = 23
+Json = Mapping[str, Any]
+_ABSENT = "-"
+
+
+def table(document: Json) -> str:
+    """Everything that a person wants first."""
+    parts = [_head(document), _policies(document)]
+    parts += [part for part in (_detail(document), _events(document)) if part]
+    parts += [_losses(document)] if _losses(document) else []
+    parts += [wrap(f"note: {note}") for note in document["notes"]]
+    return "\n\n".join(parts)
+
+
+def _head(document: Json) -> str:
+    scenario = document["scenario"]
+    days = sum(row["days"] for row in scenario["windows"])
+    windows = len(scenario["windows"])
+    facts = (
+        f"{days:g} {'day' if days == 1 else 'days'} in {counted(windows, 'window')}, {counted(len(scenario['sites']), 'site')}, "
+        f"{counted(scenario['workloads'], 'workload')}, {counted(scenario['events'], 'event')}, "
+        f"seed {document['seed']}"
+    )
+    price = document["carbonPricePerTonne"]
+    aim = (
+        f"declared objective: money, with carbon at {price:g} {document['currency']} per tonne"
+        if price
+        else "declared objective: money alone"
+    )
+    return "\n".join([wrap(f"{scenario['name']}: {scenario['title']}"), wrap(facts), wrap(aim)])
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 site`, `2 sites`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _policies(document: Json) -> str:
+    currency = document["currency"]
+    several = len({row["objective"] for row in document["runs"]}) > 1
+    rows = []
+    for run in document["runs"]:
+        total, beside = run["total"], run["againstB0"]
+        base = run["policy"] == "b0"
+        rows.append(
+            [
+                _name(run, several=several),
+                amount(total["volumetricBill"]),
+                _ABSENT if base or beside is None else percent(beside["billReduction"], sign=-1),
+                amount(total["carbonGrams"] / 1000),
+                _ABSENT if base or beside is None else percent(beside["carbonReduction"], sign=-1),
+                amount(total["itKilowattHours"]),
+                decimal(total["movesPerWorkloadDay"], 1),
+                _ABSENT if base or beside is None else points(beside["worstLatencyLossPoints"]),
+                _captured(run, "money"),
+                _captured(run, "carbon"),
+            ]
+        )
+    rows += _bound_rows(document)
+    heads = [
+        ["", "bill", "vs", "carbon", "vs", "IT", "moves", "latency", "capture of", ""],
+        ["policy", currency, "B0", "kg", "B0", "kWh", "/day", "loss pp", "money", "carbon"],
+    ]
+    return grid(heads, rows)
+
+
+def _bound_rows(document: Json) -> list[list[str]]:
+    bounds = document["bounds"]
+    base = next((row["total"] for row in document["runs"] if row["policy"] == "b0"), None)
+    if not bounds or base is None:
+        return []
+    rows = []
+    for key, words in (("B8m", "B8m: bound with margin"), ("B8", "B8: bound")):
+        money = bounds.get("money", {}).get(key)
+        grams = bounds.get("carbon", {}).get(key)
+        rows.append(
+            [
+                words,
+                amount(money),
+                percent(reduced(base["volumetricBill"], money), sign=-1),
+                amount(None if grams is None else grams / 1000),
+                percent(reduced(base["carbonGrams"], grams), sign=-1),
+                *[_ABSENT] * 5,
+            ]
+        )
+    return rows
+
+
+def reduced(base: float, value: float | None) -> float | None:
+    """Reduction as a share."""
+    return None if value is None or not base else 1 - value / base
+
+
+def _detail(document: Json) -> str:
+    currency = document["currency"]
+    several = len({row["objective"] for row in document["runs"]}) > 1
+    rows = []
+    for run in document["runs"]:
+        total = run["total"]
+        worst = min(
+            (v for groups in total["attainment"].values() for v in groups.values()), default=None
+        )
+        plan = run["decisionTime"]["planSeconds"]
+        rows.append(
+            [
+                _name(run, several=several),
+                decimal(total["carbonGramsPerMillionTokens"], 1),
+                decimal(total["energyCostPerMillionTokens"], 4),
+                decimal(total["itJoulesPerToken"], 3),
+                percent(total["greenShareHourly"]),
+                percent(total["ownSupplyUsedShare"]),
+                percent(worst, digits=2),
+                decimal(total["reversalsPerWorkloadDay"], 2),
+                decimal(total["importLimitViolationSeconds"], 0),
+                _milliseconds(plan["p50"]),
+                _milliseconds(plan["p99"]),
+            ]
+        )
+    heads = [
+        [
+            "per 1M output tokens",
+            "g",
+            currency,
+            "IT J",
+            "green",
+            "supply",
+            "worst",
+            "rever-",
+            "over",
+            "plan ms",
+            "",
+        ],
+        [
+            "policy",
+            "CO2e",
+            "",
+            "/token",
+            "share",
+            "used",
+            "in SLO",
+            "sals/d",
+            "limit s",
+            "p50",
+            "p99",
+        ],
+    ]
+    return grid(heads, rows)
+
+
+def _events(document: Json) -> str:
+    if not any(run["total"]["events"]["count"] for run in document["runs"]):
+        return ""
+    several = len({row["objective"] for row in document["runs"]}) > 1
+    rows = []
+    for run in document["runs"]:
+        found = run["total"]["events"]
+        rows.append(
+            [
+                _name(run, several=several),
+                f"{found['met']} of {found['count']}",
+                percent(found["samplesInsideShare"], digits=2),
+                decimal(found["secondsToShed"]["p50"], 0),
+                decimal(found["secondsToShed"]["p99"], 0),
+                percent(found["meanError"], digits=2),
+                percent(found["meanOverCurtailment"], digits=2),
+                percent(found["highestRebound"]),
+            ]
+        )
+    heads = [
+        ["events", "", "minutes", "seconds", "to shed", "mean", "over-", "highest"],
+        ["policy", "met", "inside", "p50", "p99", "error", "curtailed", "rebound"],
+    ]
+    return grid(heads, rows)
+
+
+def _losses(document: Json) -> str:
+    """Where capture went, for wattshift or the only policy."""
+    rows = []
+    for run in document["runs"]:
+        for objective, found in run["capture"].items():
+            if run["objective"] not in (objective, "declared") or found["ratio"] is None:
+                continue
+            lost = found["lost"]
+            rows.append(
+                [
+                    f"{run['policy']} of {objective}",
+                    decimal(found["ratio"], 3),
+                    *(decimal(lost.get(name), 3) for name in ("rounding", "moves", "information")),
+                    decimal(lost.get("margin"), 3),
+                ]
+            )
+    if not rows:
+        return ""
+    heads = [
+        ["capture on [B0, B8m]", "", "lost to", "lost to", "lost to", "margin,"],
+        ["", "ratio", "rounding", "moves", "information", "beyond B8m"],
+    ]
+    return grid(heads, rows)
+
+
+# ---- words --------------------------------------------------------------------------------------
+
+
+def _name(run: Json, *, several: bool) -> str:
+    if several and run["policy"] != "b0":
+        return f"{'wattshift' if run['policy'] == 'ours' else run['policy']} for {run['objective']}"
+    words = str(run["title"])
+    name = words if run["policy"] == "ours" else f"{run['policy']} {words}"
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}."
+
+
+def _captured(run: Json, objective: str) -> str:
+    found = run["capture"].get(objective)
+    return _ABSENT if not found or found["ratio"] is None else f"{found['ratio']:.3f}"
+
+
+def amount(value: float | None) -> str:
+    """Four to five figures."""
+    if value is None:
+        return _ABSENT
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def decimal(value: float | None, digits: int) -> str:
+    """Fixed digits."""
+    return _ABSENT if value is None else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, *, digits: int = 1, sign: int = 1) -> str:
+    """A share as percent; `sign=-1` tells a reduction as a change."""
+    return _ABSENT if value is None else f"{100 * sign * value + 0.0:.{digits}f}%"
+
+
+def points(value: float | None) -> str:
+    """Percentage points; a gain is negative."""
+    return _ABSENT if value is None else f"{value:+.2f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return _ABSENT if value is None else f"{1000 * value:.1f}"
+
+
+def grid(heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> str:
+    """Names left, figures right; two blanks between."""
+    cells = [*heads, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads[0]))]
+    lines = []
+    for row in cells:
+        padded = [row[0].ljust(widths[0])]
+        padded += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def wrap(text: str) -> str:
+    """At 100 columns, on blanks."""
+    lines, line = [], ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line = f"  {word}"
+        else:
+            line = f"{line} {word}" if line else word
+    return "\n".join([*lines, line])
