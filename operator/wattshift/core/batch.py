@@ -140,10 +140,11 @@ def _own_price(job: Job, feed: Feed, price: FeedPrice) -> float | None:
     Not the price of the next watt: a job that runs on surplus uses it up, and would stop and start
     for ever by the price that its own load makes.
     """
-    blocks = price.down if job.standing > 0 else price.up
+    here = sum(spot.replicas for spot in job.spots if spot.feed is feed)
+    blocks = price.down if here > 0 else price.up
     if not blocks:
         return None
-    replicas = job.standing or level_of(job)
+    replicas = here or job.standing or level_of(job)
     each = max(
         (spot.profile.busy_watts or 0 for spot in job.spots if spot.feed is feed and spot.profile),
         default=0,

@@ -19,6 +19,7 @@ from wattshift.core.decision import (
 from wattshift.core.fleet.goal import Goals, goals
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
+from wattshift.core.power import FeedKey
 from wattshift.core.reasons import Reason
 from wattshift.core.relief import fits, relieve, take
 from wattshift.core.room import Room
@@ -203,9 +204,13 @@ def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Bud
         acting = 0 if draft.job.state.mode is Mode.ENFORCE else 1
         queue.append((acting, best.total if best is not None else 0.0, draft.job.key, draft))
     queue.sort(key=lambda row: row[:3])
+    taken: dict[FeedKey, float] = {}
+    for draft in drafts:
+        _count(draft, taken)
     for *_, draft in queue:
         seconds = horizon_seconds(draft.job.state, settings)
         for candidate in draft.candidates:
+            _price_again(draft, candidate, world, taken)
             refused = (
                 candidate.refused
                 or pays(candidate, settings, seconds)
@@ -217,10 +222,35 @@ def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Bud
             if refused is None:
                 budgets.take(draft.job, candidate)
                 take(draft, candidate, room)
+                _count(draft, taken)
                 break
             candidate.refused = refused
         if draft.chosen is None:
             draft.hold = _why_hold(draft)
+
+
+def _count(draft: Draft, taken: dict[FeedKey, float]) -> None:
+    """Add what a decision changes at each connection."""
+    if draft.chosen is None or draft.chosen.score is None:
+        return
+    for key, watts in draft.chosen.score.watts.items():
+        taken[key] = taken.get(key, 0.0) + watts
+
+
+def _price_again(
+    draft: Draft, candidate: Candidate, world: Survey, taken: dict[FeedKey, float]
+) -> None:
+    """Price a candidate behind what others of this plan took of a surplus that it counted on."""
+    score = candidate.score
+    if score is None or candidate.refused is not None:
+        return
+    for key, watts in score.watts.items():
+        price = draft.pricer.price(world.feeds[key])
+        curve = price.up if watts > 0 else price.down
+        if len(curve) > 1 and taken.get(key, 0.0) * watts > 0:
+            again = draft.pricer.score(candidate.vector, taken)
+            candidate.score = again if isinstance(again, Score) else score
+            return
 
 
 def _why_hold(draft: Draft) -> tuple[Reason, str]:

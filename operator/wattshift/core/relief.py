@@ -112,7 +112,10 @@ def _relieving(drafts: list[Draft], key: FeedKey) -> list[tuple[Draft, Candidate
             freed = -score.watts.get(key, 0.0)
             if freed > 1:
                 acting = 0 if draft.job.state.mode is Mode.ENFORCE else 1
-                rank = (acting, score.total / freed, draft.job.key, candidate.vector)
+                # parts of a move cost alike per watt: all of it where it saves, else as little
+                each = float(f"{score.total / freed:.9g}")
+                size = -freed if score.total < 0 else freed
+                rank = (acting, each, size, draft.job.key, candidate.vector)
                 rows.append((rank, draft, candidate))
     rows.sort(key=lambda row: row[0])
     return [(draft, candidate) for _, draft, candidate in rows]

@@ -7,6 +7,7 @@ changing nothing scores exactly 0. Neighbours: `core/prices.py`, `core/candidate
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wattshift.core.power import FeedKey
@@ -71,8 +72,14 @@ class Pricer:
         curve = price.down if spot.replicas > 0 else price.up
         return watts / WATT_HOURS_PER_KILOWATT_HOUR * curve[0].rate.total / spot.capacity
 
-    def score(self, vector: tuple[int, ...]) -> Score | Reason:
-        """Score of a vector, or PriceUnknown (CurrencyNotConvertible) where a price is missing."""
+    def score(
+        self, vector: tuple[int, ...], taken: Mapping[FeedKey, float] | None = None
+    ) -> Score | Reason:
+        """Score of a vector, or PriceUnknown (CurrencyNotConvertible) where a price is missing.
+
+        `taken` = watts that others of the same plan add at a connection (negative: take off): a
+        surplus is given to one of them only.
+        """
         parts = dict.fromkeys(PARTS, 0.0)
         watts = watts_by_feed(self._job, vector)
         for key, base in self._base.items():
@@ -86,7 +93,10 @@ class Pricer:
             price = self.price(self._survey.feeds[key])
             if not price.known:
                 return price.reason or Reason.PRICE_UNKNOWN
-            added, surplus = _along(price.up if change > 0 else price.down, change, parts)
+            curve = price.up if change > 0 else price.down
+            others = 0.0 if taken is None else taken.get(key, 0.0)
+            skip = max(0.0, others if change > 0 else -others)
+            added, surplus = _along(curve, change, parts, skip)
             own = own or (surplus and change > 0)
             grams = None if grams is None or added is None else grams + added
         once = self._once(vector)
@@ -187,14 +197,15 @@ def watts_of(spot: Spot, concurrency: float | None) -> float:
 
 
 def _along(
-    blocks: tuple[Block, ...], change: float, parts: dict[str, float]
+    blocks: tuple[Block, ...], change: float, parts: dict[str, float], skip: float = 0.0
 ) -> tuple[float | None, bool]:
-    """Walk `change` watts along a curve, adding to `parts`; returns (g/h, own supply touched)."""
+    """Walk `change` watts along a curve from `skip` on; adds to `parts`: (g/h, own supply touched)."""
     sign, left = (1.0, change) if change > 0 else (-1.0, -change)
     grams: float | None = 0.0
     own = False
     for block in blocks:
-        part = min(left, block.watts)
+        part = min(left, max(0.0, block.watts - skip))
+        skip = max(0.0, skip - block.watts)
         kilowatts = sign * part / WATT_HOURS_PER_KILOWATT_HOUR
         rate = block.rate
         parts["energy"] += kilowatts * rate.energy
