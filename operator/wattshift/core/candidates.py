@@ -37,6 +37,8 @@ class Candidate:
     score: Score | None = None
     refused: tuple[Reason, str] | None = None
     """Why it may not be chosen, whatever it saves."""
+    lasting_seconds: float = 0.0
+    """Time over which it was scored and has to pay back; 0 = the workload's horizon."""
 
     @property
     def disruptive(self) -> bool:

@@ -37,7 +37,8 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
     """Decide for every workload; pure and deterministic.
 
     Args:
-        snapshot: the world; events that start within one planning interval count already.
+        snapshot: the world; events count already that start before a replica, started by the next
+            plan, could serve.
         now: grid seconds, normally the snapshot's own.
 
     Returns:
@@ -45,7 +46,7 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
         for modes that do not act (`core/validate.py` refuses those).
     """
     interval = snapshot.settings.plan_interval_seconds
-    world = survey(snapshot, now, lead_seconds=interval)
+    world = survey(snapshot, now, lead_seconds=interval + _slowest_start(snapshot))
     room, budgets = Room(world), Budgets(world)
     drafts = [_draft(job, world) for job in world.jobs]
     for draft in drafts:
@@ -63,7 +64,7 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
             )
     found = _optimum(world, drafts)
     for draft in sorted(drafts, key=_first_served):
-        if not draft.settled and not routed_step(draft, found, room, now):
+        if not draft.settled and not routed_step(draft, found, world, room):
             _cover_owed(draft, world, room)
     for draft in drafts:
         if not draft.settled:
@@ -71,6 +72,15 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
     notes = relieve(drafts, world, room, now)
     _choose_savings(drafts, world, room, budgets)
     return assemble(drafts, world, notes, interval, found)
+
+
+def _slowest_start(snapshot: Snapshot) -> float:
+    """Seconds until a replica of the slowest profile serves: who leaves a feed has to be there before."""
+    used = {row.profile_name for job in snapshot.workloads for row in job.placements}
+    return max(
+        (float(row.cold_start_seconds) for row in snapshot.profiles if row.name in used),
+        default=0.0,
+    )
 
 
 def _optimum(world: Survey, drafts: list[Draft]) -> Goals | None:
@@ -213,7 +223,7 @@ def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Bud
             _price_again(draft, candidate, world, taken)
             refused = (
                 candidate.refused
-                or pays(candidate, settings, seconds)
+                or pays(candidate, settings, candidate.lasting_seconds or seconds)
                 or waits(draft.job, candidate, now)
                 or budgets.refuses(draft.job, candidate)
             )

@@ -14,25 +14,23 @@ from wattshift.core.fleet.classes import routed
 from wattshift.core.fleet.goal import Goals
 from wattshift.core.reasons import Reason
 from wattshift.core.room import Room
-from wattshift.core.score import Score
+from wattshift.core.score import Pricer, Score
+from wattshift.core.survey import Survey
 
 
-def routed_step(draft: Draft, found: Goals | None, room: Room, now: float) -> bool:
-    """Draft the next step of a routed workload; False = it has none, decide as for any other.
-
-    A violation that the guard sees is answered first, by replicas where they are cheapest.
-    """
+def routed_step(draft: Draft, found: Goals | None, world: Survey, room: Room) -> bool:
+    """Draft the next step of a routed workload; False = it has none, decide as for any other."""
     job = draft.job
-    if found is None or not routed(job) or any(row.verdict.violated_now for row in job.spots):
+    if found is None or not routed(job):
         return False
-    draft.step = step(found, job, room, now)
+    draft.step = step(found, job, room, world.snapshot.settings, world.now)
     if draft.step is None:
         return False
-    _draft(draft, draft.step, room)
+    _draft(draft, draft.step, world, room)
     return True
 
 
-def _draft(draft: Draft, here: Step, room: Room) -> None:
+def _draft(draft: Draft, here: Step, world: Survey, room: Room) -> None:
     job = draft.job
     if here.owed:
         score = draft.pricer.score(here.vector)
@@ -57,10 +55,15 @@ def _draft(draft: Draft, here: Step, room: Room) -> None:
         reason=Reason.CONSOLIDATION,
         message=_changes(draft, here.vector),
     )
-    score = draft.pricer.score(here.goal)
+    # it has to pay back while the difference is known to last, not only within the dwell
+    candidate.lasting_seconds = here.lasting_seconds
+    score = Pricer(world, job, here.lasting_seconds).score(here.goal)
     if not isinstance(score, Score):
         candidate.refused = (score, "a price on the way is unknown")
     else:
+        # head room that is short without being owed is no saving
+        score.total -= score.parts["latency"]
+        score.parts["latency"] = 0.0
         candidate.score = score
         if raises:
             candidate.reason = _reason(score)

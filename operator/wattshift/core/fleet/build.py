@@ -133,8 +133,12 @@ def _problem(
         opened[c, :count] = True
         distance[c, :count] = list(row.reach.values())
     need = np.stack([row.need for row in loads], axis=1)
-    # each class in proportion to what its placements carry: the entry's own split is not told
+    # as the entry was told, else each class in proportion to what its placements carry
     weights = np.where(opened, places.carries[place], 0.0)
+    for c, row in enumerate(loads):
+        told = [row.told.get(number, 0.0) for number in row.reach]
+        if sum(told) > 0:
+            weights[c, : len(told)] = told
     present = need[0][:, None] * weights / np.maximum(weights.sum(axis=1), 1e-12)[:, None]
     return Problem(
         hours=hours,
@@ -142,7 +146,8 @@ def _problem(
         place=place,
         open=opened,
         cost=places.cost,
-        enter=places.enter,
+        start=places.start,
+        arrive=places.arrive,
         present=present,
         group=np.asarray([row.group for row in loads], dtype=np.int64),
         owner=np.asarray(owner, dtype=np.int64),

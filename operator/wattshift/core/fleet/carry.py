@@ -7,7 +7,7 @@ service and, if there is demand, its own engines show requests. Neighbours: `cor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from wattshift.core.fleet.integers import EPSILON, part_of
 from wattshift.core.fleet.places import dwells
 from wattshift.core.fleet.problem import Floats, Problem
 from wattshift.core.limits import Hardness
+from wattshift.core.model import Settings
 from wattshift.core.room import Room
 from wattshift.core.survey import Job, Spot
 
@@ -39,6 +40,8 @@ class Step:
     """By origin: shares of its requests by placement."""
     standing_split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
     """The same if nothing is changed."""
+    lasting_seconds: float
+    """How long the goal is better than staying by what is known ahead; at least the first step."""
     carried: Floats
     """[classes, columns] of the workload: units by the split."""
     standing_carried: Floats
@@ -55,22 +58,30 @@ class Carrier:
         self.spots = [fleet.spots[k] for k in places.tolist()]
         self._origins = [fleet.origins[c] for c in classes.tolist()]
         self._problem: Problem = small
-        idle = fleet.idle[places] / small.size
         # replicas are given: a unit costs what it adds to them
-        self._worth: Floats = goals.worth[classes] - idle[small.place]
+        added = small.cost[0] * small.hours[0] - fleet.idle[places] / small.size
+        self._worth: Floats = np.where(small.open, added[small.place], 0.0)
         self._kept = fleet.kept[places]
-        self._bonus = small.enter + goals.dual.move_price[group]
+        self._bonus = small.start + goals.dual.move_price[group]
         self._need = float(small.need[0].sum())
 
-    def flow(self, counts: list[int], *, preferred: list[int] | None = None) -> Flow:
-        """Cheapest routes at these replicas; with `preferred`, beyond those only where needed."""
+    def flow(
+        self, counts: list[int], *, preferred: list[int] | None = None, part: float = 1.0
+    ) -> Flow:
+        """Cheapest routes at these replicas.
+
+        With `preferred`, beyond those only where needed; `part` of the need.
+        """
         most = np.asarray(counts, dtype=float) * self._problem.size
         kept, bonus = self._kept, self._bonus
         worth = self._worth
         if preferred is not None:
             kept = np.minimum(np.asarray(preferred, dtype=float) * self._problem.size, most)
             bonus = np.full(self._bonus.shape, 100.0 * (float(np.abs(worth).max()) + 1e-9))
-        return route(self._problem, worth, kept=kept, bonus=bonus, most=most, limits=False)
+        problem = self._problem
+        if part < 1:
+            problem = replace(problem, need=problem.need * part)
+        return route(problem, worth, kept=kept, bonus=bonus, most=most, limits=False)
 
     def short(self, flow: Flow) -> bool:
         """Whether a flow leaves more than rounding unserved."""
@@ -88,6 +99,13 @@ class Carrier:
         """Units of one replica at a place."""
         return float(self._problem.size[k])
 
+    def lasting(self, before: Flow, after: Flow) -> float:
+        """Seconds for which the places after cost less than those before, from now on."""
+        change = self.loads(after) - self.loads(before)
+        saves = (self._problem.cost * change).sum(axis=1) < 0
+        steps = saves.shape[0] if saves.all() else int(np.argmin(saves))
+        return float(self._problem.hours[: max(1, steps)].sum()) * 3600
+
     def split(self, flow: Flow) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
         """Shares by origin; an origin that nothing serves is left out."""
         rows = []
@@ -104,7 +122,7 @@ class Carrier:
         return tuple(rows)
 
 
-def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
+def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> Step | None:
     """The next step of a routed workload towards its goal; None where it has none."""
     goal = goals.by_key.get(job.key)
     if goal is None:
@@ -113,19 +131,23 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
     spots = carrier.spots
     here = [spot.replicas for spot in spots]
     standing = carrier.flow(here)
-    owed = carrier.short(standing)
+    # half of the head room is slack, so that a load that trembles does not start replicas
+    full = 1 + settings.head_room_permille / 1000
+    owed = carrier.short(carrier.flow(here, part=(1 + full) / 2 / full))
+    owed = owed or (carrier.short(standing) and any(row.verdict.violated_now for row in spots))
     hardness = Hardness.COMMITTED if owed else Hardness.VOLUNTARY
     wanted = [goal.vector[spot.index] for spot in spots]
     wanted = [
         min(count, spot.replicas + room.most(spot, hardness)) if count > spot.replicas else count
         for count, spot in zip(wanted, spots, strict=True)
     ]
-    if not owed:
-        # who was changed within the dwell is not raised for a saving
-        wanted = [
-            min(count, spot.replicas) if dwells(job, spot, now) else count
-            for count, spot in zip(wanted, spots, strict=True)
-        ]
+    # who was changed within the dwell is not changed again for a saving
+    wanted = [
+        spot.replicas if dwells(job, spot, now) and (count < spot.replicas or not owed) else count
+        for count, spot in zip(wanted, spots, strict=True)
+    ]
+    if job.verdict.veto:
+        wanted = [max(count, spot.replicas) for count, spot in zip(wanted, spots, strict=True)]
     budget = job.state.max_replicas - job.standing
     raised = list(here)
     for k in sorted(range(len(spots)), key=lambda k: wanted[k] - here[k]):
@@ -139,6 +161,12 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
         vector[spot.index] = lowered[k]
         final[spot.index] = min(wanted[k], lowered[k]) if wanted[k] < here[k] else raised[k]
     after = carrier.flow(lowered)
+    reached = carrier.flow(
+        [
+            min(w, low) if w < h else r
+            for w, low, h, r in zip(wanted, lowered, here, raised, strict=True)
+        ]
+    )
     return Step(
         vector=tuple(vector),
         goal=tuple(final),
@@ -146,6 +174,7 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
         waiting=waiting,
         split=carrier.split(after),
         standing_split=carrier.split(standing),
+        lasting_seconds=carrier.lasting(standing, reached),
         carried=after.carried,
         standing_carried=standing.carried,
     )

@@ -15,6 +15,9 @@ from wattshift.core.fleet.problem import Floats
 from wattshift.core.model import Allowed, Settings
 from wattshift.core.survey import Job, Spot
 
+MOST_ASKED = 0.15
+"""Of the capacity: what the guard is given more per plan while it sees a violation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
@@ -27,6 +30,8 @@ class Load:
     """[T] units, head room included."""
     reach: dict[int, float]
     """Tie-break 0..1 by round trip, of each place that may serve it."""
+    told: dict[int, float]
+    """Share by place that the entry was told last."""
 
 
 def routed(job: Job) -> bool:
@@ -37,11 +42,11 @@ def routed(job: Job) -> bool:
 
 def eligible(job: Job) -> bool:
     """Whether the optimiser may place a workload at all."""
-    if job.outside or job.need is None or job.need <= 0 or job.verdict.veto:
+    if job.outside or job.need is None or job.need <= 0 or len(job.spots) < 2:
         return False
-    if len(job.spots) < 2:
-        return False
-    return routed(job) or Allowed.MIGRATE in job.state.actions
+    if routed(job):
+        return True  # a veto stops what lowers, not what its users need
+    return Allowed.MIGRATE in job.state.actions and not job.verdict.veto
 
 
 def loads_of(
@@ -64,9 +69,12 @@ def loads_of(
         return []
     if not routed(job):
         need = _whole(job, settings, steps) * share
-        return [Load(group=group, origin="", need=need, reach=dict.fromkeys(places, 0.0))]
+        return [Load(group=group, origin="", need=need, reach=dict.fromkeys(places, 0.0), told={})]
     measured = by_origin(job)
-    total = sum(measured.values())
+    factor = needed_concurrency(1.0, settings.head_room_permille, job.state.growth_permille)
+    factor *= share * (1 + asked_more(job))
+    split = {name: dict(shares) for name, shares in job.state.split}
+    grown = growing(job, settings, float(steps[0]))
     rows = []
     for origin in job.state.origins:
         load = measured.get(origin.name, 0.0)
@@ -81,15 +89,36 @@ def loads_of(
                 reach[number] = float(known or 0)
         far = max(reach.values(), default=0.0) or 1.0
         if reach:
-            need = _of_origin(job, origin.name, load, settings, steps) * (job.need * share / total)
+            need = _of_origin(job, origin.name, load, steps) * factor
             near = {number: trip / far for number, trip in reach.items()}
-            rows.append(Load(group=group, origin=origin.name, need=need, reach=near))
+            shares = split.get(origin.name, {})
+            need[0] *= grown
+            told = {
+                number: shares[spot.state.name]
+                for number, spot in places.items()
+                if number in near and spot.state.name in shares and spot.replicas > 0
+            }
+            rows.append(Load(group=group, origin=origin.name, need=need, reach=near, told=told))
     return rows
+
+
+def asked_more(job: Job) -> float:
+    """Share of capacity that the guard asks for on top, as long as it sees a violation.
+
+    A queue that waits is no load that lasts: what it asks for is bounded and asked again.
+    """
+    more = 0.0
+    for spot in job.spots:
+        if spot.verdict.violated_now:
+            wanted = spot.verdict.needed_replicas
+            more += max(1.0, (wanted or 0.0) - spot.replicas) * spot.capacity
+    standing = capacity(job, job.vector)
+    return min(MOST_ASKED, more / standing) if standing > 0 else 0.0
 
 
 def by_origin(job: Job) -> dict[str, float]:
     """Load by origin: as measured at the entry, else by the declared shares."""
-    if job.state.origin_loads:
+    if any(load > 0 for _, load in job.state.origin_loads):
         return {name: max(0.0, load) for name, load in job.state.origin_loads}
     load = job.load.concurrency or 0.0
     return {row.name: load * row.share_permille / 1000 for row in job.state.origins}
@@ -113,17 +142,29 @@ def _whole(job: Job, settings: Settings, steps: Floats) -> Floats:
     return need
 
 
-def _of_origin(job: Job, name: str, load: float, settings: Settings, steps: Floats) -> Floats:
-    """Sequences of one origin by step; the first covers what comes while a replica starts."""
+def _of_origin(job: Job, name: str, load: float, steps: Floats) -> Floats:
+    """Sequences of one origin by step: as measured now, later as forecast."""
     amounts = np.full(steps.shape[0] - 1, load)
     forecast = dict(job.state.origins_ahead).get(name)
     if forecast is None:
         return amounts
-    starts = [spot.profile.cold_start_seconds for spot in job.spots if spot.profile is not None]
-    lead = settings.plan_interval_seconds + max(starts, default=0)
-    soon = forecast.at(float(steps[0]) + lead)
-    amounts[0] = load if soon is None else max(load, soon)
     for t in range(1, amounts.shape[0]):
         value = forecast.at(float(steps[t] + steps[t + 1]) / 2)
         amounts[t] = amounts[t - 1] if value is None else value
     return amounts
+
+
+def growing(job: Job, settings: Settings, now: float) -> float:
+    """Factor by which all origins together are forecast to grow while a replica starts; never below 1.
+
+    Together, because the errors of single origins cancel.
+    """
+    starts = [spot.profile.cold_start_seconds for spot in job.spots if spot.profile is not None]
+    then = now + settings.plan_interval_seconds + max(starts, default=0)
+    soon = present = 0.0
+    for _, forecast in job.state.origins_ahead:
+        here, there = forecast.at(now), forecast.at(then)
+        if here is not None and there is not None:
+            present += here
+            soon += there
+    return max(1.0, soon / present) if present > 0 else 1.0

@@ -35,9 +35,15 @@ class Dual:
 class _Paths:
     value: Floats
     """[C, F] money from step 0 on, by where a class stands before it."""
-    ahead: Floats
+    later: list[Floats]
+    """By step: [C, F] money after it."""
     stays: list[Booleans]
     target: list[Integers]
+
+
+def values(problem: Problem, dual: Dual) -> list[Floats]:
+    """By step: [C, F] money after the step of a class that stands at a column in it."""
+    return _backward(problem, dual.price, dual.move_price).later
 
 
 def solve(problem: Problem, *, iterations: int) -> Dual:
@@ -47,7 +53,8 @@ def solve(problem: Problem, *, iterations: int) -> Dual:
     per = np.where(limit > 0, limit, 1.0)
     budget = np.isfinite(problem.moves)
     allowed = np.where(budget, problem.moves, 0.0)
-    scale = _scale(problem)
+    typical = _typical(problem)
+    scale = _scale(problem, typical)
     price, move = np.zeros(problem.limit.shape), np.zeros(problem.moves.shape)
     sums, weight = (np.zeros_like(price), np.zeros_like(move)), 0
     best = (-np.inf, price, move)
@@ -67,7 +74,7 @@ def solve(problem: Problem, *, iterations: int) -> Dual:
         price = np.minimum(np.maximum(0.0, price + step * scale * excess), problem.ceiling)
         if budget.any():
             over = np.clip(moved / np.maximum(allowed, 1e-12) - 1, -1.0, 3.0)
-            move = np.where(budget, np.maximum(0.0, move + step * _typical(problem) * over), 0.0)
+            move = np.where(budget, np.maximum(0.0, move + step * typical * over), 0.0)
         if 2 * count >= iterations:
             sums[0].__iadd__(price)
             sums[1].__iadd__(move)
@@ -75,7 +82,7 @@ def solve(problem: Problem, *, iterations: int) -> Dual:
         if not price.any() and not move.any():
             break  # nothing binds: these prices are exact
     paths = _backward(problem, best[1], best[2])
-    return Dual(bound=best[0], price=best[1], move_price=best[2], ahead=paths.ahead)
+    return Dual(bound=best[0], price=best[1], move_price=best[2], ahead=paths.later[0])
 
 
 def _typical(problem: Problem) -> float:
@@ -84,7 +91,7 @@ def _typical(problem: Problem) -> float:
     return float(costs.std()) or float(np.abs(costs).mean()) or 1.0
 
 
-def _scale(problem: Problem) -> Floats:
+def _scale(problem: Problem, typical: float) -> Floats:
     """[R] money per unit of a limit by which a step of one changes its price."""
     each = np.zeros(problem.rows + 1)
     count = np.zeros(problem.rows + 1)
@@ -92,7 +99,7 @@ def _scale(problem: Problem) -> Floats:
         np.add.at(each, rows, use)
         np.add.at(count, rows, 1.0)
     mean = each / np.maximum(count, 1.0)
-    return _typical(problem) / np.where(mean > 0, mean, 1.0)[:-1]
+    return typical / np.where(mean > 0, mean, 1.0)[:-1]
 
 
 def _counted(problem: Problem) -> tuple[tuple[Integers, Floats], ...]:
@@ -122,9 +129,10 @@ def _backward(problem: Problem, price: Floats, move: Floats) -> _Paths:
     closed = np.where(problem.open, 0.0, FAR)
     stays: list[Booleans] = []
     target: list[Integers] = []
+    later: list[Floats] = []
     value = np.zeros(problem.place.shape)
-    ahead = value
     for t in range(len(hours) - 1, -1, -1):
+        later.append(value)
         value = value + (need[t] * hours[t])[:, None] * each[t][problem.place] + closed
         enter = value + need[t][:, None] * extra
         to = enter.argmin(axis=1)
@@ -132,37 +140,47 @@ def _backward(problem: Problem, price: Floats, move: Floats) -> _Paths:
         stays.append(value <= best)
         target.append(to)
         value = np.minimum(value, best)
-        if t == 1:
-            ahead = value
+    later.reverse()
     stays.reverse()
     target.reverse()
-    return _Paths(value=value, ahead=ahead, stays=stays, target=target)
+    return _Paths(value=value, later=later, stays=stays, target=target)
 
 
 def _forward(problem: Problem, paths: _Paths) -> tuple[Floats, Floats, float]:
     """(usage [T, R], moved units [G], money) of the paths from where the load is now."""
     rows = np.arange(problem.classes)
     need = problem.need
+    steps = need.shape[0]
     have = np.where(problem.open, problem.present, 0.0)
     share = have / np.maximum(np.maximum(need[0], have.sum(axis=1)), 1e-12)[:, None]
     fresh = np.maximum(0.0, 1 - share.sum(axis=1))
     money = float((share * paths.value).sum())
-    usage = np.empty(problem.limit.shape)
-    moved = np.zeros(problem.groups)
-    for t in range(need.shape[0]):
-        stay, to = paths.stays[t], paths.target[t]
-        leaving = np.where(stay, 0.0, share).sum(axis=1)
-        share = np.where(stay, share, 0.0)
-        arriving = leaving
+    shares = np.empty((steps, *share.shape))
+    left = np.empty((steps, problem.classes))
+    for t in range(steps):
+        kept = share * paths.stays[t]
+        leaving = share.sum(axis=1) - kept.sum(axis=1)
+        left[t] = leaving
         if t == 0:
             # what is new may begin anywhere, and pays for it as what moves does
-            arriving = leaving + fresh
-            money += float((fresh * paths.value[rows, to]).sum())
-        share[rows, to] += arriving
-        moved += np.bincount(problem.group, weights=leaving * need[t], minlength=problem.groups)
-        at = problem.at(share * need[t][:, None])
-        used = np.zeros(problem.rows + 1)
-        for row, use in _counted(problem):
-            used += np.bincount(row, weights=at * use, minlength=problem.rows + 1)
-        usage[t] = used[:-1]
-    return usage, moved, money
+            money += float((fresh * paths.value[rows, paths.target[0]]).sum())
+            leaving = leaving + fresh
+        kept[rows, paths.target[t]] += leaving
+        shares[t] = share = kept
+    moved = np.bincount(
+        problem.group, weights=(np.maximum(left, 0.0) * need).sum(axis=0), minlength=problem.groups
+    )
+    shares *= np.where(problem.open, need[:, :, None], 0.0)
+    at = _by_step(problem.place.ravel(), shares.reshape(steps, -1), problem.places)
+    usage = np.zeros((steps, problem.rows + 1))
+    for row, use in _counted(problem):
+        usage += _by_step(row, at * use, problem.rows + 1)
+    return usage[:, :-1], moved.astype(np.float64, copy=False), money
+
+
+def _by_step(index: Integers, weights: Floats, count: int) -> Floats:
+    """[T, count] sums of `weights` [T, M] by `index` [M]."""
+    steps = weights.shape[0]
+    flat = (np.arange(steps)[:, None] * count + index).ravel()
+    sums = np.bincount(flat, weights=weights.ravel(), minlength=steps * count)
+    return sums.astype(np.float64, copy=False).reshape(steps, count)

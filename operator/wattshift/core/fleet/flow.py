@@ -43,6 +43,7 @@ def route(
     bonus: Floats,
     most: Floats | None = None,
     limits: bool = True,
+    moves: bool = True,
 ) -> Flow:
     """Cheapest assignment of the first step's need.
 
@@ -53,6 +54,7 @@ def route(
         bonus: [N] money per unit for what goes beyond `kept`.
         most: [N] units that a place may carry; None = the problem's.
         limits: whether devices and watts count; replicas that run already have theirs.
+        moves: whether a class that changes its place pays for it.
     """
     most = problem.most if most is None else most
     rows, columns = np.nonzero(problem.open)
@@ -62,10 +64,13 @@ def route(
     amount = AMOUNTS / max(float(units.max(initial=0.0)), 1e-12)
     at_place = weight[problem.owner]
     supply = np.rint(units * amount).astype(np.int64)
-    cost = worth[rows, columns] / weight[problem.group[rows]]
+    at_class = weight[problem.group[rows]]
+    cost = worth[rows, columns] / at_class
+    arrive = problem.arrive[places] if moves else np.zeros(places.shape)
     more = np.maximum(0.0, bonus) / at_place
     low = float(cost.min(initial=np.inf)) if cost.size else 0.0
-    spread = max(float(cost.max(initial=low)) - low + float(more.max(initial=0.0)), 1e-12)
+    dearest = float(more.max(initial=0.0)) + float((arrive / at_class).max(initial=0.0))
+    spread = max(float(cost.max(initial=low)) - low + dearest, 1e-12)
     money = COSTS / spread
     near = np.rint(problem.distance[rows, columns] * (TIES // 2 - 2)).astype(np.int64)
     going = np.rint((cost - low) * money).astype(np.int64) * TIES + near
@@ -79,11 +84,21 @@ def route(
     every = np.arange(classes, dtype=np.int64)
     place_nodes = classes + np.arange(n, dtype=np.int64)
     after = np.where(tree.after >= 0, base + tree.after, sink)
+    there = np.minimum(_integers(problem.present[rows, columns] * at_class * amount), supply[rows])
+    moving = going + np.rint(arrive / at_class * money).astype(np.int64) * TIES + 1
     tail = np.concatenate(
-        [rows, place_nodes, place_nodes, np.where(tree.tail >= 0, base + tree.tail, sink), every]
+        [
+            rows,
+            rows,
+            place_nodes,
+            place_nodes,
+            np.where(tree.tail >= 0, base + tree.tail, sink),
+            every,
+        ]
     )
     head = np.concatenate(
         [
+            classes + places,
             classes + places,
             after,
             after,
@@ -91,10 +106,13 @@ def route(
             np.full(classes, spill),
         ]
     )
-    capacity = np.concatenate([supply[rows], have, full - have, tree.capacity, supply])
+    capacity = np.concatenate(
+        [there, supply[rows] - there, have, full - have, tree.capacity, supply]
+    )
     price = np.concatenate(
         [
             going,
+            moving,
             np.zeros(n, dtype=np.int64),
             np.rint(more * money).astype(np.int64) * TIES + TIES // 2,
             tree.price,
@@ -116,7 +134,8 @@ def route(
         raise ArithmeticError("the flow has no solution")
     flow = np.asarray(solver.flows(arcs), dtype=np.float64)
     carried = np.zeros(problem.place.shape)
-    carried[rows, columns] = flow[: rows.shape[0]] / amount / weight[problem.group[rows]]
+    count = rows.shape[0]
+    carried[rows, columns] = (flow[:count] + flow[count : 2 * count]) / amount / at_class
     unserved = flow[-1 - classes : -1] / amount / weight[problem.group]
     return Flow(carried=carried, unserved=unserved)
 

@@ -20,7 +20,7 @@ from wattshift.core.power import FeedKey
 from wattshift.core.stability import horizon_seconds
 from wattshift.core.survey import Job, Survey
 
-SMALL, LARGE = 40, 150
+SMALL, LARGE = 16, 150
 """Iterations of the dual: of a handful of sites, and of thousands of workloads."""
 LARGE_COLUMNS = 4000
 """Class x place pairs from which a fleet is large: each iteration gains less there."""
@@ -70,7 +70,7 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
     large = int(problem.open.sum()) > LARGE_COLUMNS
     dual = solve(problem, iterations=LARGE if large else SMALL)
     worth = _worth(problem, dual)
-    bonus = problem.enter + dual.move_price[problem.owner]
+    bonus = problem.start + dual.move_price[problem.owner]
     kept = fleet.kept
     flow = route(problem, worth, kept=kept, bonus=bonus)
     by_key: dict[str, Goal] = {}

@@ -84,7 +84,10 @@ def room_ahead(feed: Feed, steps: Floats) -> Floats:
     ]
     used = feed.power.upper_watts
     room = np.full(steps.shape[0] - 1, max(0.0, min(lasting) - used) if lasting else np.inf)
+    bound = feed.limits.upper
     room[0] = feed.room_watts()
+    if bound is not None and bound.upper_watts is not None and not feed.limits.frozen:
+        room[0] = bound.upper_watts - used  # below zero: so much has to leave
     name = feed.connection.name if feed.connection is not None else ""
     for event in feed.site.events:
         if event.upper_watts is None or event.connection_name not in ("", name):

@@ -40,7 +40,8 @@ class Places:
         n = len(spots)
         self.size = np.asarray([spot.capacity for spot in spots])
         self.cost = np.empty((hours.shape[0], n))
-        self.idle, self.enter, self.most = np.empty(n), np.empty(n), np.empty(n)
+        self.idle, self.most = np.empty(n), np.empty(n)
+        self.start, self.arrive = np.empty(n), np.empty(n)
         self.watts, self.devices, self.carries = np.empty(n), np.zeros(n), np.zeros(n)
         self.paid = np.zeros(n)
         self.least: Integers = np.zeros(n, dtype=np.int64)
@@ -52,7 +53,8 @@ class Places:
             self._price(k, job, spot, prices[spot.feed.key])
             self._count(k, job, spot)
         typical = float(np.abs(self.cost[0]).mean())
-        self.enter = np.maximum(self.enter, LEAST_ENTER * typical * hours[0])
+        self.start = np.maximum(self.start, LEAST_ENTER * typical * hours[0])
+        self.arrive = np.maximum(self.arrive, LEAST_ENTER * typical * hours[0])
 
     def _price(self, k: int, job: Job, spot: Spot, price: Ahead) -> None:
         feed, profile = spot.feed, spot.profile
@@ -71,11 +73,12 @@ class Places:
         lowest = max(idle, float(profile.floor_watts or 0))
         self.idle[k] = rate[0] * marginal * lowest / 1000 * self._hours[0]
         busy = float(profile.busy_watts or 0)
-        once = idle * profile.cold_start_seconds
-        once += busy * (WARM_SECONDS + job.state.max_drain_seconds)
-        once += PREFILL_SHARE * PREFILL_SECONDS * prompt_watts(job, spot) / max(job.standing, 1)
+        prompts = PREFILL_SHARE * PREFILL_SECONDS * prompt_watts(job, spot) / max(job.standing, 1)
         paid = max(0.0, float(price.grid[0])) / WATT_SECONDS_PER_KILOWATT_HOUR
-        self.enter[k] = once * marginal * paid / spot.capacity
+        each = marginal * paid / spot.capacity
+        start = idle * profile.cold_start_seconds + busy * job.state.max_drain_seconds
+        self.start[k] = start * each
+        self.arrive[k] = (busy * WARM_SECONDS + prompts) * each
         self.watts[k] = marginal * max(busy, 1.0) / spot.capacity
 
     def _count(self, k: int, job: Job, spot: Spot) -> None:

@@ -34,8 +34,10 @@ class Problem:
     """[C, F] whether the class may use the column."""
     cost: Floats
     """[T, N] money per unit and hour at a place whose replicas are full."""
-    enter: Floats
-    """[N] money once per unit that newly arrives: start, overlap, prefill."""
+    start: Floats
+    """[N] money once per unit by which a place grows: start, overlap while others drain."""
+    arrive: Floats
+    """[N] money once per unit of a class that newly arrives: warming up, prompts computed again."""
     present: Floats
     """[C, F] units carried there now."""
     group: Integers
@@ -84,6 +86,11 @@ class Problem:
     def rows(self) -> int:
         """Number of limits."""
         return int(self.limit.shape[1])
+
+    @property
+    def enter(self) -> Floats:
+        """[N] money once per unit that newly arrives, all in."""
+        return self.start + self.arrive
 
     def at(self, by_column: Floats) -> Floats:
         """[N] sums over all classes of what is given by column."""

@@ -12,7 +12,7 @@ import numpy as np
 from wattshift.core.fleet.problem import Floats
 
 HOUR = 3600.0
-LATER_HOURS = (1, 1, 1, 1, 1, 2, 2, 3, 4, 4, 4, 6, 8)
+LATER_HOURS = (1, 1, 1, 2, 3, 4, 6, 6, 12, 12, 24)
 """Lengths after the first step, from its next whole hour on."""
 
 

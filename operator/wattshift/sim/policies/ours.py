@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TypeAlias
 
 from wattshift.core.decision import Action, Decision, Governance, Plan
 from wattshift.core.governor import govern
 from wattshift.core.model import MoveIntent, Snapshot, WorkloadState
 from wattshift.core.planner import plan
+from wattshift.core.recent import RecentPower, remembered
 from wattshift.sim.policies.base import Orders
 
 MOVE_SECONDS = 1800.0
 """After that a hand-over whose destination does not come into service is given up."""
 LEAST_WAKE_SECONDS = 60.0
 """Plans are not closer together than that, whatever wakes them."""
+Split: TypeAlias = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
 
 
 class Ours:
@@ -34,6 +37,8 @@ class Ours:
         self._waiting: dict[tuple[str, str], int] = {}
         """Raised placements and the replicas that are to come into service."""
         self._caps: dict[tuple[str, str], float] = {}
+        self._splits: dict[str, Split] = {}
+        self._recent = RecentPower()
 
     def decide(self, snapshot: Snapshot, now: float) -> Orders:
         """Plan where it is due, govern, and say what is to be done."""
@@ -49,7 +54,12 @@ class Ours:
             for decision in self._plan.decisions:
                 self._carry_out(here, decision, orders, now)
         started = time.process_time()
+        if any(
+            row.ramp_up_watts_per_minute or row.ramp_down_watts_per_minute for row in here.sites
+        ):
+            here = remembered(here, self._recent)
         governance = govern(here, self._plan, now)
+        self._recent.note(governance.sites, now)
         orders.govern_seconds = time.process_time() - started
         for decision in governance.decisions:
             self._intents.pop(decision.workload_key, None)
@@ -62,7 +72,7 @@ class Ours:
 
     def _remembered(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the guard's memory and the open hand-overs, as gather adds them."""
-        if not self._vetoes and not self._intents:
+        if not self._vetoes and not self._intents and not self._splits:
             return snapshot
         return replace(snapshot, workloads=tuple(self._workload(row) for row in snapshot.workloads))
 
@@ -74,16 +84,17 @@ class Ours:
             for row in state.placements
         )
         intent = self._intents.get(state.key)
-        if intent is None and all(a is b for a, b in zip(places, state.placements, strict=True)):
+        split = self._splits.get(state.key, ())
+        same = all(a is b for a, b in zip(places, state.placements, strict=True))
+        if intent is None and not split and same:
             return state
-        return replace(state, placements=places, intent=intent)
+        return replace(state, placements=places, intent=intent, split=split)
 
     def _note(self, governance: Governance, snapshot: Snapshot) -> None:
         for key in governance.violations:
             self._vetoes[key] = snapshot.wall_time
         self._caps = {
-            (row.workload_key, row.placement_name): row.permille / 1000
-            for row in governance.caps
+            (row.workload_key, row.placement_name): row.permille / 1000 for row in governance.caps
         }
 
     # ---- when -----------------------------------------------------------------------------------
@@ -116,6 +127,8 @@ class Ours:
     def _carry_out(
         self, snapshot: Snapshot, decision: Decision, orders: Orders, now: float
     ) -> None:
+        if decision.split:
+            self._splits[decision.workload_key] = decision.split
         for origin, shares in decision.split:
             orders.split[decision.workload_key, origin] = dict(shares)
         if decision.action is Action.HOLD:
