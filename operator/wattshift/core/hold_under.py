@@ -90,7 +90,7 @@ class Under:
                 here,
                 self._vectors,
                 prefer=self._prefer,
-                most_watts=left - freed - others,
+                most_watts=min(left - freed - others, _above_floor(feed, bound) - freed),
                 first=freed + others <= 0 and _at_rest(feed, left),
                 trim_watts=light,
             )
@@ -234,6 +234,16 @@ def _ramp_down(feed: Feed, bound: Bound) -> float:
     if most is not None and power.committed_watts is not None:
         fallen = max(fallen, most - power.committed_watts)
     return max(0.0, limit - fallen)
+
+
+def _above_floor(feed: Feed, bound: Bound) -> float:
+    """Watts above a lower bound that is harder than the upper one: it may not be broken for that."""
+    lower, power = feed.limits.lower, feed.power.committed_watts
+    if lower is None or lower.lower_watts is None or power is None:
+        return float("inf")
+    if lower.hardness >= bound.hardness:
+        return float("inf")
+    return max(0.0, power + feed.power.cap_saved_committed_watts - lower.lower_watts)
 
 
 def _at_rest(feed: Feed, left: float) -> bool:

@@ -116,9 +116,12 @@ def estimate(snapshot: Snapshot, now: float) -> dict[FeedKey, FeedPower]:
             if key in feeds:
                 feed_by_cluster[site.name, member.name] = feeds[key]
     for workload in snapshot.workloads:
+        intent = workload.intent
+        destination = intent.destination_name if intent is not None else None
         for placement in workload.placements:
             if (
-                placement.observed_replicas == 0
+                placement.name != destination
+                and placement.observed_replicas == 0
                 and not placement.ready_replicas
                 and not placement.desired_replicas
                 and not placement.draining_replicas
