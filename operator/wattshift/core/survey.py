@@ -7,6 +7,9 @@ decides nothing: it says what may be touched and why not. Neighbours: `core/plan
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 from wattshift.core.demand import (
     Load,
     cache_capacity,
@@ -79,7 +82,7 @@ def _survey(snapshot: Snapshot, now: float, lead_seconds: float, only: str | Non
     for workload in sorted(snapshot.workloads, key=lambda row: row.key):
         _reserve(workload, profiles, accelerators)
         if only is None or workload.key == only:
-            jobs.append(_job(workload, snapshot, (where, profiles, reach), now))
+            jobs.append(_job(_ordered(workload), snapshot, (where, profiles, reach), now))
     return Survey(
         snapshot=snapshot,
         now=now,
@@ -133,6 +136,20 @@ def _accelerators(snapshot: Snapshot) -> tuple[dict[tuple[str, str], int], froze
             seen = row.count if row.allocatable is None else min(row.count, row.allocatable)
             free[key] = free.get(key, 0) + seen
     return free, frozenset(site.name for site in snapshot.sites if site.accelerators)
+
+
+def _ordered(workload: WorkloadState) -> WorkloadState:
+    """Placements and origins by name, so that no tie depends on the order in which they are written."""
+    places, origins = workload.placements, workload.origins
+    if all(a.name <= b.name for a, b in pairwise(places)) and all(
+        a.name <= b.name for a, b in pairwise(origins)
+    ):
+        return workload
+    return replace(
+        workload,
+        placements=tuple(sorted(places, key=lambda row: row.name)),
+        origins=tuple(sorted(origins, key=lambda row: row.name)),
+    )
 
 
 def _reserve(
