@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from tests.sim.bound_cases import random_scenario, scenario, site, workload
+from wattshift.core.model import FacilityPoint
 from wattshift.sim.bounds import flow, frontier, lp
 from wattshift.sim.bounds.flow import MONEY
 from wattshift.sim.bounds.frontier import Point
 from wattshift.sim.bounds.green import energies, green_bound
 from wattshift.sim.bounds.instance import instance_of
-from wattshift.sim.scenario import SimBatch, Window
+from wattshift.sim.bounds.ladder import bound
+from wattshift.sim.scenario import SimBatch, Storage, Window
 
 
 def batch_world(arrivals, price, due_seconds, devices=10):
@@ -50,6 +52,50 @@ def test_the_slack_never_costs_more_than_doing_it_at_once():
     later = lp.solve(instance_of(batch_world([100] * 4, price, 7200.0)), MONEY)
     assert at_once.money == pytest.approx(1.0)
     assert later.money < at_once.money
+
+
+def stored_world(supply, price, demand=100.0, fixed=0, **terms):
+    values = {
+        "energy_watt_hours": 500.0,
+        "power_watts": 1000.0,
+        "charge_efficiency": 1.0,
+        "discharge_efficiency": 1.0,
+        "reserve_share": 0.0,
+    } | terms
+    facility = (
+        FacilityPoint(temperature_millicelsius=0, fixed_watts=fixed, marginal_permille=1000),
+    )
+    rows = [site("a", price, [100.0] * len(price), supply=supply, facility=facility)]
+    rows[0] = replace(rows[0], storage=Storage(**values))
+    job = workload("w", ["a"], [[demand]] * len(price), [("a", None)])
+    return scenario(rows, [job])
+
+
+def test_storage_is_full_at_the_start_and_gives_down_to_its_reserve():
+    found = bound(instance_of(stored_world([2000, 0], [0.3, 0.3])), MONEY)
+    assert found.money == pytest.approx(0.5 * 0.3)
+    assert found.grams == pytest.approx(50)
+    kept = bound(instance_of(stored_world([2000, 0], [0.3, 0.3], reserve_share=0.2)), MONEY)
+    assert kept.money == pytest.approx(0.6 * 0.3)
+
+
+def test_storage_charges_from_what_own_supply_leaves_and_loses_on_the_way():
+    # dear first hour empties it, the second fills it with 0.4 x 0.9, the third uses that x 0.8
+    world = stored_world(
+        [0, 1400, 0], [0.5, 0.3, 0.4], charge_efficiency=0.9, discharge_efficiency=0.8
+    )
+    found = bound(instance_of(world), MONEY)
+    assert found.money == pytest.approx((1 - 0.5 * 0.8) * 0.5 + (1 - 0.4 * 0.9 * 0.8) * 0.4)
+
+
+def test_storage_serves_fixed_load_too_and_lifts_an_import_limit():
+    world = stored_world([0.0], [0.3], demand=0.0, fixed=400)
+    assert bound(instance_of(world), MONEY).money == pytest.approx(0.0)
+    site_row = replace(stored_world([0.0], [0.3]).sites[0], import_limit_watts=600.0)
+    limited = replace(stored_world([0.0], [0.3]), sites=(site_row,))
+    found = bound(instance_of(limited), MONEY)
+    assert found.unmet[0] == pytest.approx(0.0, abs=1e-6)
+    assert found.money == pytest.approx(0.5 * 0.3)
 
 
 def green_world():

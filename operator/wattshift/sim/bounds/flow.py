@@ -70,9 +70,9 @@ def costs_of(
 
 
 def fits(instance: Instance) -> bool:
-    """Whether flow is exact here: one pool a site, nothing deferrable."""
+    """Whether flow is exact here: one pool a site, nothing that couples steps."""
     counts = np.bincount(instance.pool_site, minlength=len(instance.names))
-    return not instance.batches and int(counts.max(initial=0)) <= 1
+    return not instance.coupled and int(counts.max(initial=0)) <= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 Everything is relaxed towards more freedom, so that what is optimal here is below what any policy can
 reach with the same demand served: workloads that may stand in the same places are one class, starts,
 drains, moves, minimum counts and dwell times cost nothing, events count once their ramp is over.
-Storage follows its own rule and is left out. Neighbours: `flow.py`, `lp.py`, `milp.py`, `brute.py`.
+Storage begins full and is run with perfect knowledge. Neighbours: `flow.py`, `lp.py`, `milp.py`, `brute.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from wattshift.sim.scenario import (
     SimPlacement,
     SimSite,
     SimWorkload,
+    Storage,
 )
 from wattshift.sim.transport import Index
 
@@ -44,6 +45,14 @@ class Batch:
     """[T] replica-hours."""
     due_steps: int
     """Steps after the one of arrival within which it must be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Storage of a site: charged from own supply, discharged into any load."""
+
+    site: int
+    terms: Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +86,8 @@ class Instance:
     """[T, S] IT W that all limits allow; never negative."""
     supply: Array
     """[T, S] W of own supply left for IT after the fixed load, in facility W."""
+    fixed_bought: Array
+    """[T, S] W of import that the fixed load needs."""
     price: Array
     """[T, S] money per kWh of import."""
     own_price: Array
@@ -93,6 +104,12 @@ class Instance:
     full_rate: Array
     """[P] tokens/s of a replica at its objective, without margin: what batch work counts."""
     batches: tuple[Batch, ...] = ()
+    stores: tuple[Store, ...] = ()
+
+    @property
+    def coupled(self) -> bool:
+        """Whether steps depend on one another."""
+        return bool(self.batches or self.stores)
 
     @property
     def steps(self) -> int:
@@ -206,6 +223,11 @@ def instance_of(
         ),
         full_rate=np.array([curve_of(tables[key[1]]).rate_at_objective for key in order]),
         batches=_batches(batches, pools, scenario),
+        stores=tuple(
+            Store(site=index, terms=site.storage)
+            for index, site in enumerate(scenario.sites)
+            if site.storage is not None and site.storage.energy_watt_hours > 0
+        ),
         **power,
     )
 
@@ -264,13 +286,16 @@ def _power(scenario: Scenario) -> dict[str, Array]:
     carbon = np.nan_to_num(truth.carbon, nan=0.0)
     fixed = truth.fixed + truth.uncontrolled
     bought = np.maximum(fixed - truth.supply, 0.0)
-    it_limit = np.minimum((limits + truth.supply - fixed) / truth.marginal, truth.cooling_limit)
+    stored = np.array([0.0 if s.storage is None else s.storage.power_watts for s in scenario.sites])
+    it_limit = (limits + truth.supply + stored - fixed) / truth.marginal
+    it_limit = np.minimum(it_limit, truth.cooling_limit)
     return {
         "open": 1.0 - np.stack([_lost(scenario, site) for site in scenario.sites], axis=1),
         "fixed_watts": fixed,
         "marginal": truth.marginal,
         "it_limit": np.maximum(it_limit, 0.0),
         "supply": np.maximum(truth.supply - fixed, 0.0),
+        "fixed_bought": bought,
         "price": price,
         "own_price": own,
         "carbon": carbon,

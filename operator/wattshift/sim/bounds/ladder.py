@@ -3,7 +3,7 @@
 Each rung knows everything. B8: no margin, caps allowed. B8m: the margin that plans keep, no caps (the
 governor's means, not a plan's), each workload's replicas counted whole. Rounded: those loads on whole
 replicas at each site. With moves: that, and what starting replicas and moving load would have cost.
-The last two are schedules, not bounds: a better one may exist; they are made for one workload only.
+The last two are schedules, not bounds: a better one may exist; they are made where steps stand alone.
 Neighbours: `sim/result.py` (capture), `floors.py`.
 """
 
@@ -35,7 +35,7 @@ class Ladder:
     bound_with_margin: float
     """B8m."""
     rounded: float | None
-    """None with several workloads, which would have to share replicas."""
+    """None with several workloads, which would have to share replicas, and where steps are coupled."""
     rounded_with_moves: float | None
     without_idle_gain: float
     """B8m without replicas that are on only to be paid for it; equals B8m where no price is negative.
@@ -56,7 +56,7 @@ def windows_of(scenario: Scenario, windows: Sequence[Window]) -> list[tuple[int,
 
     Work that is due after the end of a span may be left, so that the sum stays a lower bound.
     """
-    coupled = any(row.batch is not None for row in scenario.workloads)
+    coupled = _coupled(scenario)
     places = {(p.site_name, p.profile_name) for row in scenario.workloads for p in row.placements}
     day = max(1, round(DAY_SECONDS / scenario.step_seconds))
     spans = []
@@ -70,10 +70,17 @@ def windows_of(scenario: Scenario, windows: Sequence[Window]) -> list[tuple[int,
     return spans
 
 
+def _coupled(scenario: Scenario) -> bool:
+    """Whether work can wait or energy can be stored."""
+    return any(row.batch is not None for row in scenario.workloads) or any(
+        row.storage is not None for row in scenario.sites
+    )
+
+
 def ladder(scenario: Scenario, windows: Sequence[Window], weights: Weights) -> Ladder:
     """All rungs. The scenario's demand is taken as it is: apply its noise before."""
     rungs = np.zeros(6)
-    alone = len(scenario.workloads) == 1 and scenario.workloads[0].batch is None
+    alone = len(scenario.workloads) == 1 and not _coupled(scenario)
     starts = max(table.start_seconds for table in scenario.tables)
     for first, last in windows_of(scenario, windows):
         part = cut(scenario, first, last)

@@ -38,8 +38,13 @@ class StepVariables:
     """By batch: tokens/s by pool."""
     watts: list[pywraplp.Variable] = field(default_factory=list)
     unmet: list[pywraplp.Variable] = field(default_factory=list)
+    charge: dict[int, pywraplp.Variable] = field(default_factory=dict)
+    """By site with storage, W from own supply."""
+    discharge: dict[int, pywraplp.Variable] = field(default_factory=dict)
     own: list[pywraplp.Variable] = field(default_factory=list)
     grid: list[pywraplp.Variable] = field(default_factory=list)
+    balance: list[pywraplp.Constraint] = field(default_factory=list)
+    own_price: list[float] = field(default_factory=list)
 
 
 def solve(
@@ -62,17 +67,18 @@ def solve(
         together: one program over all steps; default only where steps are coupled.
     """
     costs = costs or costs_of(instance, weights)
-    coupled = bool(instance.batches) or green_share is not None
+    coupled = instance.coupled or green_share is not None
     spans = [(0, instance.steps)] if (coupled or together) else _singles(instance.steps)
     watts = np.zeros((instance.steps, len(instance.names)))
     tokens = np.zeros((instance.steps, len(instance.hulls)))
     unmet = np.zeros(instance.steps)
-    value = 0.0
+    value, flows = 0.0, np.zeros((2, *watts.shape))
     for first, last in spans:
         solver = make_solver(solver_name)
         variables = [add_step(solver, instance, costs, t) for t in range(first, last)]
         if coupled:
             _add_batches(solver, instance, variables)
+            _add_stores(solver, instance, variables)
         enough = None
         if green_share is not None:
             enough = _add_green(solver, instance, variables, green_share)
@@ -82,8 +88,14 @@ def solve(
         for t, row in zip(range(first, last), variables, strict=True):
             read_step(instance, row, t, watts, tokens)
             unmet[t] = sum(v.solution_value() for v in row.unmet)
+            for s in range(len(instance.names)):
+                flows[0, t, s] = row.own[s].solution_value()
+                flows[1, t, s] = row.grid[s].solution_value()
+            for s, variable in row.charge.items():
+                flows[0, t, s] += variable.solution_value()
     found = optimum(instance, weights, costs, it_watts=watts, tokens=tokens, unmet=unmet)
-    return replace(found, share_value=value)
+    found = replace(found, share_value=value)
+    return _with_stores(instance, costs, found, flows) if instance.stores else found
 
 
 def make_solver(name: str) -> pywraplp.Solver:
@@ -189,11 +201,16 @@ def _add_sites(
     for s in range(len(instance.names)):
         row.own.append(solver.NumVar(0, float(instance.supply[t, s]), ""))
         row.grid.append(solver.NumVar(0, infinity, ""))
+        if any(store.site == s for store in instance.stores):
+            # what is discharged may serve the fixed load too, whose import is counted elsewhere
+            row.grid[s].SetLb(-float(instance.fixed_bought[t, s]))
         objective.SetCoefficient(row.own[s], hours * float(costs.own[t, s]))
         objective.SetCoefficient(row.grid[s], hours * float(costs.grid[t, s]))
         most = float(instance.it_limit[t, s])
         limit = solver.Constraint(-infinity, most if np.isfinite(most) else infinity)
+        row.own_price.append(float(costs.own[t, s]))
         balance = solver.Constraint(0.0, 0.0)
+        row.balance.append(balance)
         balance.SetCoefficient(row.own[s], -1.0)
         balance.SetCoefficient(row.grid[s], -1.0)
         for p in np.flatnonzero(instance.pool_site == s):
@@ -218,6 +235,53 @@ def _add_batches(
             for p, variable in row.deferred[b].items():
                 hours = instance.step_hours / float(instance.full_rate[p])
                 step.SetCoefficient(variable, -hours)
+
+
+def _add_stores(
+    solver: pywraplp.Solver, instance: Instance, variables: list[StepVariables]
+) -> None:
+    """Charged by own supply only, as the sites do it; full at the start."""
+    hours = instance.step_hours
+    for store in instance.stores:
+        terms, s = store.terms, store.site
+        before: pywraplp.Variable | None = None
+        for t, row in enumerate(variables):
+            charge = solver.NumVar(0, terms.power_watts, "")
+            give = solver.NumVar(0, terms.power_watts, "")
+            row.charge[s], row.discharge[s] = charge, give
+            price = instance.kilowatt_hours * row.own_price[s]
+            solver.Objective().SetCoefficient(charge, price)
+            shared = solver.Constraint(-solver.infinity(), float(instance.supply[t, s]))
+            shared.SetCoefficient(charge, 1.0)
+            shared.SetCoefficient(row.own[s], 1.0)
+            row.balance[s].SetCoefficient(give, -1.0)
+            least = terms.reserve_share * terms.energy_watt_hours
+            held = solver.NumVar(least, terms.energy_watt_hours, "")
+            start = terms.energy_watt_hours if before is None else 0.0
+            level = solver.Constraint(start, start)
+            level.SetCoefficient(held, 1.0)
+            if before is not None:
+                level.SetCoefficient(before, -1.0)
+            level.SetCoefficient(charge, -hours * terms.charge_efficiency)
+            level.SetCoefficient(give, hours / terms.discharge_efficiency)
+            before = held
+
+
+def _with_stores(instance: Instance, costs: Costs, found: Optimum, flows: Array) -> Optimum:
+    """Price what was taken from own supply and grid instead of what the load alone would take."""
+    load = instance.marginal * found.it_watts
+    own = np.minimum(load, instance.supply)
+    more_own, more_grid = flows[0] - own, flows[1] - (load - own)
+    hours = instance.kilowatt_hours
+    by_step = hours * (costs.own * more_own + costs.grid * more_grid).sum(axis=1)
+    money = hours * float((instance.own_price * more_own + instance.price * more_grid).sum())
+    return replace(
+        found,
+        objective=found.objective + float(by_step.sum()),
+        by_step=found.by_step + by_step,
+        money=found.money + money,
+        grams=found.grams + hours * float((instance.carbon * more_grid).sum()),
+    )
 
 
 def _add_green(
