@@ -8,6 +8,7 @@ import pytest
 from tests.core.build import (
     NOW,
     PROFILE,
+    Original,
     batch,
     connection,
     engine,
@@ -264,3 +265,25 @@ def test_without_pods_the_estimate_that_the_meter_shows_does_the_same():
     feed = connection(metered=reading(1800), model_watts_at_meter=1800, price=quote("0.5"))
     tick = govern(snapshot((job,), (capped(1100, feed=feed),)), None, NOW)
     assert tick.decisions == ()
+
+
+@pytest.mark.parametrize("load", [46.0, None])
+def test_the_tolerated_loss_is_not_lost_again_in_every_tick(load):
+    """High tier: half of 8 replicas may go, and no more however long the bound lasts."""
+    originals = (
+        Original(
+            placement_name="east",
+            cluster_uid="u",
+            target_uid="t",
+            replicas=8,
+            captured_time=NOW - 9999,
+        ),
+    )
+    replicas = 8
+    for _ in range(4):
+        stats = engine(92.0, pods=replicas) if load else None
+        row = placement("east", replicas, engine=stats)
+        job = workload(placements=(row,), tier=Tier.HIGH, originals=originals, objectives=())
+        tick = govern(snapshot((job,), (capped(10, Firmness.COMMITTED),)), None, NOW)
+        replicas = left(tick, "team/chat", replicas)
+    assert replicas == 4

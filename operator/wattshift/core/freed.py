@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wattshift.core.guard import GuardState
-from wattshift.core.score import watts_by_feed
 from wattshift.core.survey import Feed, Job, Spot
 from wattshift.core.watts import replica_watts
 
@@ -60,6 +59,17 @@ def freed_watts(job: Job, feed: Feed, base: Sequence[int], vector: Sequence[int]
             continue
         use = None if engine is None or spot.replicas <= 0 else engine.concurrency / spot.replicas
         credited += count * (replica_watts(profile, use) or 0.0) * feed.terms.marginal
-    before = watts_by_feed(job, tuple(base)).get(feed.key, 0.0)
-    after = watts_by_feed(job, tuple(vector)).get(feed.key, 0.0)
-    return max(0.0, min(credited, before - after))
+    return max(0.0, min(credited, _drawn(job, feed, base) - _drawn(job, feed, vector)))
+
+
+def _drawn(job: Job, feed: Feed, vector: Sequence[int]) -> float:
+    """Facility watts of a job's replicas at a feed, its load spread by capacity, also beyond it."""
+    whole = sum(count * spot.capacity for count, spot in zip(vector, job.spots, strict=True))
+    load, total = job.load.concurrency or 0.0, 0.0
+    for spot in job.spots:
+        count = vector[spot.index]
+        if spot.feed is not feed or spot.profile is None or count <= 0:
+            continue
+        each = load * spot.capacity / whole if whole > 0 else 0.0
+        total += count * (replica_watts(spot.profile, each) or 0.0)
+    return total * feed.terms.marginal

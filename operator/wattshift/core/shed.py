@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
+from wattshift.core.batch import level_of
 from wattshift.core.cover import EPSILON, capacity
 from wattshift.core.fit import SLACK, Offers, Taking, Unit, fit
 from wattshift.core.ladder import Mechanism, Step, steps
@@ -180,6 +182,8 @@ def _order(job: Job, spot: Spot, prefer: Preference) -> tuple[object, ...]:
         state.priority,
         *prefer.rank(job.key, spot),
         state.last_change_time if state.last_change_time is not None else float("-inf"),
+        # who changed in one tick has no order by name, or the first letter would always give
+        crc32(f"{job.key} {state.last_change_time}".encode()) if state.last_change_time else 0,
         job.key,
         spot.index,
     )
@@ -226,9 +230,13 @@ def _spare(step: Step, job: Job, spot: Spot, vector: list[int], bound: Bound) ->
             return 0
         keep = job.need
     else:
-        whole = capacity(job, job.vector)
-        keep = (whole if job.need is None else min(whole, job.need)) * (
-            1 - job.state.tier.tolerated_loss
-        )
+        # of what is needed, else of what was found: of what is left would lose a share every tick
+        keep = (_found(job) if job.need is None else job.need) * (1 - job.state.tier.tolerated_loss)
     slack = capacity(job, tuple(vector)) - keep
     return max(0, min(here, int(slack / spot.capacity + EPSILON)))
+
+
+def _found(job: Job) -> float:
+    """Capacity that a workload of unknown load had before anything was taken from it."""
+    here = capacity(job, job.vector)
+    return here * max(1.0, level_of(job) / job.standing) if job.standing > 0 else here
