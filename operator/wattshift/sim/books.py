@@ -297,11 +297,12 @@ def energies(record: Record, layout: Layout) -> dict[str, Whole]:
     found["facility"] = found["it"] + found["overhead"]
     found["uncontrolled"] = whole(flows.uncontrolled)
     found["supply"] = whole(flows.supply)
-    found["charge"], found["discharge"] = whole(flows.charge), whole(flows.discharge)
-    found["taken"] = np.minimum(whole(flows.taken), found["supply"])
-    needed = found["facility"] + found["uncontrolled"] + found["charge"] - found["discharge"]
-    found["taken"] = np.minimum(found["taken"], np.maximum(needed, 0))
-    found["import"] = needed - found["taken"]
+    found["charge"] = whole(flows.charge)
+    needed = found["facility"] + found["uncontrolled"] + found["charge"]
+    taken = np.minimum(whole(flows.taken), found["supply"])
+    found["taken"] = np.minimum(taken, needed)
+    found["discharge"] = np.minimum(whole(flows.discharge), needed - found["taken"])
+    found["import"] = needed - found["taken"] - found["discharge"]
     found["export"] = np.minimum(whole(flows.exported), found["supply"] - found["taken"])
     found["curtailed"] = found["supply"] - found["taken"] - found["export"]
     return found

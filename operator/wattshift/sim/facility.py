@@ -105,6 +105,11 @@ class Flows:
     exported: Array
     curtailed: Array
 
+    @property
+    def load(self) -> Array:
+        """What the operator's site meter shows: all use behind the connection."""
+        return self.facility + self.uncontrolled
+
 
 class Sources:
     """Own supply and storage behind the meter; keeps the state of charge."""

@@ -194,8 +194,7 @@ class _Site:
                 self._meter.missing("SourceUnreachable")
             elif seen != self._metered or faults:
                 self._metered = seen
-                flows, s = record.flows, self.index
-                watts = float(flows.imported[s] - flows.exported[s])
+                watts = float(record.flows.load[self.index])
                 self._meter.offer(distorted(watts, faults), seen, now)
         return self._meter.reading(now)
 
@@ -240,16 +239,13 @@ class _Site:
         )
 
     def _quote_site(self, record: Record | None, meter: Reading) -> QuoteSite:
-        imported = max(0, round(meter.value or 0.0))
+        load = max(0, round(meter.value or 0.0))
         supply = None
         if self._supply is not None and self._supply.reading is not None:
             value = self._supply.reading.value
             supply = None if value is None else round(value)
-        load, it = imported, None
-        if record is not None:
-            flows, s = record.flows, self.index
-            load = imported + round(float(flows.taken[s]))
-            it = round(float(flows.it[s]))
+        imported = max(0, load - (supply or 0))
+        it = None if record is None else round(float(record.flows.it[self.index]))
         return QuoteSite(
             import_watts=imported, load_watts=load, direct_supply_watts=supply, it_watts=it
         )

@@ -114,7 +114,7 @@ class World:
         at = record.start + record.seconds
         found = {}
         for s, site in enumerate(self._scenario.sites):
-            metered = float(record.flows.imported[s] - record.flows.exported[s])
+            metered = float(record.flows.load[s])
             key = (site.name, "grid")
             since = at - METER_LAG_SECONDS
             changed = capped_since(
