@@ -71,6 +71,7 @@ def test_objects_that_refer_to_each_other_have_no_fault(kind):
         ("FlexibleWorkload", "spec.origins[0].name", "moon-users", "OriginUnknown", "spec.originLatencies"),
         ("FlexibleWorkload", "spec.dataBoundary.allowedRegionNames", ["CN-SH"], "RegionNotAllowed", "refuses region CN-GS"),
         ("FlexibleWorkload", "spec.demand.siteSignal.siteName", "gansu-9", "SiteUnknown", "it has gansu-1"),
+        ("FlexibleWorkload", "spec.demand.queueSignal.signalName", "wind", "SiteSignalUnknown", "it has backlog"),
         ("FlexibleWorkload", "spec.batch.backlog.signalName", "wind", "SiteSignalUnknown", "it has backlog"),
     ],
 )

@@ -144,6 +144,41 @@ def test_explain_of_an_object_that_nobody_has_seen_is_no_error():
     assert "none yet: the operator has not seen it" in text
 
 
+def test_explain_says_whether_a_capacity_is_believed_or_learnt_and_from_what():
+    body, first, second = workload(), "gansu", "shanghai"
+    body["spec"]["placements"].append({"name": second, "siteName": "sh", "clusterName": "sh-a"})
+    assert f"{first}: prior (0.7 x power profile), no sample of latency yet" in explain(
+        body, [], [], None
+    )
+    body["status"]["learnt"] = {
+        "capacities": [
+            {
+                "key": "k",
+                "placementNames": [first],
+                "sequences": 25,
+                "source": "Learnt",
+                "samples": 3120,
+                "message": "holds at 20.3 sequences, fails from 26.9 on",
+                "bins": "{}",
+            },
+            {
+                "key": "l",
+                "placementNames": [second],
+                "sequences": 14,
+                "source": "Prior",
+                "samples": 12,
+                "message": "holds at 5.0 sequences",
+                "bins": "{}",
+            },
+        ],
+        "growth": {"permille": 150, "samples": 900, "horizonSeconds": 300, "bins": "{}"},
+    }
+    text = explain(body, [], [], None)
+    assert f"{first}: 25 sequences, learnt, 3120 samples: holds at 20.3" in text
+    assert f"{second}: 14 sequences, prior (0.7 x power profile), 12 samples" in text
+    assert "load grows by up to 15 % in 300 s (95th percentile of 900 samples)" in text
+
+
 def test_explain_adds_what_the_server_knows():
     live = {
         "planID": "p1",

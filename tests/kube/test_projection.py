@@ -79,6 +79,25 @@ def test_a_deployment_has_everything_a_plan_needs():
     assert not target.paused and not target.deleting
 
 
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda pod: pod["containers"][0].update(image="engine:2"), False),
+        (lambda pod: pod["containers"][0].update(args=["--max-num-seqs=64"]), False),
+        (lambda pod: pod["containers"][0].update(env=[{"name": "A", "value": "1"}]), False),
+        (lambda pod: pod["containers"][0]["resources"]["limits"].update(cpu="8"), False),
+        (lambda pod: pod.update(nodeSelector={"gpu": "h100"}), False),
+        (lambda pod: pod["containers"][0].update(readinessProbe={}), True),
+        (lambda pod: pod.update(terminationGracePeriodSeconds=5), True),
+    ],
+)
+def test_the_digest_of_a_template_is_of_what_decides_how_fast_a_replica_is(change, same):
+    body = deployment()
+    change(body["spec"]["template"]["spec"])
+    assert (view(body).template_digest == view().template_digest) is same
+    assert len(view().template_digest) == 16
+
+
 def test_of_annotations_only_ours_are_kept():
     assert set(view().annotations) == {"wattshift.io/originals"}
 

@@ -137,6 +137,7 @@ def check_workload(
     found = list(_placements(workload, sites, namespace_labels))
     if workload.spec.demand is not None:
         found += _backlog(workload.spec.demand.site_signal, "spec.demand.siteSignal", sites)
+        found += _backlog(workload.spec.demand.queue_signal, "spec.demand.queueSignal", sites)
     if workload.spec.batch is not None:
         found += _backlog(workload.spec.batch.backlog, "spec.batch.backlog", sites)
     mine = _targets(workload)

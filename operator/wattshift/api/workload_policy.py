@@ -202,6 +202,8 @@ class Demand(ApiModel):
     """type is EngineMetrics, or SiteSignal (BacklogUnits)."""
     site_signal: SignalRef | None = None
     """siteSignal is the signal of SiteSignal."""
+    queue_signal: SignalRef | None = None
+    """queueSignal counts requests that wait at the gateway (BacklogUnits): no engine sees them."""
 
 
 class DispatchType(StrEnum):

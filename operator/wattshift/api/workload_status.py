@@ -12,6 +12,7 @@ from pydantic import Field
 
 from wattshift.api.base import ApiModel
 from wattshift.api.common import (
+    Amount,
     Conditions,
     Count,
     DateText,
@@ -20,6 +21,7 @@ from wattshift.api.common import (
     LocalName,
     Message,
     Mode,
+    Permille,
     ReasonName,
     Replicas,
     Seconds,
@@ -236,6 +238,56 @@ class WorkloadTotals(ApiModel):
     """outputTokens that were generated."""
 
 
+class CapacitySource(StrEnum):
+    """Where a capacity comes from."""
+
+    PRIOR = "Prior"
+    LEARNT = "Learnt"
+
+
+class LearntCapacity(ApiModel):
+    """What one replica carries inside the objectives, for one kind of replica."""
+
+    key: Annotated[str, Field(min_length=1, max_length=64)]
+    """key is a digest of model, image, arguments, accelerator, adapters and objectives."""
+    placement_names: Annotated[list[LocalName], list_set(16)] = Field(default_factory=list)
+    """placementNames run this kind of replica now; none = a kind of before, kept for its return."""
+    sequences: Count
+    """sequences in flight that one replica carries, rounded down."""
+    source: CapacitySource
+    """source is Prior (0.7 x profile) until latency has shown more or less."""
+    samples: Amount
+    """samples of latency behind it, older ones counting less: half after a week."""
+    message: Text | None = None
+    """message says for people what was seen."""
+    bins: Annotated[str, Field(max_length=4096)]
+    """bins are the counts that it is learnt from, for the operator's next start."""
+
+
+class LearntGrowth(ApiModel):
+    """How much load grows while a replica starts."""
+
+    permille: Permille
+    """permille is the 95th percentile; 0 until learnt."""
+    samples: Count
+    """samples behind it."""
+    horizon_seconds: Seconds
+    """horizonSeconds is the longest cold start of its placements."""
+    bins: Annotated[str, Field(max_length=1024)]
+    """bins are the counts that it is learnt from."""
+
+
+class Learnt(ApiModel):
+    """What was learnt of this workload; written hourly at most."""
+
+    capacities: Annotated[list[LearntCapacity], list_map("key", max_items=8)] = Field(
+        default_factory=list
+    )
+    """capacities by kind of replica."""
+    growth: LearntGrowth | None = None
+    """growth of load over the cold start."""
+
+
 class FlexibleWorkloadSummary(ApiModel):
     """Strings for the printer columns."""
 
@@ -286,6 +338,8 @@ class FlexibleWorkloadStatus(ApiModel):
     """pausedSinceTime is when the pause began; absent = not paused."""
     totals: WorkloadTotals | None = None
     """totals since the workload was first seen."""
+    learnt: Learnt | None = None
+    """learnt is what latency and load have shown so far."""
     power_watts: SignedWatts | None = None
     """powerWatts is the facility power of the workload, rounded."""
     summary: FlexibleWorkloadSummary | None = None

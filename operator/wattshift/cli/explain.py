@@ -61,6 +61,7 @@ async def _run(options: argparse.Namespace) -> int:
             "lastDecision": status.get("lastDecision"),
             "placements": status.get("placements") or [],
             "conditions": status.get("conditions") or [],
+            "learnt": status.get("learnt"),
             "wouldChange": list(what_would_change(workload, sites, contracts)),
             "live": live,
         }
@@ -92,6 +93,7 @@ def render(
         lines.append(f"replay: times are of a grid clock that runs {speed} x")
     lines += _decision(status.get("lastDecision"))
     lines += ["", _placements(status.get("placements") or [])]
+    lines += ["", *_learnt(workload)]
     if live is not None:
         lines += ["", f"Live (plan {live['planID'] or 'none'}, grid time {live['gridTime']}):"]
         lines += [f"  {line}" for line in live["text"] or ["nothing is decided yet"]]
@@ -129,6 +131,40 @@ def _placements(rows: list[Json]) -> str:
     keys = ("name", "observed", "ready", "inService", "desiredReplicas", "lastWrittenReplicas")
     heads = ("PLACEMENT", "OBSERVED", "READY", "IN SERVICE", "DESIRED", "LAST WRITTEN", "PROBLEM")
     return table(heads, [[*(row.get(key) for key in keys), row.get("message")] for row in rows])
+
+
+def _learnt(workload: Json) -> list[str]:
+    """Capacity of each placement, prior or learnt and from how many samples; growth of the load."""
+    learnt = (workload.get("status") or {}).get("learnt") or {}
+    lines = ["Capacity of one replica (in status hourly):"]
+    for place in workload["spec"]["placements"]:
+        name = place["name"]
+        row = next(
+            (
+                row
+                for row in learnt.get("capacities") or ()
+                if name in (row.get("placementNames") or ())
+            ),
+            None,
+        )
+        if row is None:
+            lines.append(f"  {name}: prior (0.7 x power profile), no sample of latency yet")
+            continue
+        source = "learnt" if row["source"] == "Learnt" else "prior (0.7 x power profile)"
+        lines.append(
+            f"  {name}: {row['sequences']} sequences, {source}, {row['samples']} samples: "
+            f"{row.get('message', '')}".rstrip(": ")
+        )
+    growth = learnt.get("growth")
+    if growth and growth["permille"]:
+        lines.append(
+            f"  load grows by up to {growth['permille'] / 10:g} % in {growth['horizonSeconds']} s "
+            f"(95th percentile of {growth['samples']} samples): kept free beside the head room"
+        )
+    else:
+        samples = (growth or {}).get("samples", 0)
+        lines.append(f"  growth of load over a cold start: none learnt yet ({samples} samples)")
+    return lines
 
 
 def _inputs(sites: list[Json], contracts: list[Json]) -> list[str]:

@@ -26,6 +26,7 @@ from wattshift.control.inputs.gather_workload import (
     originals_of,
     workload_state,
 )
+from wattshift.control.inputs.learning import Learning
 from wattshift.control.inputs.prices import Flows, Prices
 from wattshift.control.inputs.world import Found, World
 from wattshift.control.runtime import Runtime
@@ -76,6 +77,7 @@ class Gatherer:
         rivals: Rivals,
         engines: Engines,
         profiles: Callable[[], tuple[PowerProfile, ...]],
+        learning: Learning | None = None,
     ) -> None:
         self._runtime = runtime
         self._world = world
@@ -83,6 +85,7 @@ class Gatherer:
         self._rivals = rivals
         self._engines = engines
         self._profiles = profiles
+        self._learning = learning
         self._statics: dict[ObjectKey, _Static] = {}
         self._estimates = Estimates()
         self._drains: dict[str, float] = {}
@@ -228,6 +231,8 @@ class Gatherer:
             cluster_uid=lambda site, cluster: runtime.book.site(ObjectKey.site(site)).cluster_uid(
                 cluster
             ),
+            concurrency=self._learnt_concurrency,
+            growth=self._learnt_growth,
         )
         modes = {
             stored.key.name: convert.site_mode(stored.spec, runtime.config.mode)
@@ -249,6 +254,14 @@ class Gatherer:
             except Exception as error:  # noqa: BLE001 - one bad object stops no other
                 self._spoils(stored, "the workload", error)
         return tuple(found)
+
+    def _learnt_concurrency(self, workload_key: str, placement_name: str) -> float | None:
+        if self._learning is None:
+            return None
+        return self._learning.concurrency(workload_key, placement_name)
+
+    def _learnt_growth(self, workload_key: str) -> int:
+        return 0 if self._learning is None else self._learning.growth(workload_key)
 
     def _static(self, stored: Stored, modes: Mapping[str, Mode], now: float) -> WorkloadState:
         """Converted once per generation; converting 2,000 objects every tick would take seconds."""

@@ -18,6 +18,7 @@ from wattshift.control.fleet_loop import FleetLoop
 from wattshift.control.gather import Gatherer
 from wattshift.control.governor_loop import GovernorLoop
 from wattshift.control.inputs.engines import EngineLoop
+from wattshift.control.inputs.learning import Learning
 from wattshift.control.inputs.prices import Prices
 from wattshift.control.inputs.profiles import Profiles
 from wattshift.control.inputs.world import World
@@ -46,6 +47,16 @@ def build(runtime: Runtime, *, release_only: bool = False) -> Sequence[Component
         prometheus=runtime.prometheus,
         credentials=runtime.credentials.get,
     )
+    profiles = Profiles(config_maps=runtime.config_maps)
+    learning = Learning(
+        store=runtime.store,
+        book=runtime.book,
+        clock=runtime.clock,
+        world=world,
+        engines=engines,
+        profiles=profiles.current,
+    )
+    engines.after_scrape(learning.advance)
     rivals = Rivals(book=runtime.book)
     prices = Prices(
         store=runtime.store,
@@ -59,7 +70,8 @@ def build(runtime: Runtime, *, release_only: bool = False) -> Sequence[Component
         prices=prices,
         rivals=rivals,
         engines=engines.stats,
-        profiles=Profiles(config_maps=runtime.config_maps).current,
+        profiles=profiles.current,
+        learning=learning,
     )
     actor = Actor(
         store=runtime.store,

@@ -6,6 +6,8 @@ TypeError or AttributeError, which the informer counts as 'no such object'.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,6 +102,7 @@ def project_target(obj: Json, *, api_version: str, kind: str) -> TargetRecord | 
         owner_refs=_owners(metadata),
         replicas_writers=_replicas_writers(metadata),
         resources=_pod_resources(pod_spec),
+        template_digest=_template_digest(pod_spec),
     )
     return TargetRecord(view, selector)
 
@@ -223,6 +226,23 @@ def _pod_resources(pod_spec: Mapping[str, Any]) -> dict[str, Decimal]:
         }.items():
             total[name] = total.get(name, Decimal(0)) + _quantity(text)
     return total
+
+
+def _template_digest(pod_spec: Mapping[str, Any]) -> str:
+    """Digest of what decides how fast a replica is; probes, labels and mounts do not."""
+    parts = [
+        [
+            container.get("image"),
+            container.get("command"),
+            container.get("args"),
+            [[row.get("name"), row.get("value")] for row in container.get("env") or []],
+            container.get("resources"),
+        ]
+        for container in pod_spec.get("containers") or []
+    ]
+    kind = [pod_spec.get("nodeSelector"), pod_spec.get("runtimeClassName")]
+    text = json.dumps([parts, kind], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _owners(metadata: Mapping[str, Any]) -> tuple[OwnerRef, ...]:

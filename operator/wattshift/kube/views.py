@@ -88,6 +88,8 @@ class TargetView:
     """Field managers that own `spec.replicas`: they only *name* a rival, they do not prove one."""
     resources: Mapping[str, Decimal] = field(default_factory=dict)
     """Requests of one pod by resource name, summed over containers; limits where no request."""
+    template_digest: str = ""
+    """Of what decides how fast a replica is: images, arguments, environment, resources, node kind."""
 
     @property
     def hpa_name(self) -> str | None:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from wattshift.api.contract_status import EnergyContractStatus
 from wattshift.api.site_status import ClusterStatus, PowerSiteStatus
-from wattshift.api.workload_status import FlexibleWorkloadStatus, FlexibleWorkloadSummary
+from wattshift.api.workload_status import (
+    FlexibleWorkloadStatus,
+    FlexibleWorkloadSummary,
+    Learnt,
+    LearntCapacity,
+    LearntGrowth,
+)
 from wattshift.control.hub.conditions import condition, merged
 from wattshift.control.record.documents import compose, contains
 from wattshift.control.record.documents_load import load
@@ -149,6 +155,28 @@ def test_a_workloads_status_is_valid_and_keeps_what_must_survive(record):
         assert loaded.move is None
     else:
         assert replace(loaded.move, step=record.move.step) == record.move
+
+
+def test_what_was_learnt_survives_as_it_was():
+    learnt = Learnt(
+        capacities=[
+            LearntCapacity(
+                key="0123456789abcdef",
+                placement_names=["east"],
+                sequences=25,
+                source="Learnt",
+                samples=3120,
+                message="holds at 20.3 sequences",
+                bins='{"v":1}',
+            )
+        ],
+        growth=LearntGrowth(permille=0, samples=0, horizon_seconds=300, bins='{"v":1}'),
+    )
+    status = whole(Kind.FLEXIBLE_WORKLOAD, WorkloadRecord(learnt=learnt))
+    FlexibleWorkloadStatus.model_validate(status)
+    assert load(Kind.FLEXIBLE_WORKLOAD, status)[0].learnt == learnt
+    status["learnt"]["capacities"][0]["source"] = "Guess"
+    assert load(Kind.FLEXIBLE_WORKLOAD, status)[0].learnt is None
 
 
 @settings(max_examples=40)

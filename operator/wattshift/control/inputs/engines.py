@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from wattshift.control.inputs.world import World
 from wattshift.control.runtime import Runtime
 from wattshift.core.engine import EngineStats
 from wattshift.core.guard import thresholds_milliseconds
+from wattshift.core.learn import LoadWindow
 from wattshift.core.model import Objective
 from wattshift.errors import WattshiftError
 from wattshift.kube.views import PodView
@@ -81,6 +82,11 @@ class EngineLoop:
         self._readers: dict[str, tuple[object, EngineReader]] = {}
         self._engines: dict[str, Engine] = {}
         self._models: dict[str, str] = {}
+        self._then: list[Callable[[], None]] = []
+
+    def after_scrape(self, then: Callable[[], None]) -> None:
+        """Call `then` after every round of scrapes."""
+        self._then.append(then)
 
     async def run(self) -> None:
         """Configure and scrape until cancelled."""
@@ -91,6 +97,8 @@ class EngineLoop:
             try:
                 self._configure()
                 await self._monitor.scrape_once()
+                for then in self._then:
+                    then()
             except WattshiftError as error:
                 log.warning("engines: %s", error.message, extra={"reason": error.reason})
             except Exception:
@@ -104,6 +112,16 @@ class EngineLoop:
         """Statistics of one placement; None before its first good scrape."""
         key = f"{workload_key}/{placement_name}"
         return self._monitor.stats(key, self._objectives.get(workload_key, ()))
+
+    def load(
+        self,
+        workload_key: str,
+        placement_name: str,
+        objectives: tuple[Objective, ...],
+        seconds: float,
+    ) -> LoadWindow | None:
+        """What the last `seconds` of one placement say about its capacity."""
+        return self._monitor.load(f"{workload_key}/{placement_name}", objectives, seconds)
 
     async def probe(self, view: PodView) -> ProbeResult:
         """One small completion by the pod itself, for warm evidence."""
@@ -137,7 +155,9 @@ class EngineLoop:
     def _counted(self, spec: FlexibleWorkloadSpec) -> tuple[Objective, ...]:
         """Objectives to count samples against: what a user feels includes the way to the site."""
         found: dict[tuple[str, int], Objective] = {}
-        round_trips = {self._round_trip(spec, row.site_name) for row in spec.placements}
+        round_trips = {
+            trip for row in spec.placements for trip in self._round_trips(spec, row.site_name)
+        }
         for objective in objectives_of(spec):
             for round_trip in sorted(round_trips):
                 for threshold in thresholds_milliseconds(objective, round_trip):
@@ -146,17 +166,16 @@ class EngineLoop:
                     )
         return tuple(found[key] for key in sorted(found))
 
-    def _round_trip(self, spec: FlexibleWorkloadSpec, site_name: str) -> int:
-        """Longest known round trip from any origin of the workload to a site."""
+    def _round_trips(self, spec: FlexibleWorkloadSpec, site_name: str) -> tuple[int, int]:
+        """Shortest and longest known round trip from any origin of the workload to a site."""
         stored = self._runtime.store.get(ObjectKey.site(site_name))
         if stored is None or not isinstance(stored.spec, PowerSiteSpec):
-            return 0
+            return 0, 0
         known = {
             row.origin_name: row.round_trip_milliseconds for row in stored.spec.origin_latencies
         }
-        return max(
-            (known.get(row.name, 0) for row in spec.origins if row.share_permille), default=0
-        )
+        trips = [known.get(row.name, 0) for row in spec.origins if row.share_permille]
+        return min(trips, default=0), max(trips, default=0)
 
     def _target(
         self, stored: Stored, spec: FlexibleWorkloadSpec, row: Placement

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from wattshift.adapters.base import SignalKey
+from wattshift.api.endpoints import SignalRef
 from wattshift.api.flexibleworkload import FlexibleWorkloadSpec
 from wattshift.api.placements import Placement, TargetRef
 from wattshift.control.hub.finalizer import ORIGINALS, parse_originals
@@ -50,6 +51,10 @@ class WorkloadInputs:
     """Grid time."""
     cluster_uid: Callable[[str, str], str]
     """Recorded identity of (site, cluster); empty = never recorded."""
+    concurrency: Callable[[str, str], float | None] = lambda _workload, _placement: None
+    """(workload key, placement): learnt sequences per replica."""
+    growth: Callable[[str], int] = lambda _workload: 0
+    """Workload key: learnt growth over a cold start, permille."""
 
 
 def workload_state(
@@ -94,7 +99,9 @@ def workload_state(
         originals_known=known,
         intent=record.move.intent(given.steady) if record.move is not None else None,
         orphans=orphans,
-        demand=_demand(spec, given.states),
+        demand=_reading(spec.demand.site_signal if spec.demand else None, given.states),
+        queued=_reading(spec.demand.queue_signal if spec.demand else None, given.states),
+        growth_permille=given.growth(stored.key.path),
     )
 
 
@@ -147,6 +154,7 @@ def _placement(  # noqa: PLR0917 - one caller
         engine=given.engines(stored.key.path, row.name),
         unschedulable=_stuck(found, given.utc),
         veto_wall_time=given.veto_wall_time(stored.key.path, row.name),
+        learned_concurrency=given.concurrency(stored.key.path, row.name),
         draining_replicas=_draining(found),
     )
 
@@ -278,10 +286,9 @@ def _batch(
     return replace(static, backlog_units=state.reading if state is not None else None)
 
 
-def _demand(spec: FlexibleWorkloadSpec, states: Mapping[SignalKey, SignalState]) -> Reading | None:
-    if spec.demand is None or spec.demand.site_signal is None:
+def _reading(signal: SignalRef | None, states: Mapping[SignalKey, SignalState]) -> Reading | None:
+    if signal is None:
         return None
-    signal = spec.demand.site_signal
     state = states.get(("PowerSite", signal.site_name, signal.signal_name))
     return state.reading if state is not None else None
 

@@ -25,7 +25,7 @@ class Urgency(IntEnum):
 
 TELEMETRY = frozenset({"power", "signals", "shadowPrices", "marginalPrice", "headroom"})
 """Parts of status that follow measurements."""
-TOTALS = frozenset({"totals", "period", "cost", "pace"})
+TOTALS = frozenset({"totals", "period", "cost", "pace", "learnt"})
 """Sums that grow with time, and what is computed of them."""
 PEAKS = frozenset({"peakWatts"})
 """Inside of sums, but a peak that rises is billed: it must survive a restart within the hour."""

@@ -86,6 +86,7 @@ def _workload(record: WorkloadRecord) -> dict[str, Any]:
         "pausedSinceTime": _time(record.paused_since_time),
         "totals": _totals(record.totals),
         "powerWatts": record.power_watts,
+        "learnt": _dump(record.learnt),
         "summary": _summary(record.summary),
     }
 

@@ -20,7 +20,7 @@ from wattshift.api.site_status import (
     SitePowerStatus,
     SiteShadowPrices,
 )
-from wattshift.api.workload_status import Effective, FlexibleWorkloadSummary
+from wattshift.api.workload_status import Effective, FlexibleWorkloadSummary, Learnt
 from wattshift.control.hub.conditions import Condition, parse_utc
 from wattshift.control.hub.conditions import load as load_conditions
 from wattshift.control.hub.keys import Kind
@@ -69,6 +69,7 @@ def _load_workload(status: Mapping[str, Any]) -> WorkloadRecord:
         totals=_one(status.get("totals"), _load_totals),
         effective=_model(Effective, status.get("effective")),
         power_watts=status.get("powerWatts"),
+        learnt=_model(Learnt, status.get("learnt")),
         summary=_model(FlexibleWorkloadSummary, status.get("summary")),
     )
 

@@ -18,7 +18,7 @@ from wattshift.api.site_status import (
     SitePowerStatus,
     SiteShadowPrices,
 )
-from wattshift.api.workload_status import Effective, FlexibleWorkloadSummary
+from wattshift.api.workload_status import Effective, FlexibleWorkloadSummary, Learnt
 from wattshift.core.contract.period import Period
 from wattshift.core.model import MoveIntent, Original
 
@@ -156,6 +156,8 @@ class WorkloadRecord:
     effective: Effective | None = None
     """Values that hold after presets and modes (`convert.py`)."""
     power_watts: int | None = None
+    learnt: Learnt | None = None
+    """Capacity and growth with their bins (`control/inputs/learning.py`); they reach status hourly."""
     summary: FlexibleWorkloadSummary | None = None
 
     def placement(self, name: str) -> PlacementRecord:

@@ -1,0 +1,319 @@
+"""Feeds what is learnt online: capacity per kind of replica, and growth of load per workload.
+
+Every minute of steady engine metrics goes into `core/learn.py`, every quarter of a cold start into
+`core/growth.py`. The bounded form goes into the status book every ten minutes and reaches status
+hourly. It decides nothing: gather reads `concurrency` and `growth`. Neighbour: `engines.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from wattshift.api.flexibleworkload import FlexibleWorkloadSpec
+from wattshift.api.placements import Placement
+from wattshift.api.powersite import PowerSiteSpec
+from wattshift.api.workload_status import (
+    CapacitySource,
+    LearntCapacity,
+    LearntGrowth,
+)
+from wattshift.api.workload_status import (
+    Learnt as LearntStatus,
+)
+from wattshift.control.clock import Clock
+from wattshift.control.hub.convert import objectives_of
+from wattshift.control.hub.keys import ObjectKey
+from wattshift.control.hub.store import Store, Stored
+from wattshift.control.inputs.gather_workload import locate
+from wattshift.control.inputs.world import World
+from wattshift.control.record.status import StatusBook
+from wattshift.core import growth, learn
+from wattshift.core.demand import prior_of
+from wattshift.core.engine import EngineStats
+from wattshift.core.growth import Growth
+from wattshift.core.guard import thresholds_milliseconds
+from wattshift.core.learn import Capacity, Learnt, LoadWindow
+from wattshift.core.learn_text import capacity_from, capacity_text, growth_from, growth_text
+from wattshift.core.model import Objective
+from wattshift.core.power_profile import PowerProfile
+
+log = logging.getLogger(__name__)
+WINDOW_SECONDS = 60.0
+"""Wall seconds of one window: long enough for samples, short enough for one concurrency."""
+NOTE_SECONDS = 600.0
+"""Wall seconds between two notes into the status book; status itself is written hourly."""
+MOST_PER_ROUND = 64
+"""Workloads learnt from after one round of scrapes, so that probes are answered in between."""
+MOST_KINDS = 8
+"""Kinds of replicas kept for one workload: those of now, and some of before a change."""
+DEFAULT_COLD_START_SECONDS = 300
+STALE_INTERVALS = 3
+
+
+class Engines(Protocol):
+    """What is read of the engine loop."""
+
+    def stats(self, workload_key: str, placement_name: str) -> EngineStats | None:
+        """Statistics of one placement."""
+        ...
+
+    def load(
+        self,
+        workload_key: str,
+        placement_name: str,
+        objectives: tuple[Objective, ...],
+        seconds: float,
+    ) -> LoadWindow | None:
+        """What the last seconds say about capacity."""
+        ...
+
+
+@dataclass(slots=True)
+class _Known:
+    """One workload: states by kind of replica, and what follows for its placements."""
+
+    uid: str
+    states: dict[str, Learnt] = field(default_factory=dict)
+    growth: Growth = field(default_factory=Growth)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """Placement -> key of the kind that it runs now."""
+    capacities: dict[str, Capacity] = field(default_factory=dict)
+    """By key."""
+    windowed: float = -math.inf
+    """Wall time up to which engine metrics were learnt from."""
+    noted: float = -math.inf
+
+
+class Learning:
+    """What was learnt of all workloads. Event loop's thread only."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        book: StatusBook,
+        clock: Clock,
+        world: World,
+        engines: Engines,
+        profiles: Callable[[], tuple[PowerProfile, ...]],
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._clock = clock
+        self._world = world
+        self._engines = engines
+        self._profiles = profiles
+        self._known: dict[ObjectKey, _Known] = {}
+
+    def concurrency(self, workload_key: str, placement_name: str) -> float | None:
+        """Learnt sequences per replica of a placement; None until learnt."""
+        known = self._known.get(ObjectKey.workload(workload_key))
+        if known is None:
+            return None
+        found = known.capacities.get(known.kinds.get(placement_name, ""))
+        return found.sequences if found is not None and found.learnt else None
+
+    def growth(self, workload_key: str) -> int:
+        """Growth of a workload's load over its cold start in permille; 0 until learnt."""
+        known = self._known.get(ObjectKey.workload(workload_key))
+        return 0 if known is None else known.growth.permille
+
+    def advance(self) -> None:
+        """Take what is new; cheap where nothing is due."""
+        stored = {row.key: row for row in self._store.workloads()}
+        for key in self._known.keys() - stored.keys():
+            del self._known[key]
+        profiles: Mapping[str, PowerProfile] | None = None
+        now, left = self._clock.monotonic(), MOST_PER_ROUND
+        for key, row in stored.items():
+            if not isinstance(row.spec, FlexibleWorkloadSpec):
+                continue
+            known = self._known.get(key)
+            if known is None or known.uid != row.uid:
+                known = self._known[key] = self._loaded(key, row)
+                known.windowed = now  # what was before this process is in no window of it
+            if profiles is None:
+                profiles = {profile.name: profile for profile in self._profiles()}
+            self._grow(key, row.spec, known, profiles)
+            if now - known.windowed >= WINDOW_SECONDS and left > 0:
+                known.windowed, left = now, left - 1
+                self._learn(row, row.spec, known, profiles)
+                if now - known.noted >= NOTE_SECONDS:
+                    known.noted = now
+                    self._note(key, known)
+
+    # ---- capacity ------------------------------------------------------------------------------
+
+    def _learn(
+        self,
+        stored: Stored,
+        spec: FlexibleWorkloadSpec,
+        known: _Known,
+        profiles: Mapping[str, PowerProfile],
+    ) -> None:
+        """One window of every placement, and what now follows for each."""
+        now = self._clock.utc()
+        known.kinds = {}
+        priors: dict[str, tuple[float, tuple[float, ...]]] = {}
+        for place in spec.placements:
+            profile = profiles.get(_profile_name(spec, place))
+            objectives = self._objectives(spec, place)
+            key = self._key(stored, spec, place, objectives)
+            if profile is None or not objectives or not key:
+                continue
+            known.kinds[place.name] = key
+            state = known.states.get(key, Learnt(key=key, time=now))
+            window = self._engines.load(stored.key.path, place.name, objectives, WINDOW_SECONDS)
+            if window is not None:
+                state = learn.update(state, window, now)
+            known.states[key] = state
+            allowed = tuple(1 - row.attainment_permille / 1000 for row in objectives)
+            priors[key] = (prior_of(profile), allowed)
+        known.capacities = {
+            key: learn.capacity(learn.decayed(known.states[key], now), prior=prior, allowed=allowed)
+            for key, (prior, allowed) in priors.items()
+        }
+        _forget(known)
+
+    def _objectives(self, spec: FlexibleWorkloadSpec, place: Placement) -> tuple[Objective, ...]:
+        """Objectives with what the longest way to a placement leaves of them."""
+        trip = self._round_trip(spec, place.site_name)
+        return tuple(
+            replace(row, threshold_milliseconds=thresholds_milliseconds(row, trip)[-1])
+            for row in objectives_of(spec)
+        )
+
+    def _round_trip(self, spec: FlexibleWorkloadSpec, site_name: str) -> int:
+        site = self._store.get(ObjectKey.site(site_name))
+        if site is None or not isinstance(site.spec, PowerSiteSpec):
+            return 0
+        known = {row.origin_name: row.round_trip_milliseconds for row in site.spec.origin_latencies}
+        trips = [known.get(row.name, 0) for row in spec.origins if row.share_permille]
+        return max(trips, default=0)
+
+    def _key(
+        self,
+        stored: Stored,
+        spec: FlexibleWorkloadSpec,
+        place: Placement,
+        objectives: tuple[Objective, ...],
+    ) -> str:
+        """Digest of all that decides how fast a replica is; empty while its target is not seen."""
+        found = locate(stored.key.namespace, spec, place, self._world)
+        engine = place.engine or spec.engine
+        if found is None or engine is None:
+            return ""
+        parts = [
+            engine.type.value,
+            [[row.name, *sorted(row.adapter_names or ())] for row in spec.models],
+            found.target.template_digest,
+            _profile_name(spec, place),
+            [[row.metric.value, row.threshold_milliseconds] for row in objectives],
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    # ---- growth --------------------------------------------------------------------------------
+
+    def _grow(
+        self,
+        key: ObjectKey,
+        spec: FlexibleWorkloadSpec,
+        known: _Known,
+        profiles: Mapping[str, PowerProfile],
+    ) -> None:
+        """Load of now over all placements; unknown where one that has engines is not read."""
+        now, horizon = self._clock.utc(), 0
+        for place in spec.placements:
+            profile = profiles.get(_profile_name(spec, place))
+            horizon = max(horizon, profile.cold_start_seconds if profile else 0)
+        horizon = horizon or DEFAULT_COLD_START_SECONDS
+        last = known.growth.recent[-1][0] if known.growth.recent else -math.inf
+        if 0 <= now - last < horizon / growth.STEPS_PER_HORIZON:
+            return
+        load, seen = 0.0, False
+        for place in spec.placements:
+            stats = self._engines.stats(key.path, place.name)
+            if stats is None:
+                continue
+            if stats.age_seconds > STALE_INTERVALS * stats.scrape_interval_seconds:
+                if stats.pods_expected > 0:
+                    return
+                continue
+            load += stats.concurrency + stats.waiting
+            seen = True
+        if seen:
+            known.growth = growth.update(known.growth, load, now, float(horizon))
+
+    # ---- what survives -------------------------------------------------------------------------
+
+    def _loaded(self, key: ObjectKey, stored: Stored) -> _Known:
+        """What an earlier process left in status; a part that cannot be read begins anew."""
+        known = _Known(uid=stored.uid)
+        status = self._book.workload(key).learnt
+        if status is None:
+            return known
+        for row in status.capacities:
+            try:
+                known.states[row.key] = capacity_from(row.bins, row.key)
+            except ValueError as error:
+                log.warning("capacity begins from its prior: %s", error, extra=_about(key))
+        if status.growth is not None:
+            try:
+                known.growth = growth_from(status.growth.bins)
+            except ValueError as error:
+                log.warning("growth begins anew: %s", error, extra=_about(key))
+        return known
+
+    def _note(self, key: ObjectKey, known: _Known) -> None:
+        record = self._book.workload(key)
+        noted = LearntStatus(
+            capacities=[_row(known, name) for name in sorted(known.states)],
+            growth=_growth_row(known.growth),
+        )
+        if noted != record.learnt and (noted.capacities or noted.growth):
+            self._book.update(key, replace(record, learnt=noted))
+
+
+def _profile_name(spec: FlexibleWorkloadSpec, place: Placement) -> str:
+    return place.power_profile_name or spec.power_profile_name or ""
+
+
+def _forget(known: _Known) -> None:
+    """Keep the kinds of now and the latest of before; a kind without a window is no news."""
+    now = set(known.kinds.values())
+    rows = sorted(known.states.values(), key=lambda row: (row.key in now, row.time), reverse=True)
+    known.states = {row.key: row for row in rows[:MOST_KINDS] if row.cells or row.key in now}
+
+
+def _row(known: _Known, key: str) -> LearntCapacity:
+    state, found = known.states[key], known.capacities.get(key)
+    return LearntCapacity(
+        key=key,
+        placement_names=sorted(name for name, row in known.kinds.items() if row == key),
+        sequences=0 if found is None else math.floor(found.sequences + 1e-9),
+        source=CapacitySource.LEARNT if found and found.learnt else CapacitySource.PRIOR,
+        samples=state.samples,
+        message="not in use now" if found is None else found.message,
+        bins=capacity_text(state),
+    )
+
+
+def _growth_row(state: Growth) -> LearntGrowth | None:
+    if not state.weights:
+        return None
+    return LearntGrowth(
+        permille=state.permille,
+        samples=min(1_000_000, round(state.samples)),
+        horizon_seconds=round(state.horizon_seconds),
+        bins=growth_text(state),
+    )
+
+
+def _about(key: ObjectKey) -> dict[str, str]:
+    return {"object": str(key), "reason": "BinsUnreadable"}
