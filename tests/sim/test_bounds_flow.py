@@ -138,6 +138,18 @@ def test_flow_and_linear_program_agree_on_random_steps(seed):
     assert by_flow.unmet == pytest.approx(by_lp.unmet, abs=1e-4)
 
 
+@pytest.mark.parametrize(("solver", "tolerance"), [("CLP", 1e-6), ("HIGHS", 1e-6), ("PDLP", 1e-3)])
+def test_other_solvers_of_the_same_library_agree(solver, tolerance):
+    instance = instance_of(random_scenario(11, sites=4, steps=3, most=3, lowest_price=0.02))
+    found = lp.solve(instance, MONEY, solver_name=solver)
+    assert found.objective == pytest.approx(flow.solve(instance, MONEY).objective, rel=tolerance)
+
+
+def test_a_solver_that_is_not_there_is_said():
+    with pytest.raises(NeedsHuman, match="GUROBI"):
+        lp.make_solver("GUROBI")
+
+
 def test_flow_refuses_what_it_cannot_solve_exactly():
     world = random_scenario(3, tables=2, workloads=3)
     with pytest.raises(ValueError, match="LP"):
