@@ -140,6 +140,26 @@ def test_flapping_replicas_are_counted():
     assert figures["total"]["replicaReversalsPerWorkloadDay"] == pytest.approx(1.0)
 
 
+def test_limits_are_judged_on_what_they_limit():
+    base = small.scenario(12)
+    watts = np.asarray(
+        simulate(base, small.Nothing, windows=["all"]).windows[0].sums.series["importWatts"]
+    )
+    it = (watts[:, 0] - 1000) / 1.1  # between: at 5 degrees the facility is 1000 W + 1.1 x IT
+    between = float((watts[:, 0].min() + it.max()) / 2)
+    assert it.max() < between < watts[:, 0].min()
+    cooling = Signal(values=np.full(12, between), unit="Watt")
+    cool = small.with_site(base, 0, cooling_limit=cooling)
+    tight = small.with_site(base, 0, import_limit_watts=between)
+
+    def total(scenario):
+        return simulate(scenario, small.Nothing, windows=["all"]).to_json()["total"]
+
+    assert total(cool)["coolingLimitViolationSeconds"] == 0
+    assert total(tight)["importLimitViolationSeconds"] == 3600
+    assert total(tight)["importLimitViolationKilowattHours"] > 0
+
+
 def test_green_share_is_matched_by_hour_and_site():
     base = small.scenario(24)
     supply = np.zeros(24)

@@ -198,7 +198,7 @@ class Books:
             sums.over_import_seconds += seconds * int(over.sum())
             excess = (flows.imported - truth.import_limit)[over] * seconds / 3.6
             sums.over_import_milliwatt_hours += int(excess.sum())
-        hot = flows.facility > truth.cooling_limit[step] + 1.0
+        hot = flows.it > truth.cooling_limit[step] + 1.0
         sums.over_cooling_seconds += seconds * int(hot.sum())
         return energy
 
