@@ -64,5 +64,5 @@ def room_watts(site: SiteState, now: float) -> float:
     it = (bound - terms.fixed_watts) / terms.marginal
     cooling = value_of(site.cooling_limit, now)
     if cooling is not None:
-        it = min(it, (cooling - terms.fixed_watts) / terms.marginal)
+        it = min(it, cooling)
     return max(0.0, it)
