@@ -223,3 +223,41 @@ def test_the_sun_stands_highest_at_local_noon_and_never_shines_at_night():
     assert abs(int(np.argmax(power)) - noon) <= 3
     night = solar(grid, spec, (50.0, 105.0), 0, "x")[int(noon) + 140 : int(noon) + 148]
     assert night.max() == 0
+
+
+def test_the_faults_of_s6_come_one_after_the_other_and_of_every_kind():
+    scenario = small("s6-small")
+    spans = sorted({(f.start_seconds, f.start_seconds + f.duration_seconds) for f in scenario.faults})
+    assert len(spans) == 14
+    for one, two in zip(spans, spans[1:], strict=False):
+        assert one[1] <= two[0]
+    window = next(window for window in scenario.windows if not window.development)
+    assert spans[0][0] >= window.first_step * scenario.step_seconds
+    assert spans[-1][1] <= window.last_step * scenario.step_seconds
+    kinds = {fault.kind.value for fault in scenario.faults}
+    assert kinds == {"Stale", "Missing", "NaN", "Negative", "Spike", "Bias", "MemberDown", "MeterLies"}
+    own = {f.site_name: f.factor for f in scenario.faults if f.kind == "Bias"}
+    assert len(own) == len(scenario.sites)
+    assert load("s6-small", overrides=["variant=healthy"], environment={}).faults == ()
+
+
+def test_the_heat_of_s5_takes_the_limit_below_the_peak_in_one_city_only():
+    scenario = small("s5-small")
+    window = next(window for window in scenario.windows if window.name == "heat")
+    span = slice(window.first_step, window.last_step)
+    lowest = {site.name: site.cooling_limit.values[span].min() for site in scenario.sites}
+    assert lowest["toronto"] == 27500
+    assert lowest["dallas"] < 25500
+    assert all(site.cooling_limit.values.max() <= 27500 for site in scenario.sites)
+
+
+def test_farms_of_s3_have_power_of_their_own_and_hardly_any_import():
+    scenario = small("s3-small")
+    farms = [site for site in scenario.sites if site.supply is not None]
+    assert {site.supply_type for site in farms} == {"Wind", "Solar"}
+    for site in farms:
+        assert site.import_limit_watts == pytest.approx(0.03 * site.supply.values.max(), rel=0.03)
+        assert site.contract is not None
+        assert site.storage is not None
+        compute = dict(site.devices)["nvidia.com/gpu"] / 4 * 2184 * 1.08
+        assert compute == pytest.approx(0.2 * site.supply.values.max(), rel=0.1)

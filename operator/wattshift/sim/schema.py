@@ -180,8 +180,8 @@ class FaultSpec(FileModel):
     """startSeconds after the scenario's start."""
     duration_seconds: Positive
     """durationSeconds."""
-    factor: float = 1.0
-    """factor that Spike, Bias and MeterLies multiply with."""
+    factor: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """factor that Spike (1 = 10), Bias and MeterLies multiply with; Negative turns the sign."""
     per_site_spread: Share = 0.0
     """perSiteSpread with `*` and Bias: each site gets its own factor, between factor minus and plus
     this, drawn with the scenario's seed."""
