@@ -6,8 +6,7 @@ under which throughput collapses.
 
 from __future__ import annotations
 
-from wattshift.core.model import SiteState, Snapshot, WorkloadState
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.model import SiteState, Snapshot
 from wattshift.sim.policies.base import Orders
 from wattshift.sim.policies.costs import room_watts
 from wattshift.sim.policies.jobs import Flow, Job
@@ -31,25 +30,25 @@ class RoundRobinCap:
         orders = place_all(snapshot, _equally) if self._pace.due(snapshot, now) else Orders()
         self._replicas.update(orders.replicas)
         profiles = {row.name: row for row in snapshot.profiles}
+        here: dict[str, list[tuple[tuple[str, str], float]]] = {}
+        for workload in snapshot.workloads:
+            for row in workload.placements:
+                key = (workload.key, row.name)
+                if self._replicas.get(key) and row.profile_name in profiles:
+                    busy = float(profiles[row.profile_name].busy_watts or 0)
+                    here.setdefault(row.site_name, []).append((key, busy))
         for site in snapshot.sites:
-            self._cap(orders, site, snapshot.workloads, profiles, now)
+            self._cap(orders, site, here.get(site.name, []), now)
         return orders
 
     def _cap(
         self,
         orders: Orders,
         site: SiteState,
-        workloads: tuple[WorkloadState, ...],
-        profiles: dict[str, PowerProfile],
+        here: list[tuple[tuple[str, str], float]],
         now: float,
     ) -> None:
-        here = [
-            ((workload.key, row.name), float(profiles[row.profile_name].busy_watts or 0))
-            for workload in workloads
-            for row in workload.placements
-            if row.site_name == site.name and row.profile_name in profiles
-        ]
-        busy = sum(self._replicas.get(key, 0) * watts for key, watts in here)
+        busy = sum(self._replicas[key] * watts for key, watts in here)
         share = room_watts(site, now) / busy if busy > 0 else 1.0
         if share < 1:
             for key, _ in here:
