@@ -177,6 +177,81 @@ def test_a_bad_override_says_what_there_is(tmp_path, override, message):
         load(files.write(tmp_path), overrides=[override])
 
 
+FIXED = (
+    "apiVersion: wattshift.io/v1alpha1\nkind: EnergyContract\nmetadata: {name: NAME}\nspec: {role: "
+    "Complete, currency: EUR, timeZone: UTC, components: [{name: energy, measure: {type: Energy, "
+    'energy: {basis: Import}}, rate: "0.10", per: kWh}]}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("contract", "message"),
+    [
+        ("", "has 0 EnergyContracts"),
+        ("a: [", "contract.yaml: is no YAML"),
+        ("- 1\n", "has 0 EnergyContracts"),
+        (FIXED + "---\n" + FIXED.replace("NAME", "other"), "has 2 EnergyContracts: set `name`"),
+        (FIXED.replace("spec:", "x:"), "has no EnergyContract 'NAME'"),
+        (FIXED.replace("metadata: {name: NAME}", "metadata: 3").replace("EUR", "EURO"), "spec.currency"),
+        (FIXED.replace("role: Complete", "role: King"), "contract.yaml: spec.role"),
+        (FIXED.replace('"0.10"', "0.10"), "contract.yaml: spec.components"),
+        (FIXED.replace("timeZone: UTC", "timeZone: Mars/Base"), "Mars/Base|timeZone"),
+        (FIXED.replace("basis: Import", "basis: Moon"), "contract.yaml: spec.components"),
+    ],
+)
+def test_a_bad_contract_file_is_refused(tmp_path, contract, message):
+    (tmp_path / "contract.yaml").write_text(contract)
+    text = files.changed(
+        "  carbon: {unit: GramPerKilowattHour, constant: 350}", "  contract: {file: contract.yaml}"
+    )
+    with pytest.raises(ScenarioError, match=message):
+        load(files.write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("origin,berlin,oslo\nberlin,2,9\n", "two are needed"),
+        ("origin,berlin\nberlin,2\noslo,9\n", "no column 'oslo'"),
+        ("origin,berlin,oslo\nberlin,2,9\nrome,9,2\n", "no row for the origin 'oslo'"),
+        ("origin,berlin,oslo\nberlin,2,-9\noslo,9,2\n", "not negative"),
+        ("origin,berlin,oslo\nberlin,2,\noslo,9,2\n", "must be milliseconds"),
+        ("origin,berlin,oslo\nberlin,2,far\noslo,9,2\n", "trips.csv:2: column 'oslo': 'far'"),
+    ],
+)
+def test_bad_round_trips_are_refused(tmp_path, table, message):
+    (tmp_path / "trips.csv").write_text(table)
+    text = files.changed("{greatCircle: {}}", "{csv: trips.csv}")
+    with pytest.raises(ScenarioError, match=message):
+        load(files.write(tmp_path, text))
+
+
+def test_round_trips_of_a_file_are_taken_as_they_are(tmp_path):
+    (tmp_path / "trips.csv").write_text("origin,oslo,berlin\noslo,2,19\nberlin,9,3\n")
+    text = files.changed("{greatCircle: {}}", "{csv: trips.csv}")
+    assert load(files.write(tmp_path, text)).round_trip_milliseconds.tolist() == [[3, 9], [19, 2]]
+
+
+@pytest.mark.parametrize(
+    ("csv", "message"),
+    [
+        ("stampedLateByOffsetOf: Mars/Base", "no IANA time zone"),
+        ("stampedLateByOffsetOf: ''", "no IANA time zone"),
+        ("timeFormat: Seconds, timeColumn: berlin", "covers|repeats|off the grid"),
+        ("timeFormat: YearMonthDayPeriod", "no column 'Year'"),
+        ("timeFormat: Sundial", "timeFormat"),
+        ("yearShift: 9000", "yearShift"),
+        ("utcOffsetHours: 99", "utcOffsetHours"),
+        ("maxGapSeconds: 0", "maxGapSeconds"),
+        ("missing: Guess", "missing"),
+    ],
+)
+def test_bad_words_about_a_csv_are_refused(tmp_path, csv, message):
+    text = files.changed("column: berlin}", f"column: berlin, {csv}}}")
+    with pytest.raises(ScenarioError, match=message):
+        load(files.write(tmp_path, text))
+
+
 def test_a_wrong_name_lists_the_shipped_scenarios():
     with pytest.raises(ScenarioError, match="no shipped scenario: .*s1-small"):
         load("s1-tiny")

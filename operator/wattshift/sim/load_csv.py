@@ -10,7 +10,7 @@ import csv
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -227,7 +227,7 @@ def regular(table: Table, column: CsvColumn, start: float) -> Points:
     if column.mask_below is not None:
         values = np.where(values < column.mask_below, np.nan, values)
     step, last = float(np.min(steps)), float(stamps[-1])
-    if column.stamped_late_by_offset_of:
+    if column.stamped_late_by_offset_of is not None:
         stamps, values = _realigned(stamps, values, column.stamped_late_by_offset_of, step)
     slots = np.round((stamps - stamps[0]) / step).astype(np.int64)
     if np.max(np.abs(stamps - stamps[0] - slots * step)) > 1:
@@ -250,7 +250,10 @@ def _when(stamp: float) -> str:
 
 def _realigned(stamps: Array, values: Array, name: str, step: float) -> tuple[Array, Array]:
     """Earlier by the zone's offset of that time; where clocks change, an hour merges or is open."""
-    zone = ZoneInfo(name)
+    try:
+        zone = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ScenarioError(f"stampedLateByOffsetOf: {name!r} is no IANA time zone") from None
     moved = np.empty_like(stamps)
     for index, stamp in enumerate(stamps.tolist()):
         # The stamp is late by the offset of the time that it stands for, which is earlier.

@@ -254,7 +254,10 @@ class Sites:
             for item in documents
             if isinstance(item, dict) and item.get("kind") == "EnergyContract"
         ]
-        named = {str((item.get("metadata") or {}).get("name")): item for item in found}
+        named: dict[str, dict[str, Any]] = {}
+        for item in found:
+            metadata = item.get("metadata")
+            named[str(metadata.get("name")) if isinstance(metadata, dict) else ""] = item
         if spec.name is None and len(found) != 1:
             raise self._text.error(
                 place,
