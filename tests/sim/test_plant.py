@@ -126,7 +126,9 @@ def test_a_move_is_counted_and_its_prompts_are_computed_again():
     sequences = 2 * 2511.0 * 64 / 2511
     assert record.moved[0] == pytest.approx(0.5)
     assert later.moved[0] == 0
-    total = record.move_watt_hours.sum() + later.move_watt_hours.sum() + plant.owed.sum() / 3600
+    total = (
+        record.move_watt_hours.sum() + later.move_watt_hours.sum() + plant.moves.owed.sum() / 3600
+    )
     assert total * 3600 == pytest.approx(sequences * 1000 * 2.0)
     assert record.move_watt_hours[1] > 0
     assert record.move_watt_hours[0] == 0

@@ -15,6 +15,7 @@ from wattshift.sim.curves import sums
 from wattshift.sim.facility import Flows, Sources, Truth, truth_of
 from wattshift.sim.faults import lost_sites, unreachable_sites
 from wattshift.sim.layout import Layout
+from wattshift.sim.moves import Moves
 from wattshift.sim.policies.base import Orders
 from wattshift.sim.replicas import DRAINING, Fleet, Mean
 from wattshift.sim.router import Router
@@ -23,8 +24,6 @@ from wattshift.sim.work import BatchWork
 
 GIVE_UP_SECONDS = 60.0
 """Clients leave a queue after this wait."""
-LEAST_SPARE = 0.05
-"""Share of a replica's highest watts that prefill of moved prompts may always add."""
 DRAIN_TOKENS_PERCENTILE = 3.0
 """A drain waits for the 95th percentile of an answer, about three times its mean (Azure traces)."""
 
@@ -110,31 +109,17 @@ class Plant:
         self.acting_cap = np.ones(places)
         self._cap_due = np.zeros(places)
         self.queue = np.zeros(places)
-        self.owed = np.zeros(places)
-        """Joules of moved prompts that are still to be computed again."""
-        self._share: Array | None = None
+        self.moves = Moves(layout)
         self._sites = sites
         self._lost: frozenset[int] = frozenset()
         self._busy = np.asarray([layout.curves[m].busy_watts for m in layout.table_of])
         tables = [scenario.tables[m] for m in layout.table_of]
         self._idle = np.asarray([row.loaded_idle_watts for row in tables])
         self._cap_seconds = np.asarray([row.cap_seconds for row in tables])
-        self._most_watts = np.asarray([layout.curves[m].watts.max() for m in layout.table_of])
         self._parked = np.asarray([row.parked_watts for row in tables])
         self._prefill = layout.prompt_tokens * np.asarray(
             [row.prefill_seconds_per_token * 1000 for row in tables]
         )
-        arcs, first = layout.arcs, list(layout.load_first[:-1])
-        per_rate = np.asarray(
-            [
-                layout.sequences_per_rate[first[w]] if first[w] < len(layout.load_origin) else 0.0
-                for w in layout.workload_of
-            ]
-        )
-        joules = np.asarray([row.prefill_watt_seconds_per_token for row in tables])
-        self._move_joules = per_rate * layout.prompt_tokens * joules
-        """Per token/s moved to a placement."""
-        self._arc_workload = layout.load_workload[arcs.load]
         self._is_batch = np.asarray(
             [scenario.workloads[w].batch is not None for w in layout.workload_of], dtype=bool
         )
@@ -218,11 +203,7 @@ class Plant:
         batch_busy, batch_done = self.batch.advance(step, now, seconds, mean.serving, speed)
         watts, sequences, latency = self._replicas(mean, served, speed, batch_busy, wait)
         self._inter = latency.inter_p50
-        change = self._changes(demand, routed.flow)
-        moved, site_change, rerouted, move_joules = change
-        self.owed = self.owed + move_joules
-        drawn = np.minimum(self.owed, self._spare(watts) * mean.serving * seconds)
-        self.owed = self.owed - drawn
+        moved = self.moves.count(demand, routed.flow, watts, mean.serving, seconds)
         hours = seconds / 3600.0
         serving_wh = mean.serving * watts * hours
         idle_wh = (
@@ -230,7 +211,7 @@ class Plant:
             + mean.draining * (self._idle + watts) / 2
             + mean.parked * self._parked
         ) * hours
-        move_wh = sums(layout.site_of, drawn, self._sites) / 3600.0
+        move_wh = sums(layout.site_of, moved.joules, self._sites) / 3600.0
         it_watts = (sums(layout.site_of, serving_wh + idle_wh, self._sites) + move_wh) / hours
         return Record(
             step=step,
@@ -250,9 +231,9 @@ class Plant:
             draining=self.fleet.pending(DRAINING).astype(float),
             capped=self.acting_cap.copy(),
             latency=latency,
-            moved=moved,
-            site_change=site_change,
-            rerouted=rerouted,
+            moved=moved.by_workload,
+            site_change=moved.by_placement,
+            rerouted=moved.rerouted,
             past_margin=routed.past_margin,
             move_watt_hours=move_wh,
             serving_watt_hours=serving_wh,
@@ -263,10 +244,6 @@ class Plant:
         )
 
     # ---- parts --------------------------------------------------------------------------------
-
-    def _spare(self, watts: Array) -> Array:
-        """Watts that a replica has left to compute moved prompts again; it never stands still."""
-        return np.maximum(LEAST_SPARE * self._most_watts, self._most_watts - watts)
 
     def _site_losses(self, now: float) -> None:
         lost = lost_sites(self.scenario, now)
@@ -350,28 +327,3 @@ class Plant:
             wait=wait,
         )
         return watts, total, latency
-
-    def _changes(self, demand: Array, flow: Array) -> tuple[Array, Array, float, Array]:
-        """Shares against the span before, at the demand of now, so that demand itself moves nothing.
-
-        Returns:
-            Positive share changes by workload, change by placement, tokens/s rerouted, joules.
-        """
-        arcs, layout = self.layout.arcs, self.layout
-        places, workloads = len(layout.names), len(self.scenario.workloads)
-        share = np.zeros_like(flow)
-        np.divide(flow, demand[arcs.load], out=share, where=demand[arcs.load] > 0)
-        before, self._share = self._share, share
-        if before is None:
-            zero = np.zeros(places)
-            return np.zeros(workloads), zero, 0.0, zero
-        kept = (demand > 0) & (sums(arcs.load, before, len(demand)) > 0)
-        delta = np.where(kept[arcs.load], (share - before) * demand[arcs.load], 0.0)
-        self._share = np.where(kept[arcs.load] | (demand[arcs.load] > 0), share, before)
-        gain = np.maximum(delta, 0.0)
-        joules = sums(arcs.placement, gain, places) * self._move_joules
-        total = sums(layout.load_workload, demand, workloads)[layout.workload_of]
-        change = np.zeros(places)
-        np.divide(sums(arcs.placement, delta, places), total, out=change, where=total > 0)
-        moved = sums(layout.workload_of, np.maximum(change, 0.0), workloads)
-        return moved, change, float(gain.sum()), joules

@@ -5,14 +5,11 @@ Neighbours: `world.py` (puts the snapshot together), `observed.py` (signals), `p
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from wattshift.core.contract.quote import PriceQuote
 from wattshift.core.contract.quote import SiteState as QuoteSite
 from wattshift.core.model import (
     AcceleratorState,
     ConnectionState,
-    EventState,
     MemberPhase,
     MemberState,
     Mode,
@@ -21,25 +18,18 @@ from wattshift.core.model import (
 )
 from wattshift.core.signal import OnStale, Reading, SignalKind, SignalState
 from wattshift.core.units import Quantity
+from wattshift.sim.events_seen import CONNECTION, EventsSeen
 from wattshift.sim.faults import distorted, of_signal, silent, unreachable_sites
-from wattshift.sim.forecasts import Issuer
 from wattshift.sim.observed import Config, Gauge, Observed
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.pricing import ContractBook
 from wattshift.sim.scenario import (
-    Forecasting,
-    ForecastModel,
     Scenario,
-    Signal,
-    SimEvent,
     SimSite,
 )
+from wattshift.sim.site_signals import observed
 
-CONNECTION = "grid"
 CLUSTER = "main"
-EVENT_KEPT_SECONDS = 3600.0
-PUBLISHED_STALE_SECONDS = 2 * 3600.0
-"""Market and grid data are stale two hours after they should have come."""
 
 
 class SitesSeen:
@@ -77,14 +67,20 @@ class _Site:
         self._site = site
         self._book = book
         self._static = _static(scenario, index, site)
-        self._price = self._observed(site.price, Quantity.ENERGY_PRICE, seed)
-        self._carbon = self._observed(site.carbon, Quantity.CARBON_INTENSITY_AVERAGE, seed)
-        self._green = self._observed(site.green_share, Quantity.GREEN_SHARE, seed)
-        self._heat = self._observed(site.temperature, Quantity.OUTDOOR_TEMPERATURE, seed)
-        self._export = self._observed(site.export_price, Quantity.EXPORT_PRICE, seed)
-        self._supply = self._observed(site.supply, Quantity.SUPPLY_POWER, seed)
-        self._cooling = self._observed(site.cooling_limit, Quantity.COOLING_LIMIT_POWER, seed)
-        self._other = self._observed(site.uncontrolled, Quantity.UNCONTROLLED_POWER, seed)
+        self._price = observed(scenario, index, site.price, Quantity.ENERGY_PRICE, seed)
+        self._carbon = observed(
+            scenario, index, site.carbon, Quantity.CARBON_INTENSITY_AVERAGE, seed
+        )
+        self._green = observed(scenario, index, site.green_share, Quantity.GREEN_SHARE, seed)
+        self._heat = observed(scenario, index, site.temperature, Quantity.OUTDOOR_TEMPERATURE, seed)
+        self._export = observed(scenario, index, site.export_price, Quantity.EXPORT_PRICE, seed)
+        self._supply = observed(scenario, index, site.supply, Quantity.SUPPLY_POWER, seed)
+        self._cooling = observed(
+            scenario, index, site.cooling_limit, Quantity.COOLING_LIMIT_POWER, seed
+        )
+        self._other = observed(
+            scenario, index, site.uncontrolled, Quantity.UNCONTROLLED_POWER, seed
+        )
         telemetry = max(60.0, 3 * scenario.govern_every_seconds, 3 * scenario.plan_every_seconds)
         meter = Config(
             name="meter",
@@ -96,8 +92,7 @@ class _Site:
         )
         self._meter = Gauge(meter, scenario.start_time)
         self._metered = -1.0
-        self._events = tuple(row for row in scenario.events if row.site_name == site.name)
-        self._frozen: dict[str, int] = {}
+        self._events = EventsSeen(scenario, site.name)
         self._down_since: float | None = None
         self._members: tuple[MemberState, ...] = (_member(site.name, MemberPhase.READY, 0.0, 0.0),)
         self._nameplate = 0
@@ -106,37 +101,6 @@ class _Site:
         elif site.supply is not None:
             # NB: a nameplate is no forecast; where the scenario names none, the series' own stands in
             self._nameplate = round(float(site.supply.values.max(initial=0.0)))
-
-    def _observed(self, signal: Signal | None, quantity: Quantity, seed: int) -> Observed | None:
-        if signal is None:
-            return None
-        scenario, site = self._scenario, self._site
-        how = seen_late(signal.forecasting, scenario)
-        steps = _FAULT_NAMES[quantity]
-        telemetry = quantity in _TELEMETRY
-        stale = max(PUBLISHED_STALE_SECONDS, 3 * scenario.step_seconds)
-        if telemetry:
-            stale = max(60.0, 3 * scenario.step_seconds)
-        unit = _UNITS.get(quantity, "")
-        if quantity in (Quantity.ENERGY_PRICE, Quantity.EXPORT_PRICE):
-            unit = f"{site.currency}PerKilowattHour"
-        config = Config(
-            name=steps[1],
-            quantity=quantity,
-            fault_name=steps[0],
-            unit=unit,
-            on_stale=_ON_STALE.get(quantity, OnStale.HOLD),
-            stale_after_seconds=stale + how.delay_seconds,
-        )
-        issuer = Issuer(
-            signal.values,
-            how,
-            step_seconds=scenario.step_seconds,
-            start_time=scenario.start_time,
-            time_zone=site.time_zone,
-            seed=_seed(seed, self.index, steps[1]),
-        )
-        return Observed(scenario, site.name, config, issuer)
 
     def state(
         self,
@@ -180,7 +144,7 @@ class _Site:
             supplies=supplies,
             accelerators=static.accelerators,
             origin_round_trip_milliseconds=static.origin_round_trip_milliseconds,
-            events=self._event_states(meter, now),
+            events=self._events.states(meter, now),
             members=self._member_states(now, down=down),
             signals=tuple(signals),
             cooling_limit=None if self._cooling is None else self._cooling.reading,
@@ -281,82 +245,6 @@ class _Site:
         age = now - self._down_since
         return (_member(self._site.name, MemberPhase.LOST, self._down_since, age),)
 
-    def _event_states(self, meter: Reading, now: float) -> tuple[EventState, ...]:
-        if not self._events:
-            return ()
-        found = [
-            self._event(row, meter, now)
-            for row in self._events
-            if row.start_seconds - row.notice_seconds
-            <= now
-            < row.start_seconds + row.duration_seconds + EVENT_KEPT_SECONDS
-        ]
-        return tuple(sorted(found, key=lambda row: row.name))
-
-    def _event(self, event: SimEvent, meter: Reading, now: float) -> EventState:
-        start, end = event.start_seconds, event.start_seconds + event.duration_seconds
-        active = start <= now < end
-        if active and event.name not in self._frozen and meter.value is not None:
-            self._frozen[event.name] = max(0, round(meter.value))
-        frozen = self._frozen.get(event.name)
-        upper = None if event.upper_watts is None else round(event.upper_watts)
-        lower = None if event.lower_watts is None else round(event.lower_watts)
-        message = ""
-        if event.reduction_share is not None or event.lower_share is not None:
-            if frozen is None:
-                message = "the power at the start of the event is not known"
-            else:
-                if event.reduction_share is not None:
-                    upper = round(frozen * (1.0 - event.reduction_share))
-                if event.lower_share is not None:
-                    lower = round(frozen * event.lower_share)
-        base = self._scenario.start_time
-        return EventState(
-            name=event.name,
-            revision=0,
-            connection_name=CONNECTION,
-            start_time=base + start,
-            end_time=base + end,
-            upper_watts=upper,
-            lower_watts=lower,
-            ramp_seconds=round(event.ramp_seconds),
-            firmness=event.firmness,
-            active=active,
-            notice_time=base + start - event.notice_seconds,
-            frozen_reference_watts=frozen,
-            unresolved_reason=message,
-        )
-
-
-_FAULT_NAMES = {
-    Quantity.ENERGY_PRICE: ("Price", "price"),
-    Quantity.EXPORT_PRICE: ("Price", "export-price"),
-    Quantity.CARBON_INTENSITY_AVERAGE: ("Carbon", "carbon"),
-    Quantity.GREEN_SHARE: ("Carbon", "green-share"),
-    Quantity.OUTDOOR_TEMPERATURE: ("Temperature", "temperature"),
-    Quantity.SUPPLY_POWER: ("Supply", "supply"),
-    Quantity.COOLING_LIMIT_POWER: ("Temperature", "cooling-limit"),
-    Quantity.UNCONTROLLED_POWER: ("Power", "uncontrolled"),
-}
-_UNITS = {
-    Quantity.CARBON_INTENSITY_AVERAGE: "GramPerKilowattHour",
-    Quantity.GREEN_SHARE: "Ratio",
-    Quantity.OUTDOOR_TEMPERATURE: "DegreeCelsius",
-    Quantity.SUPPLY_POWER: "Watt",
-    Quantity.COOLING_LIMIT_POWER: "Watt",
-    Quantity.UNCONTROLLED_POWER: "Watt",
-}
-_TELEMETRY = frozenset(
-    {Quantity.SUPPLY_POWER, Quantity.COOLING_LIMIT_POWER, Quantity.UNCONTROLLED_POWER}
-)
-_ON_STALE = {
-    Quantity.ENERGY_PRICE: OnStale.ASSUME_WORST,
-    Quantity.EXPORT_PRICE: OnStale.IGNORE,
-    Quantity.CARBON_INTENSITY_AVERAGE: OnStale.ASSUME_WORST,
-    Quantity.SUPPLY_POWER: OnStale.ASSUME_WORST,
-    Quantity.COOLING_LIMIT_POWER: OnStale.ASSUME_WORST,
-}
-
 
 def _static(scenario: Scenario, index: int, site: SimSite) -> SiteState:
     trips = scenario.round_trip_milliseconds
@@ -388,13 +276,6 @@ def _static(scenario: Scenario, index: int, site: SimSite) -> SiteState:
     )
 
 
-def seen_late(how: Forecasting, scenario: Scenario) -> Forecasting:
-    """Nobody sees a quantity before telemetry does, unless it was published ahead."""
-    if how.model is ForecastModel.PUBLISHED:
-        return how
-    return replace(how, delay_seconds=max(how.delay_seconds, scenario.telemetry_delay_seconds))
-
-
 def _rounded(value: float | None) -> int | None:
     return None if value is None else round(value)
 
@@ -409,11 +290,3 @@ def _member(site_name: str, phase: MemberPhase, since: float, age: float) -> Mem
         connection_name=CONNECTION,
         message="" if phase is MemberPhase.READY else "it does not answer",
     )
-
-
-def _seed(seed: int, index: int, name: str) -> int:
-    """One stream per site and quantity, the same whatever else the scenario has."""
-    mixed = (seed * 1_000_003 + index) * 1_000_003 + sum(
-        ord(c) << (i % 16) for i, c in enumerate(name)
-    )
-    return mixed & 0x7FFF_FFFF

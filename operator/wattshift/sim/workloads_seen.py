@@ -14,24 +14,19 @@ from wattshift.core.engine import EngineStats
 from wattshift.core.model import (
     BatchState,
     Mode,
-    Origin,
     PlacementState,
     WorkloadState,
 )
-from wattshift.core.signal import Forecast, Quality, Reading
-from wattshift.sim.curves import sums
-from wattshift.sim.faults import distorted, of_signal, silent, unreachable_sites
-from wattshift.sim.forecasts import Issuer, to_core
+from wattshift.core.signal import Quality, Reading
+from wattshift.sim.faults import of_signal, silent, unreachable_sites
+from wattshift.sim.loads_seen import LoadsSeen, View
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.policies.base import Orders
-from wattshift.sim.scenario import Array, Forecasting, ForecastModel, SimWorkload
-from wattshift.sim.sites_seen import CLUSTER, seen_late
+from wattshift.sim.scenario import SimWorkload
+from wattshift.sim.sites_seen import CLUSTER
 from wattshift.sim.windows import Windows
 
 DAY = 86400.0
-RATIO_STEP = 0.02
-"""Sequences per token/s are told in steps of two per cent, so that forecasts are kept."""
-_HAS_SHARE = "moved_share_today" in WorkloadState.__dataclass_fields__
 
 
 class WorkloadsSeen:
@@ -54,42 +49,12 @@ class WorkloadsSeen:
         self._blind_since: dict[int, float] = {}
         self._held: list[tuple[object, PlacementState] | None] = [None] * len(layout.names)
         self._states: list[tuple[object, WorkloadState] | None] = [None] * len(scenario.workloads)
-        self._issuers = self._issuers_of(seed)
-        self._ahead: list[tuple[object, tuple[tuple[str, Forecast], ...]] | None]
-        self._ahead = [None] * len(scenario.workloads)
-        self._origins: list[tuple[Origin, ...] | None] = [None] * len(scenario.workloads)
+        self._loads = LoadsSeen(layout, seed)
         self._learnt = scenario.extra.get("learnt", "yes") != "no"
         self._order = sorted(
             range(len(scenario.workloads)), key=lambda w: scenario.workloads[w].key
         )
         self._capped = [len(scenario.tables[m].cap_throughput) > 1 for m in layout.table_of]
-
-    def _issuers_of(self, seed: int) -> list[tuple[Issuer, int] | None]:
-        """(issuer, first series) of each workload; those with one model share an issuer."""
-        scenario, layout = self._scenario, self._layout
-        groups: dict[Forecasting, list[int]] = {}
-        for w, row in enumerate(scenario.workloads):
-            how = row.demand_forecasting
-            if how.model is not ForecastModel.NONE and row.origins:
-                groups.setdefault(seen_late(how, scenario), []).append(w)
-        found: list[tuple[Issuer, int] | None] = [None] * len(scenario.workloads)
-        for number, (how, members) in enumerate(groups.items()):
-            columns = np.concatenate(
-                [np.arange(layout.load_first[w], layout.load_first[w + 1]) for w in members]
-            )
-            whole = len(columns) == layout.demand.shape[1]
-            issuer = Issuer(
-                layout.demand if whole else layout.demand[:, columns],
-                how,
-                step_seconds=scenario.step_seconds,
-                start_time=scenario.start_time,
-                seed=(seed * 7_919 + number * 104_729 + 17) & 0x7FFF_FFFF,
-            )
-            first = 0
-            for w in members:
-                found[w] = (issuer, first)
-                first += layout.load_first[w + 1] - layout.load_first[w]
-        return found
 
     # ---- what happens -------------------------------------------------------------------------
 
@@ -129,7 +94,7 @@ class WorkloadsSeen:
     def states(self, record: Record | None, now: float) -> tuple[WorkloadState, ...]:
         """All workloads by key."""
         layout = self._layout
-        view = None if record is None else _View(self._plant, record)
+        view = None if record is None else View(self._plant, record)
         seen = now - self._scenario.telemetry_delay_seconds
         down = unreachable_sites(self._scenario, seen)
         for site in list(self._blind_since):
@@ -150,7 +115,7 @@ class WorkloadsSeen:
         faults = of_signal(self._scenario, self._scenario.sites[site].name, "Demand", now)
         return silent(faults) is not None
 
-    def _placement(self, p: int, view: _View | None, now: float) -> PlacementState:
+    def _placement(self, p: int, view: View | None, now: float) -> PlacementState:
         layout = self._layout
         site = int(layout.site_of[p])
         blind = self._blind_since.get(site)
@@ -220,7 +185,7 @@ class WorkloadsSeen:
         values["last_write_time"] = None if written < 0 else self._scenario.start_time + written
         return PlacementState(**values)
 
-    def _engine(self, p: int, view: _View, serving: int, age: float) -> EngineStats:
+    def _engine(self, p: int, view: View, serving: int, age: float) -> EngineStats:
         rate = view.served[p]
         requests = rate / max(1.0, view.output_tokens[p])
         waiting = view.waiting[p]
@@ -244,20 +209,19 @@ class WorkloadsSeen:
         )
 
     def _workload(
-        self, w: int, places: tuple[PlacementState, ...], view: _View | None, now: float
+        self, w: int, places: tuple[PlacementState, ...], view: View | None, now: float
     ) -> WorkloadState:
         row = self._scenario.workloads[w]
-        loads = self._origin_loads(w, view, now)
-        ahead = self._origins_ahead(w, view, now)
+        loads = self._loads.now(w, view, now)
+        ahead = self._loads.ahead(w, view, now)
         batch = self._batch(w, row, now)
         moved = float(self._moved[w])
         changed = self._changed.get(w)
-        origins = self._shares(w, view)
+        origins = self._loads.origins(w, view)
         key = (tuple(map(id, places)), loads, id(ahead), batch, moved, changed, id(origins))
         held = self._states[w]
         if held is not None and held[0] == key:
             return held[1]
-        extra: dict[str, Any] = {"moved_share_today": moved} if _HAS_SHARE else {}
         state = WorkloadState(
             namespace=row.namespace,
             name=row.name,
@@ -283,80 +247,10 @@ class WorkloadsSeen:
             batch=batch,
             origin_loads=loads,
             origins_ahead=ahead,
-            **extra,
+            moved_share_today=moved,
         )
         self._states[w] = (key, state)  # the state holds what the key names by identity
         return state
-
-    def _shares(self, w: int, view: _View | None) -> tuple[Origin, ...]:
-        """Share of each origin as first measured, and how far it may be served."""
-        known = self._origins[w]
-        if known is not None:
-            return known
-        row = self._scenario.workloads[w]
-        if not row.origins:
-            self._origins[w] = ()
-            return ()
-        first, last = self._layout.load_first[w], self._layout.load_first[w + 1]
-        share = np.full(last - first, 1.0 / (last - first))
-        if view is not None and view.demand[first:last].sum() > 0:
-            share = view.demand[first:last] / view.demand[first:last].sum()
-        found = tuple(
-            Origin(
-                name=origin.name,
-                share_permille=max(1, round(1000 * float(part))),
-                max_round_trip_milliseconds=origin.max_round_trip_milliseconds,
-            )
-            for origin, part in zip(row.origins, share, strict=True)
-        )
-        if view is not None:
-            self._origins[w] = found
-        return found
-
-    def _factor(self, now: float) -> float:
-        """What a Demand fault without a site makes of all loads; NaN = nothing is measured."""
-        faults = of_signal(self._scenario, "", "Demand", now)
-        if silent(faults) is not None:
-            return float("nan")
-        return distorted(1.0, faults)
-
-    def _origin_loads(
-        self, w: int, view: _View | None, now: float
-    ) -> tuple[tuple[str, float], ...]:
-        if view is None:
-            return ()
-        factor = self._factor(now)
-        if not factor >= 0:
-            return ()
-        first, last = self._layout.load_first[w], self._layout.load_first[w + 1]
-        names = [origin.name for origin in self._scenario.workloads[w].origins]
-        values = (view.load_sequences[first:last] * factor).tolist()
-        return tuple(zip(names, values, strict=True))
-
-    def _origins_ahead(
-        self, w: int, view: _View | None, now: float
-    ) -> tuple[tuple[str, Forecast], ...]:
-        shared = self._issuers[w]
-        if shared is None or view is None:
-            return ()
-        issuer, series = shared
-        issue = issuer.issue(now)
-        factor = self._factor(now)
-        if issue is None or not factor >= 0:
-            return ()
-        first, last = self._layout.load_first[w], self._layout.load_first[w + 1]
-        ratios = (view.per_rate[first:last] * factor).tolist()
-        held = self._ahead[w]
-        key = (id(issue), issue.issued, tuple(ratios))
-        if held is not None and held[0] == key:
-            return held[1]
-        start = self._scenario.start_time
-        found = tuple(
-            (origin.name, to_core(issue, series + k, start, "simulated demand", ratios[k]))
-            for k, origin in enumerate(self._scenario.workloads[w].origins)
-        )
-        self._ahead[w] = (key, found)
-        return found
 
     def _batch(self, w: int, row: SimWorkload, now: float) -> BatchState | None:
         if row.batch is None:
@@ -380,33 +274,3 @@ class WorkloadsSeen:
             external_dispatch=True,
             units_per_replica_hour=row.batch.units_per_replica_hour,
         )
-
-
-class _View:
-    """A record as plain lists, made once per tick."""
-
-    def __init__(self, plant: Plant, record: Record) -> None:
-        layout = plant.layout
-        self.in_service = record.in_service.astype(int).tolist()
-        self.draining = record.draining.astype(int).tolist()
-        self.served = record.served.tolist()
-        self.sequences = record.sequences.tolist()
-        self.output_tokens = layout.output_tokens.tolist()
-        self.prompt_tokens = layout.prompt_tokens.tolist()
-        self.demand = record.demand
-        tokens = np.maximum(layout.output_tokens, 1.0)
-        self.waiting = np.rint(record.queue / tokens).astype(int).tolist()
-        self.wait_seconds = (record.latency.wait / 1000).tolist()
-        arcs = layout.arcs
-        per_token = np.zeros(len(layout.names))
-        np.divide(record.sequences, record.served, out=per_token, where=record.served > 0)
-        self.load_sequences: Array = (
-            sums(arcs.load, record.flow * per_token[arcs.placement], len(record.demand))
-            + record.lost * layout.sequences_per_rate
-        )
-        plain = record.demand * layout.sequences_per_rate
-        ratio = np.ones(len(plain))
-        measured = (plain > 0) & (self.load_sequences > 0)
-        np.divide(self.load_sequences, plain, out=ratio, where=measured)
-        self.per_rate: Array = np.rint(ratio / RATIO_STEP) * RATIO_STEP * layout.sequences_per_rate
-        """Sequences in flight per token/s asked for, by load."""
