@@ -121,14 +121,14 @@ def hourly(world, **settings):
     )
 
 
-def day_world(seed, steps=96, **kwargs):
+def day_world(seed, steps=96, price=0.15, **kwargs):
     """Slow demand and prices, so that policies which look back are not surprised."""
     rng = np.random.default_rng(seed)
     turn = np.arange(steps) * 2 * np.pi / steps
     rows = [
         site(
             name,
-            (0.15 + 0.1 * np.sin(turn + shift)).round(4),
+            (price + 0.1 * np.sin(turn + shift)).round(4),
             (300 + 200 * np.cos(turn + shift)).round(1),
             devices=8,
             **kwargs,
@@ -152,6 +152,15 @@ def test_no_baseline_beats_b8_in_the_plant_when_all_demand_is_served(name):
     least = flow.solve(instance_of(world), MONEY)
     assert least.money <= result.energy_cost
     assert flow.solve(instance_of(world), CARBON).grams <= result.carbon_grams
+
+
+@pytest.mark.parametrize("name", ["b0", "b4", "b5", "b6", "b7"])
+def test_no_baseline_beats_b8_in_the_plant_where_prices_fall_below_zero(name):
+    world = day_world(3, price=0.02)
+    result = simulate(world, registry.make(name, world), windows=["all"])
+    least = flow.solve(instance_of(world), MONEY)
+    assert least.money < 0
+    assert least.money <= result.energy_cost
 
 
 def test_b8_b8m_and_b0_are_in_order_and_the_flow_baselines_lie_between():
