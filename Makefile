@@ -10,7 +10,7 @@ SITES ?= 3
 # Workers for tests/, which mostly wait for servers; the scenarios have the machine for themselves.
 WORKERS ?= 2
 
-.PHONY: help setup lint test test-fast e2e kind demo lab lab-down bench bench-control generate verify chart image lock clean
+.PHONY: help setup lint test test-fast e2e kind demo lab lab-down bench bench-quick bench-control generate verify chart image lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,11 @@ lab: setup ## start a lab and leave it running (SITES=3); `make lab-down` stops 
 lab-down: setup ## stop the lab
 	@$(BIN)/python -m e2e.lab down
 
-bench: bench-control ## all benchmarks
+bench: setup ## decisions: all policies on all scenarios; JSON in bench-results/, goes on where it stopped (WATTSHIFT_DATA=folder)
+	@$(BIN)/python -m e2e.bench.decisions $(BENCH_FLAGS)
+
+bench-quick: setup ## gate on decision quality: the small scenarios against e2e/bench/gate.yaml
+	@$(BIN)/python -m e2e.bench.gate
 
 bench-control: setup ## control plane: API writes, start, plan time, memory; JSON in bench-results/
 	@$(BIN)/python -m e2e.bench.control

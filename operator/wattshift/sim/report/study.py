@@ -17,9 +17,8 @@ from typing import Any
 
 from wattshift.errors import NeedsHuman
 from wattshift.sim.bounds.flow import CARBON, MONEY, Weights
-from wattshift.sim.bounds.frontier import SHARES, Point, carbon_price_per_tonne, weights_at
-from wattshift.sim.bounds.instance import instance_of
-from wattshift.sim.bounds.ladder import Ladder, bound, ladder, windows_of
+from wattshift.sim.bounds.frontier import SHARES, Point, carbon_price_per_tonne, points_of
+from wattshift.sim.bounds.ladder import Ladder, ladder
 from wattshift.sim.policies.registry import TITLES, make
 from wattshift.sim.result import Result
 from wattshift.sim.run import choose, simulate, stretches, with_seed
@@ -31,6 +30,7 @@ OBJECTIVES = (DECLARED, MONEY_ONLY, CARBON_ONLY)
 """What policies are told to minimise: the settings of the scenario, or one quantity alone."""
 POLICIES = tuple(TITLES)
 Progress = Callable[[float, str], None]
+LOST_SHARE = 0.001
 CARBON_PRICE = 1e6
 """Currency per tonne at which money no longer counts."""
 
@@ -131,6 +131,7 @@ def study(
                 if name != BASELINE
             },
         )
+    notes += _incomparable(runs)
     return Study(
         scenario=scenario,
         windows=chosen,
@@ -139,6 +140,29 @@ def study(
         frontier=area,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _incomparable(runs: Sequence[Run]) -> list[str]:
+    """Runs that broke a limit or lost work: they paid for less than the bounds do."""
+    notes = []
+    for run in runs:
+        total = run.result.to_json()["total"]
+        broken = [
+            words
+            for key, words in (
+                ("importLimitViolationSeconds", "the import limit"),
+                ("coolingLimitViolationSeconds", "the cooling limit"),
+            )
+            if total[key] > 0
+        ]
+        lost = total["lostTokens"] / max(1.0, total["demandTokens"])
+        if lost > LOST_SHARE:
+            broken.append(f"demand ({lost:.1%} was lost)")
+        if broken:
+            notes.append(
+                f"{run.policy} broke {' and '.join(broken)}: its bill and capture do not compare"
+            )
+    return notes
 
 
 def aimed(scenario: Scenario, objective: str) -> Scenario:
@@ -336,31 +360,12 @@ def _frontier(
     if point.money <= 0 or point.grams <= 0:
         notes.append("no frontier: B0 pays nothing or emits nothing")
         return None
-    points = []
     try:
-        for weights in (*(weights_at(share, point) for share in SHARES), MONEY, CARBON):
-            money = grams = 0.0
-            for first, last in windows_of(scenario, windows):
-                instance = instance_of(
-                    scenario,
-                    margin=scenario.margin,
-                    caps=False,
-                    whole=True,
-                    first_step=first,
-                    last_step=last,
-                )
-                best = bound(instance, weights)
-                money, grams = money + best.money, grams + best.grams
-            points.append(Point(money=money, grams=grams))
+        points, own = points_of(scenario, windows, point)
     except (NeedsHuman, ValueError) as error:
         notes.append(f"no frontier: {_said(error)}")
         return None
-    own = points[len(SHARES) :]
-    return Frontier(
-        reference=point,
-        own=Point(money=own[0].money, grams=own[1].grams),
-        bound=tuple(points[: len(SHARES)]),
-    )
+    return Frontier(reference=point, own=own, bound=points)
 
 
 def _points(
