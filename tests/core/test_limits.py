@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
-from tests.core.build import NOW, connection, event, reading, site
+from tests.core.build import NOW, connection, event, reading, signal, site, supply
 from wattshift.core.limits import Hardness, limits_of
 from wattshift.core.model import Firmness
 from wattshift.core.reasons import Reason
+from wattshift.core.units import Quantity
 from wattshift.core.watts import FacilityTerms
 
 FLAT = FacilityTerms(fixed_watts=0.0, marginal=1.0)
@@ -169,3 +170,29 @@ def test_an_event_without_a_connection_binds_the_sum_over_the_site():
 def test_what_an_emergency_leaves_is_for_the_whole_site():
     here = site("a", limit=None, emergency="leak", emergency_watts=1000)
     assert of(here, other_watts=400).upper_watts == 600
+
+
+@pytest.mark.parametrize(
+    ("rows", "watts"),
+    [
+        ((), 5000),
+        ((supply(3000.0),), 8000),
+        ((supply(3000.0), supply(500.0)), 8500),
+        ((supply(None),), 5000),
+        ((supply(-50.0),), 5000),
+    ],
+)
+def test_own_supply_is_drawn_before_anything_is_imported(rows, watts):
+    assert of(site("a", limit=5000, supplies=rows)).upper_watts == watts
+    feed = connection(limit=None, contract_maximum_watts=5000)
+    assert of(site("a", feed=feed, supplies=rows)).upper_watts == watts
+
+
+def test_own_supply_is_at_the_first_connection_and_the_least_over_a_lead():
+    rows = (connection("one", limit=5000), connection("two", limit=5000))
+    here = site("a", connections=rows, supplies=(supply(3000.0),))
+    assert limits_of(here, rows[1], FLAT, NOW).upper_watts == 5000
+    ahead = signal("ahead", Quantity.SUPPLY_POWER, ahead=((NOW, 3000.0), (NOW + 300, 1000.0)))
+    falling = replace(here, supplies=(replace(supply(3000.0), forecast=ahead),))
+    assert limits_of(falling, rows[0], FLAT, NOW).upper_watts == 8000
+    assert limits_of(falling, rows[0], FLAT, NOW, lead_seconds=400).upper_watts == 6000

@@ -122,6 +122,12 @@ def worlds(draw):
     return snapshot(tuple(jobs), draw(sites()))
 
 
+def limit_of(here, name):
+    """What a feed lets through and what stands behind it."""
+    row = next(row for row in here.sites if row.name == name)
+    return row.connections[0].import_limit_watts + sum(s.power.value for s in row.supplies)
+
+
 def raised_watts(here, decision):
     """Watts at full load that a decision adds, by site."""
     job = next(row for row in here.workloads if row.key == decision.workload_key)
@@ -145,7 +151,7 @@ def test_a_plan_never_adds_watts_beyond_what_a_feed_has_left(here):
     for name, watts in added.items():
         row = outlook[name]
         hard = min(
-            [next(s for s in here.sites if s.name == name).connections[0].import_limit_watts]
+            [limit_of(here, name)]
             + [
                 e.upper_watts
                 for s in here.sites

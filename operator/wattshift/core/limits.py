@@ -123,11 +123,12 @@ def limits_of(
             watts = cooling - other_watts
             bounds.append(_physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True))
     if connection is not None:
+        own = _own_watts(site, connection, now, lead_seconds)
         if connection.import_limit_watts is not None:
-            watts = float(connection.import_limit_watts)
+            watts = float(connection.import_limit_watts) + own
             bounds.append(_physical("feed", Reason.SITE_LIMIT, watts))
         if connection.contract_maximum_watts is not None:
-            watts = float(connection.contract_maximum_watts)
+            watts = float(connection.contract_maximum_watts) + own
             bounds.append(
                 Bound(
                     name="contract",
@@ -146,6 +147,27 @@ def limits_of(
             frozen.append(why)
     limits = _clip(bounds, "; ".join(frozen))
     return replace(limits, recovery=_recovery(site, connection, now, other_watts))
+
+
+def _own_watts(
+    site: SiteState, connection: ConnectionState, now: float, lead_seconds: float
+) -> float:
+    """Own supply behind a connection, which its load draws before it imports; unknown = none.
+
+    As for prices it is at the site's first connection. Over a lead the least of now and of what is
+    forecast for its end counts.
+    """
+    if not site.supplies or connection.name != site.connections[0].name:
+        return 0.0
+    total = 0.0
+    for row in site.supplies:
+        watts = max(0.0, value_of(row.power, now) or 0.0)
+        forecast = row.forecast.forecast if row.forecast is not None else None
+        if lead_seconds > 0 and forecast is not None:
+            ahead = forecast.at(now + lead_seconds)
+            watts = watts if ahead is None else min(watts, max(0.0, ahead))
+        total += watts
+    return total
 
 
 def _recovery(

@@ -118,6 +118,7 @@ def estimate(snapshot: Snapshot, now: float) -> dict[FeedKey, FeedPower]:
     for workload in snapshot.workloads:
         intent = workload.intent
         destination = intent.destination_name if intent is not None else None
+        crowding = _crowding(workload, now, snapshot.speed)
         for placement in workload.placements:
             if (
                 placement.name != destination
@@ -130,10 +131,27 @@ def estimate(snapshot: Snapshot, now: float) -> dict[FeedKey, FeedPower]:
             feed = feed_by_cluster.get((placement.site_name, placement.cluster_name))
             if feed is not None:
                 profile = profiles.get(placement.profile_name)
-                _add(feed, workload, placement, profile, (snapshot, now))
+                _add(feed, workload, placement, profile, (snapshot, now, crowding))
     for site in snapshot.sites:
         _finish_site(site, feeds, now)
     return feeds
+
+
+def _crowding(workload: WorkloadState, now: float, speed: float) -> float:
+    """Load of each replica that stays, against now, once what was lowered is gone: its tokens move."""
+    here = after = 0
+    lowered = False
+    for row in workload.placements:
+        running, commanded = running_replicas(row), commanded_replicas(row)
+        if running is None or commanded is None:
+            continue
+        stays = min(running, commanded)
+        going = running - stays + row.draining_replicas
+        if going > 0 and is_due(workload, row, now, speed):
+            stays, going = stays + going, 0
+        lowered = lowered or going > 0
+        here, after = here + stays + going, after + stays
+    return here / after if lowered and after > 0 else 1.0
 
 
 def _add(
@@ -141,9 +159,9 @@ def _add(
     workload: WorkloadState,
     placement: PlacementState,
     profile: PowerProfile | None,
-    world: tuple[Snapshot, float],
+    world: tuple[Snapshot, float, float],
 ) -> None:
-    snapshot, now = world
+    snapshot, now, crowding = world
     running, commanded = running_replicas(placement), commanded_replicas(placement)
     if running is None or commanded is None:
         # a member that cannot be seen still draws power: count what we last knew, at its worst
@@ -173,9 +191,8 @@ def _add(
         # seen off late: no credit any more
         feed.commanded_it_watts += draining * each
     stays = each
-    if lowered and not due and min(running, commanded) > 0:
-        # what stays takes over the tokens of what goes
-        later = watts_of_one(placement, min(running, commanded), profile, snapshot)
+    if crowding > 1 and not due:
+        later = watts_of_one(placement, (running + draining) / crowding, profile, snapshot)
         stays = later if placement.power_cap_permille is None else min(later, busy)
     if commanded >= running:
         feed.commanded_it_watts += running * stays + (commanded - running) * max(each, idle)
@@ -189,7 +206,7 @@ def _add(
 
 
 def watts_of_one(
-    placement: PlacementState, running: int, profile: PowerProfile, snapshot: Snapshot
+    placement: PlacementState, running: float, profile: PowerProfile, snapshot: Snapshot
 ) -> float:
     """IT watts of each of `running` replicas that share a placement's load, without a cap."""
     engine = placement.engine
