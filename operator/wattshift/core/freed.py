@@ -17,18 +17,20 @@ def replica_freed_watts(job: Job, spot: Spot, feed: Feed) -> float:
 
     Counted as the figure that is compared counts it: busy where every replica counts as busy; only
     the loaded idle watts while the power model is suspect; what its own counters say of work that
-    goes nowhere else; the active floor where a meter tells the whole but nobody the load.
+    goes nowhere else, or whose load is not known everywhere; the active floor where a meter tells the
+    whole but nobody the load.
     """
     profile, engine = spot.profile, spot.state.engine
     assert profile is not None
     busy, floor = profile.busy_watts or 0, profile.floor_watts or 0
+    told = job.outside or job.load.concurrency is None
     watts = float(profile.loaded_idle_watts or 0)
     if feed.power.ceiling:
         watts = float(busy)
-    elif job.outside and not feed.power.suspect and _seen(spot) and engine is not None:
+    elif told and not feed.power.suspect and _seen(spot) and engine is not None:
         own = replica_watts(profile, engine.concurrency / max(1, spot.replicas))
-        watts = max(float(floor), min(float(busy), own or 0.0))
-    elif not feed.power.suspect and (job.outside or job.load.concurrency is None):
+        watts = max(float(floor if job.outside else 0), min(float(busy), own or 0.0))
+    elif not feed.power.suspect and told:
         watts = float(busy if feed.power.metered_watts is None else floor)
     return max(1.0, watts * feed.terms.marginal)
 
@@ -59,10 +61,10 @@ def freed_watts(job: Job, feed: Feed, base: Sequence[int], vector: Sequence[int]
             continue
         use = None if engine is None or spot.replicas <= 0 else engine.concurrency / spot.replicas
         credited += count * (replica_watts(profile, use) or 0.0) * feed.terms.marginal
-    return max(0.0, min(credited, _drawn(job, feed, base) - _drawn(job, feed, vector)))
+    return max(0.0, min(credited, drawn_watts(job, feed, base) - drawn_watts(job, feed, vector)))
 
 
-def _drawn(job: Job, feed: Feed, vector: Sequence[int]) -> float:
+def drawn_watts(job: Job, feed: Feed, vector: Sequence[int]) -> float:
     """Facility watts of a job's replicas at a feed, its load spread by capacity, also beyond it."""
     whole = sum(count * spot.capacity for count, spot in zip(vector, job.spots, strict=True))
     load, total = job.load.concurrency or 0.0, 0.0

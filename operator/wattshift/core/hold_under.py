@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from wattshift.core.caps import Load, allot, cappable, light_watts
 from wattshift.core.decision import Notice, PowerCap
+from wattshift.core.freed import drawn_watts
 from wattshift.core.ladder import Mechanism, available, spoken
 from wattshift.core.limits import Bound, Hardness
 from wattshift.core.meter_lag import CAP_EFFECT_SECONDS, capped_since
@@ -47,6 +48,7 @@ class Under:
         self._vectors = vectors
         self._prefer = prefer
         self._here: dict[FeedKey, list[Pair]] = {}
+        self._lowered: set[str] = set()
         self._capping: set[FeedKey] = set()
         for job in world.jobs:
             for spot in job.spots:
@@ -67,6 +69,7 @@ class Under:
         )
         others = _beside(self.freed, feed)
         saved = feed.power.cap_saved_committed_watts
+        arriving = self._arriving(feed, here)
         freed, steady = 0.0, 0.0
         binding: Bound | None = None
         last: Bound | None = None
@@ -78,7 +81,7 @@ class Under:
             if bound.reason in ON_ITS_WAY_BACK:
                 continue
             beside = others if bound.whole_site else 0.0
-            excess = _compared(feed, bound) + saved - bound.upper_watts - beside
+            excess = _compared(feed, bound) + saved + arriving - bound.upper_watts - beside
             if excess - freed <= 0:
                 continue
             light = light_watts(loads, bound.hardness)
@@ -100,6 +103,7 @@ class Under:
             )
             freed += done.freed_watts
             self.freed[feed.key] = self.freed.get(feed.key, 0.0) + done.acting_watts
+            self._lowered.update(done.steps)
             for key, step in done.steps.items():
                 self.causes.append(Cause(key, bound.reason, f"{words} ({spoken(step)})"))
             rest = excess - freed
@@ -110,6 +114,18 @@ class Under:
         if loads:
             # anew, for those that stay are fuller by now
             self._cap(feed, cappable(self._snapshot, feed, here, self._vectors), steady, binding)
+
+    def _arriving(self, feed: Feed, here: list[Pair]) -> float:
+        """Watts of tokens that come here because their replicas elsewhere were lowered in this tick."""
+        if feed.power.ceiling or not self._lowered:
+            return 0.0
+        total = 0.0
+        for job in {id(job): job for job, _ in here if job.key in self._lowered}.values():
+            vector = self._vectors[job.key]
+            if job.load.concurrency is not None and not job.outside:
+                more = drawn_watts(job, feed, vector) - drawn_watts(job, feed, job.vector)
+                total += max(0.0, more)
+        return total
 
     def _unsettled(self, feed: Feed, here: list[Pair]) -> bool:
         """Whether the meter does not show the last change of a cap yet: it would be made twice.
