@@ -82,3 +82,26 @@ def test_a_governor_tick_tells_what_must_change():
     assert "EventLimit" in text
     assert "(urgent)" in text
     assert "price unknown" in text
+
+
+def test_the_bound_and_what_a_full_site_is_worth_are_told():
+    text = "\n".join(plan_lines(MADE, "CNY"))
+    assert "bound: no placement costs less than" in text
+    assert "CNY/h over 0.2 h" in text
+    sites = (site("east", price="0.80"), site("west", price="0.30", limit=700))
+    full = plan(snapshot(sites=sites), NOW)
+    assert any("one more kWh under its limit is worth" in row for row in plan_lines(full, "CNY"))
+
+
+def test_a_plan_without_a_choice_tells_no_bound():
+    lone = plan(snapshot((), ()), NOW)
+    assert not any(row.startswith("bound") for row in plan_lines(lone, "CNY"))
+
+
+def test_the_split_by_origin_is_told():
+    from tests.core.fleet.routed_world import decided, sites, world
+
+    found, _ = decided(world(places=sites(("0.30", "0.80", "0.30"))))
+    text = "\n".join(decision_lines(found, "CNY"))
+    assert "from north: a 100%" in text
+    assert "from south: c 100%" in text

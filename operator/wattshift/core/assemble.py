@@ -19,7 +19,7 @@ from wattshift.core.decision import (
     SiteOutlook,
     Target,
 )
-from wattshift.core.fleet.carry import Step
+from wattshift.core.fleet.carry import Split, Step
 from wattshift.core.fleet.goal import Goals, objective
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.outlook import outlook
@@ -95,18 +95,23 @@ def _decided(
             continue
         vectors[key] = draft.job.vector if draft.chosen is None else draft.chosen.vector
         if draft.step is not None:
-            follows = draft.chosen is not None and draft.chosen.vector == draft.step.vector
-            routes[key] = draft.step.carried if follows else draft.step.standing_carried
+            routes[key] = _followed(draft, draft.step)[1]
     return vectors, routes
 
 
-def _split(draft: Draft) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+def _followed(draft: Draft, here: Step) -> tuple[Split, Floats]:
+    """Shares by origin, and units, of what was chosen of a step."""
+    chosen = None if draft.chosen is None else draft.chosen.vector
+    if chosen == here.vector:
+        return here.split, here.carried
+    if chosen == here.lower:
+        return here.lower_split, here.lower_carried
+    return here.standing_split, here.standing_carried
+
+
+def _split(draft: Draft) -> Split:
     """Where the entry should send each origin; empty where it does not route by origin."""
-    if draft.step is None:
-        return ()
-    if draft.chosen is not None and draft.chosen.vector == draft.step.vector:
-        return draft.step.split
-    return draft.step.standing_split
+    return () if draft.step is None else _followed(draft, draft.step)[0]
 
 
 def _decision(draft: Draft, valid_until: float) -> Decision:

@@ -59,6 +59,9 @@ def decision_lines(decision: Decision, currency: str) -> tuple[str, ...]:
     if decision.parts:
         lines.append(f"  score: {_parts(decision.parts)} = {money(decision.score, currency)}")
     lines += [f"  rejected: {_alternative(row, currency)}" for row in decision.alternatives]
+    for origin, shares in decision.split:
+        told = [f"{name} {share:.0%}" for name, share in shares]
+        lines.append(f"  from {origin}: {', '.join(told)}")
     return tuple(lines)
 
 
@@ -85,9 +88,29 @@ def site_line(row: SiteOutlook, currency: str) -> str:
         words.append(f"at least {watts(row.lower_watts)}")
     shadow = row.shadow_price_per_kilowatt_hour
     words.append("price unknown" if shadow is None else f"{shadow:.4f} {currency}/kWh")
+    worth = row.limit_price_per_kilowatt_hour
+    if worth:
+        words.append(f"one more kWh under its limit is worth {worth:.4f} {currency}")
+    ahead = max(row.limit_price_ahead, default=0.0)
+    if ahead > (worth or 0.0):
+        words.append(f"up to {ahead:.4f} {currency} later")
     if row.suspect:
         words.append("power model suspect")
     return ", ".join(words)
+
+
+def bound_line(plan: Plan, currency: str) -> str:
+    """How far the plan can be from the best; empty where the optimiser placed nothing."""
+    bound, planned = plan.bound_per_hour, plan.objective_per_hour
+    if bound is None or planned is None:
+        return ""
+    hours = f" over {plan.horizon_hours:.1f} h" if plan.horizon_hours is not None else ""
+    apart = max(0.0, planned - bound)
+    share = f" ({apart / abs(bound):.2%})" if bound else ""
+    return (
+        f"bound: no placement costs less than {bound:.4f} {currency}/h{hours}; "
+        f"this plan {planned:.4f}, at most {apart:.4f} above the best{share}"
+    )
 
 
 def plan_lines(plan: Plan, currency: str, *, holds: bool = True) -> tuple[str, ...]:
@@ -98,9 +121,10 @@ def plan_lines(plan: Plan, currency: str, *, holds: bool = True) -> tuple[str, .
     for row in plan.decisions:
         if holds or row.action is not Action.HOLD:
             lines += decision_lines(row, currency)
-    if plan.objective_per_hour is not None:
-        lines.append(f"all decisions together: {money(plan.objective_per_hour, currency)}")
-    return tuple(lines)
+    scores = [row.score for row in plan.decisions if row.score is not None]
+    lines.append(f"all decisions together: {money(sum(scores, 0.0), currency)}")
+    told = bound_line(plan, currency)
+    return (*lines, told) if told else tuple(lines)
 
 
 def governance_lines(governance: Governance, currency: str) -> tuple[str, ...]:

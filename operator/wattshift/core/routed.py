@@ -44,32 +44,38 @@ def _draft(draft: Draft, here: Step, world: Survey, room: Room) -> None:
             score=score if isinstance(score, Score) else None,
         )
         return
-    if here.vector == job.vector:
-        if here.goal != job.vector and here.waiting:
-            draft.hold = (Reason.MOVE_IN_PROGRESS, here.waiting)
+    if here.vector == job.vector and here.goal != job.vector and here.waiting:
+        draft.hold = (Reason.MOVE_IN_PROGRESS, here.waiting)
         return
-    raises = any(count > spot.replicas for count, spot in zip(here.vector, job.spots, strict=True))
+    # it has to pay back while the difference is known to last, not only within the dwell
+    pricer = Pricer(world, job, here.lasting_seconds)
+    for vector, goal in ((here.vector, here.goal), (here.lower, here.lower)):
+        if vector == job.vector or any(row.vector == vector for row in draft.candidates):
+            continue
+        candidate = _candidate(draft, vector, pricer.score(goal))
+        candidate.lasting_seconds = here.lasting_seconds
+        if here.waiting and vector == here.vector:
+            candidate.message = f"{candidate.message}; {here.waiting}"
+        draft.candidates.append(candidate)
+
+
+def _candidate(draft: Draft, vector: tuple[int, ...], score: Score | Reason) -> Candidate:
     candidate = Candidate(
         action=Action.SCALE_TO,
-        vector=here.vector,
+        vector=vector,
         reason=Reason.CONSOLIDATION,
-        message=_changes(draft, here.vector),
+        message=_changes(draft, vector),
     )
-    # it has to pay back while the difference is known to last, not only within the dwell
-    candidate.lasting_seconds = here.lasting_seconds
-    score = Pricer(world, job, here.lasting_seconds).score(here.goal)
     if not isinstance(score, Score):
         candidate.refused = (score, "a price on the way is unknown")
-    else:
-        # head room that is short without being owed is no saving
-        score.total -= score.parts["latency"]
-        score.parts["latency"] = 0.0
-        candidate.score = score
-        if raises:
-            candidate.reason = _reason(score)
-    if here.waiting:
-        candidate.message = f"{candidate.message}; {here.waiting}"
-    draft.candidates.append(candidate)
+        return candidate
+    # head room that is short without being owed is no saving
+    score.total -= score.parts["latency"]
+    score.parts["latency"] = 0.0
+    candidate.score = score
+    if any(count > spot.replicas for count, spot in zip(vector, draft.job.spots, strict=True)):
+        candidate.reason = _reason(score)
+    return candidate
 
 
 def _reason(score: Score) -> Reason:

@@ -22,7 +22,13 @@ from wattshift.control.record.recorder import (
 )
 from wattshift.control.runtime import Runtime
 from wattshift.core.decision import Decision, SiteOutlook
-from wattshift.core.explain import decision_lines, governance_lines, plan_lines, site_line
+from wattshift.core.explain import (
+    bound_line,
+    decision_lines,
+    governance_lines,
+    plan_lines,
+    site_line,
+)
 
 Document = dict[str, Any]
 
@@ -115,6 +121,8 @@ def explain_view(runtime: Runtime, latest: Latest, key: str, *, sites: bool) -> 
     if plan is not None and decision is not None:
         view["decision"] = _decision_document(plan_document(plan), key)
         view["text"] += decision_lines(decision, currency)
+        told = bound_line(plan, currency)
+        view["text"] += [told] if told else []
     if governance is not None:
         if urgent is not None:
             view["governance"] = _decision_document(governance_document(governance), key)

@@ -75,7 +75,15 @@ def build(world: Survey, jobs: tuple[Job, ...], first_seconds: float) -> Fleet |
         return None
     limits = LimitRows(world, prices, steps, kept)
     hours = np.diff(steps) / 3600
-    places = Places(kept, spots, owner, prices=prices, rows=limits, hours=hours, now=world.now)
+    places = Places(
+        kept,
+        spots,
+        owner,
+        prices=prices,
+        rows=limits,
+        hours=hours,
+        interval_seconds=world.snapshot.settings.plan_interval_seconds,
+    )
     problem = _problem(loads, places, limits, owner, hours)
     moves = [_moves(job, world.now, float(steps[-1] - steps[0])) for job in kept]
     problem.moves[:] = moves if len(hours) > 1 else np.inf

@@ -8,6 +8,7 @@ service and, if there is demand, its own engines show requests. Neighbours: `cor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from wattshift.core.model import Settings
 from wattshift.core.room import Room
 from wattshift.core.survey import Job, Spot
 
+Split: TypeAlias = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+"""By origin: (placement, share)."""
 SHORT = 1e-3
 """Share of the need by which capacity may be short before it is owed."""
 
@@ -32,13 +35,17 @@ class Step:
     vector: tuple[int, ...]
     goal: tuple[int, ...]
     """Where it leads, as far as there is room."""
+    lower: tuple[int, ...]
+    """What may be lowered without raising anything: for when the step itself does not pay."""
+    lower_split: Split
+    lower_carried: Floats
     owed: bool
     """What is commanded does not carry the need: no dwell and no saving is asked for."""
     waiting: str
     """Which raised replicas must serve before others are lowered; empty = none."""
-    split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+    split: Split
     """By origin: shares of its requests by placement."""
-    standing_split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+    standing_split: Split
     """The same if nothing is changed."""
     lasting_seconds: float
     """How long the goal is better than staying by what is known ahead; at least the first step."""
@@ -64,6 +71,7 @@ class Carrier:
         self._kept = fleet.kept[places]
         self._bonus = small.start + goals.dual.move_price[group]
         self._need = float(small.need[0].sum())
+        self._known: dict[tuple[tuple[int, ...], tuple[int, ...] | None, float], Flow] = {}
 
     def flow(
         self, counts: list[int], *, preferred: list[int] | None = None, part: float = 1.0
@@ -72,6 +80,12 @@ class Carrier:
 
         With `preferred`, beyond those only where needed; `part` of the need.
         """
+        key = (tuple(counts), None if preferred is None else tuple(preferred), part)
+        if key not in self._known:
+            self._known[key] = self._flow(counts, preferred, part)
+        return self._known[key]
+
+    def _flow(self, counts: list[int], preferred: list[int] | None, part: float) -> Flow:
         most = np.asarray(counts, dtype=float) * self._problem.size
         kept, bonus = self._kept, self._bonus
         worth = self._worth
@@ -85,7 +99,12 @@ class Carrier:
 
     def short(self, flow: Flow) -> bool:
         """Whether a flow leaves more than rounding unserved."""
-        return float(flow.unserved.sum()) > SHORT * self._need
+        return float(flow.unserved.sum()) > self.least
+
+    @property
+    def least(self) -> float:
+        """Units below which a shortage is rounding."""
+        return SHORT * self._need
 
     def missing(self, flow: Flow) -> float:
         """Units that a flow leaves unserved."""
@@ -106,7 +125,7 @@ class Carrier:
         steps = saves.shape[0] if saves.all() else int(np.argmin(saves))
         return float(self._problem.hours[: max(1, steps)].sum()) * 3600
 
-    def split(self, flow: Flow) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+    def split(self, flow: Flow) -> Split:
         """Shares by origin; an origin that nothing serves is left out."""
         rows = []
         for c, origin in enumerate(self._origins):
@@ -133,8 +152,10 @@ def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> 
     standing = carrier.flow(here)
     # half of the head room is slack, so that a load that trembles does not start replicas
     full = 1 + settings.head_room_permille / 1000
-    owed = carrier.short(carrier.flow(here, part=(1 + full) / 2 / full))
-    owed = owed or (carrier.short(standing) and any(row.verdict.violated_now for row in spots))
+    owed = carrier.short(standing) and (
+        any(row.verdict.violated_now for row in spots)
+        or carrier.short(carrier.flow(here, part=(1 + full) / 2 / full))
+    )
     hardness = Hardness.COMMITTED if owed else Hardness.VOLUNTARY
     wanted = [goal.vector[spot.index] for spot in spots]
     wanted = [
@@ -156,11 +177,21 @@ def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> 
             raised[k] += more
             budget -= more
     lowered, waiting = _lowered(carrier, job, raised, wanted)
-    vector, final = list(job.vector), list(job.vector)
+    only = lowered
+    if raised != here:
+        fewer = [min(a, b) for a, b in zip(wanted, here, strict=True)]
+        only, _ = _lowered(carrier, job, here, fewer)
+    vector, final, lower = list(job.vector), list(job.vector), list(job.vector)
     for k, spot in enumerate(spots):
+        lower[spot.index] = min(only[k], here[k])
         vector[spot.index] = lowered[k]
         final[spot.index] = min(wanted[k], lowered[k]) if wanted[k] < here[k] else raised[k]
     after = carrier.flow(lowered)
+    least = (
+        after
+        if only is lowered
+        else carrier.flow([min(a, b) for a, b in zip(only, here, strict=True)])
+    )
     reached = carrier.flow(
         [
             min(w, low) if w < h else r
@@ -170,6 +201,9 @@ def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> 
     return Step(
         vector=tuple(vector),
         goal=tuple(final),
+        lower=tuple(lower),
+        lower_split=carrier.split(least),
+        lower_carried=least.carried,
         owed=owed and tuple(vector) != job.vector,
         waiting=waiting,
         split=carrier.split(after),
@@ -196,7 +230,7 @@ def _lowered(
         if count > serves
     ]
     waiting = f"{', '.join(late)} must serve first" if late else ""
-    if carrier.missing(flow) > carrier.missing(carrier.flow(raised)) + SHORT:
+    if carrier.missing(flow) > carrier.missing(carrier.flow(raised)) + carrier.least:
         return raised, waiting
     loads = carrier.loads(flow)
     found = list(raised)
