@@ -236,3 +236,29 @@ def test_an_event_without_notice_is_not_seen_before_it_starts():
             found = row.sites[0].events[0]
             assert found.frozen_reference_watts is not None
             assert found.upper_watts == round(found.frozen_reference_watts * 0.8)
+
+
+def leaves(value: object, found: set[type], seen_ids: set[int]) -> None:
+    if id(value) in seen_ids:
+        return
+    seen_ids.add(id(value))
+    if isinstance(value, tuple):
+        for row in value:
+            leaves(row, found, seen_ids)
+    elif hasattr(value, "__dataclass_fields__"):
+        for name in value.__dataclass_fields__:
+            leaves(getattr(value, name), found, seen_ids)
+    else:
+        found.add(type(value))
+
+
+def test_a_snapshot_is_plain_values_and_leads_nowhere_else(pair):
+    found: set[type] = set()
+    for row in pair[0][-3:]:
+        leaves(row, found, set())
+
+    for kind in found:
+        assert kind.__module__ == "builtins" or kind.__module__.startswith(
+            ("wattshift.core", "decimal")
+        ), kind
+    assert not {dict, list, set} & found
