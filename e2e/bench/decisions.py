@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -343,7 +344,7 @@ def main(arguments: list[str] | None = None) -> int:
             absent.append(item.key)
             figures.say(f"left out: {item.key} needs {DATA_VARIABLE}")
             continue
-        names = spread(windows_of(item), options.weeks)
+        names = far_first(spread(windows_of(item), options.weeks))
         bench.run(units_of(item, names, seeds=item.seeds))
     result = {**head, **gathered(folder), "withoutData": absent, "failed": bench.failed}
     result["unitsLeft"] = bench.left
@@ -366,6 +367,18 @@ def spread(names: Sequence[str], count: int | None) -> list[str]:
         return list(names)
     places = [round(index * (len(names) - 1) / max(1, count - 1)) for index in range(count)]
     return [names[place] for place in sorted(set(places))]
+
+
+def far_first(names: Sequence[str]) -> list[str]:
+    """Both ends, then the middle of each gap: a run that stops has windows from everywhere."""
+    if len(names) <= 2:
+        return list(names)
+    taken = [0, len(names) - 1]
+    while len(taken) < len(names):
+        rows = sorted(taken)
+        gaps = [(b - a, -a, (a + b) // 2) for a, b in pairwise(rows) if b - a > 1]
+        taken.append(max(gaps)[2])
+    return [names[place] for place in taken]
 
 
 def gathered(folder: Path) -> dict[str, Any]:

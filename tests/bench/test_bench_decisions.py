@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from e2e.bench import decisions
-from e2e.bench.decisions import ITEMS, Bench, Item, Unit, gathered, spread, units_of
+from e2e.bench.decisions import ITEMS, Bench, Item, Unit, far_first, gathered, spread, units_of
 from e2e.bench.decisions_figures import Item as Measured
 from e2e.bench.decisions_page import DATA, PAGE, render
 from e2e.bench.decisions_targets import NOT_RUN, targets, verdict
@@ -263,6 +263,13 @@ def test_some_windows_are_spread_over_all():
     assert spread(names, 3) == ["w0", "w6", "w12"]
     assert spread(names, 1) == ["w0"]
     assert spread(names, 99) == names
+
+
+def test_a_run_that_stops_has_windows_from_everywhere():
+    names = [f"w{index}" for index in range(13)]
+    assert far_first(names)[:5] == ["w0", "w12", "w6", "w3", "w9"]
+    assert sorted(far_first(names)) == sorted(names)
+    assert far_first(["a", "b"]) == ["a", "b"]
 
 
 class _Pool:

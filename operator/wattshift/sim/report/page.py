@@ -116,7 +116,8 @@ def _highlights(document: Json, run: Run) -> str:
         facts += [
             (f"{found['ratio']:.3f}", f"capture of the {name} bound")
             for name, found in row["capture"].items()
-            if found["ratio"] is not None and name != "declared"
+            if found["ratio"] is not None
+            and (run.objective == name or (run.objective, name != "declared") == ("declared", True))
         ]
         facts.append(
             (f"{points(beside['worstLatencyLossPoints'])} pp", "latency loss, worst class")
@@ -247,7 +248,7 @@ def _losses(document: Json) -> str:
     ]
     return (
         "<h2>Where capture is lost</h2><p>As shares of B0 less B8m: whole replicas; starting them and "
-        "moving load; not knowing the future (and all else). The margin lies beyond B8m.</p>"
+        "moving load; not knowing the future, and all else (negative: better than that schedule). The margin lies beyond B8m.</p>"
         + _table(heads, lines)
     )
 
