@@ -19,8 +19,8 @@ ESTIMATE_SPACING_SECONDS = 0.25
 """Wall seconds between estimates that are kept apart."""
 METER_LAG_SECONDS = 20.0
 """Wall seconds by which a meter and its scrape may trail the model, where nothing drains."""
-CAP_EFFECT_SECONDS = 1.0
-"""Wall seconds after which a device power cap is in force."""
+CAP_EFFECT_SECONDS = 3.0
+"""Wall seconds after which a device power cap is in force everywhere; sooner readings show a mixture."""
 
 
 class Estimates:

@@ -160,7 +160,9 @@ class _Clock:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._fine = scenario.govern_every_seconds
-        self._settle = scenario.telemetry_delay_seconds + 2 * self._fine
+        # a cap acts after its own time, telemetry shows it after that, and then it may be corrected
+        caps = max((row.cap_seconds for row in scenario.tables), default=0.0)
+        self._settle = scenario.telemetry_delay_seconds + 2 * self._fine + 2 * caps
         self._spans = [
             (
                 row.start_seconds - EVENT_LEAD_SECONDS,
