@@ -18,6 +18,8 @@ FULL_CACHE = 0.9
 DOWN, UP, LEAST = 0.8, 1.05, 0.1
 """Feedback: factor under pressure, factor without, and where it ends."""
 ROUNDS = 8
+NOTHING = 1e-9
+"""Sequences that are not worth a share."""
 
 
 class PowerRouter:
@@ -70,21 +72,23 @@ def _share(job: Job, weight: list[float]) -> Flow:
     for _ in range(ROUNDS):
         wish: Flow = {}
         for origin, load in left.items():
-            open_spots = [i for i in job.near[origin] if room[i] > 1e-9 and weight[i] > 0]
+            if load <= NOTHING:
+                continue
+            open_spots = [i for i in job.near[origin] if room[i] > NOTHING and weight[i] > 0]
             total = sum(weight[i] for i in open_spots)
             wish.update({(origin, i): load * weight[i] / total for i in open_spots})
         asked = [0.0] * len(room)
         for (_, index), part in wish.items():
             asked[index] += part
         for (origin, index), part in wish.items():
-            given = part * min(1.0, room[index] / asked[index])
+            given = part * min(1.0, room[index] / max(asked[index], NOTHING))
             flow[origin, index] = flow.get((origin, index), 0.0) + given
             left[origin] -= given
         room = [have - min(have, ask) for have, ask in zip(room, asked, strict=True)]
-        if max(left.values(), default=0.0) <= 1e-9:
+        if max(left.values(), default=0.0) <= NOTHING:
             return flow
     for origin, load in left.items():
-        if load > 1e-9 and job.near[origin]:
+        if load > NOTHING and job.near[origin]:
             first = job.near[origin][0]
             flow[origin, first] = flow.get((origin, first), 0.0) + load
     return flow
