@@ -82,7 +82,6 @@ def build(world: Survey, jobs: tuple[Job, ...], first_seconds: float) -> Fleet |
         prices=prices,
         rows=limits,
         hours=hours,
-        interval_seconds=world.snapshot.settings.plan_interval_seconds,
     )
     problem = _problem(loads, places, limits, owner, hours)
     moves = [_moves(job, world.now, float(steps[-1] - steps[0])) for job in kept]

@@ -35,7 +35,6 @@ class Places:
         prices: dict[FeedKey, Ahead],
         rows: LimitRows,
         hours: Floats,
-        interval_seconds: float,
     ) -> None:
         n = len(spots)
         self.size = np.asarray([spot.capacity for spot in spots])
@@ -46,7 +45,7 @@ class Places:
         self.paid = np.zeros(n)
         self.least: Integers = np.zeros(n, dtype=np.int64)
         self.pool, self.feed, self.supply = (np.full(n, rows.count) for _ in range(3))
-        self._hours, self._interval, self._rows = hours, interval_seconds, rows
+        self._hours, self._rows = hours, rows
         for k, spot in enumerate(spots):
             assert spot.feed is not None
             job = jobs[owner[k]]
@@ -76,10 +75,9 @@ class Places:
         prompts = PREFILL_SHARE * PREFILL_SECONDS * prompt_watts(job, spot) / max(job.standing, 1)
         paid = max(0.0, float(price.grid[0])) / WATT_SECONDS_PER_KILOWATT_HOUR
         each = marginal * paid / spot.capacity
-        # both sides stand until the next plan sees that the new one serves
-        start = idle * (profile.cold_start_seconds + self._interval)
-        self.start[k] = start * each
-        self.arrive[k] = (busy * WARM_SECONDS + prompts) * each
+        # while both sides stand the load is served once: what is wasted is idle power
+        self.start[k] = idle * profile.cold_start_seconds * each
+        self.arrive[k] = (idle * WARM_SECONDS + prompts) * each
         self.watts[k] = marginal * max(busy, 1.0) / spot.capacity
 
     def _count(self, k: int, job: Job, spot: Spot) -> None:
