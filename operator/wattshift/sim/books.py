@@ -97,6 +97,8 @@ class Books:
     ) -> None:
         self._layout = layout
         self._truth = truth
+        self._price = np.nan_to_num(truth.price)
+        self._carbon = np.nan_to_num(truth.carbon)
         self._contracts = contracts
         self.attainment = Attainment(layout)
         sites, workloads = len(layout.scenario.sites), len(layout.scenario.workloads)
@@ -171,11 +173,11 @@ class Books:
         for key, value in energy.items():
             sums.energy[key] += value
         sums.seconds += record.seconds
-        price = np.nan_to_num(truth.price[step])
+        price = self._price[step]
         sums.cost += np.where(self._priced, np.rint(energy["import"] * price), 0).astype(np.int64)
         sale = np.rint(energy["export"] * truth.export_price[step])
         sums.sales += np.where(self._priced, sale, 0).astype(np.int64)
-        carbon = np.nan_to_num(truth.carbon[step])
+        carbon = self._carbon[step]
         sums.carbon += np.rint(energy["import"] * carbon / MILLI).astype(np.int64)
         self._green(sums, record, energy)
         seconds = record.seconds
