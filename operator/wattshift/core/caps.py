@@ -14,7 +14,7 @@ from wattshift.core.cover import capacity
 from wattshift.core.ladder import Mechanism, Step, available, steps
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Mode, Snapshot, Tier
-from wattshift.core.power import running_replicas, watts_of_one
+from wattshift.core.power import running_replicas, uncapped_watts
 from wattshift.core.power_profile import PowerProfile
 from wattshift.core.survey import Feed, Job, Spot
 
@@ -22,6 +22,8 @@ WHOLE = 1000
 """Permille of busy watts at which a cap takes nothing."""
 CONCAVITY = 0.6
 """Throughput grows with this power of the sequences in published tables: half give 0.65."""
+LIFT = 0.5
+"""Part of what caps take too much that one correction lifts; what they take too little is taken whole."""
 MARGIN_PERMILLE = 1
 """Share of the bound by which caps aim below it, so that noise does not lie above it half the time."""
 STEADY_PERMILLE = 1
@@ -79,7 +81,7 @@ def cappable(
         if count <= 0 or not profile.has_power:
             continue
         busy = (profile.busy_watts or 0) * feed.terms.marginal
-        each = watts_of_one(state, count, profile, snapshot) * feed.terms.marginal
+        each = uncapped_watts(job.state, state, count, profile, snapshot) * feed.terms.marginal
         found.append(Load(job, spot, count, each, busy, _harmless(job, profile, vectors)))
     return found
 
@@ -145,8 +147,10 @@ def allot(
         upper_watts: the bound, for the width in which caps in force are left alone.
     """
     margin = MARGIN_PERMILLE * upper_watts / WHOLE
-    wanted = bridge_watts + margin
-    if wanted <= 0 or not loads:
+    saved = sum(row.saved(row.spot.state.power_cap_permille or WHOLE) for row in loads)
+    # a model that reads low takes savings for half of what they are: lifting all would swing
+    wanted = max(bridge_watts, saved - LIFT * (saved - bridge_watts)) + margin
+    if wanted <= margin or not loads:
         return []
     lasting = steps(Mechanism.POWER_CAP, hardness)
     kept = _kept(loads, bridge_watts, margin + STEADY_PERMILLE * upper_watts / WHOLE)

@@ -212,9 +212,9 @@ class _Tick:
         self.vectors[job.key] = list(vector)
 
     def _ended(self, job: Job) -> str:
-        """Name of an event that has ended where the job is placed, while it is still told of."""
+        """Name of an event that has ended where the job is placed, and no other is in force there."""
         for spot in job.spots:
-            if spot.feed is None:
+            if spot.feed is None or any(row.active for row in spot.feed.site.events):
                 continue
             for event in spot.feed.site.events:
                 if not event.active and event.end_time <= self.world.now:

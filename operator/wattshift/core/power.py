@@ -39,6 +39,7 @@ __all__ = [
     "is_due",
     "replica_watts",
     "running_replicas",
+    "uncapped_watts",
     "watts_of_one",
 ]
 
@@ -61,7 +62,7 @@ class FeedPower:
     commanded_it_watts: float = 0.0
     """Of the replicas that were asked for, decreases credited until they are due."""
     upper_it_watts: float = 0.0
-    """Every replica that runs or was asked for, at full load."""
+    """Every replica that runs or was asked for, at full load; decreases credited until they are due."""
     unknown_replicas: int = 0
     """Replicas whose profile has no watts, or whose count is not known."""
     model_watts: float = 0.0
@@ -173,7 +174,7 @@ def _add(
         feed.unknown_replicas += max(running, commanded)
         return
     draining = placement.draining_replicas
-    uncapped = watts_of_one(placement, running + draining, profile, snapshot)
+    uncapped = uncapped_watts(workload, placement, running + draining, profile, snapshot)
     busy, idle = float(profile.busy_watts or 0), float(profile.loaded_idle_watts or 0)
     each = uncapped
     if placement.power_cap_permille is not None:
@@ -202,6 +203,8 @@ def _add(
     else:
         feed.commanded_it_watts += commanded * stays
     most = max(running + draining, commanded, placement.observed_replicas or 0)
+    if lowered and not due:
+        most = commanded  # credited here as well, or each tick would shed the same replicas again
     feed.upper_it_watts += most * max(busy, each)
 
 
@@ -222,6 +225,21 @@ def watts_of_one(
     duty = None if engine is None or concurrency is None else engine.duty
     watts = replica_watts(profile, concurrency, output, prompt, duty=duty)
     assert watts is not None
+    return watts
+
+
+def uncapped_watts(
+    workload: WorkloadState,
+    placement: PlacementState,
+    running: float,
+    profile: PowerProfile,
+    snapshot: Snapshot,
+) -> float:
+    """`watts_of_one`, and busy for held work under a cap: it runs as fast as its devices let it."""
+    watts = watts_of_one(placement, running, profile, snapshot)
+    held = workload.batch is not None and workload.batch.external_dispatch
+    if held and placement.power_cap_permille is not None:
+        return max(watts, float(profile.busy_watts or 0))
     return watts
 
 

@@ -12,7 +12,7 @@ from wattshift.core.signal import Forecast
 from wattshift.sim.curves import sums
 from wattshift.sim.faults import distorted, of_signal, silent
 from wattshift.sim.forecasts import Issuer, to_core
-from wattshift.sim.layout import Layout
+from wattshift.sim.layout import Flags, Layout
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.scenario import Array, Forecasting, ForecastModel
 from wattshift.sim.site_signals import seen_late
@@ -136,7 +136,9 @@ class View:
         layout = plant.layout
         self.in_service = record.in_service.astype(int).tolist()
         self.draining = record.draining.astype(int).tolist()
-        self.served = record.served.tolist()
+        self.served = np.where(
+            _is_batch(layout), _batch_tokens(plant, record), record.served
+        ).tolist()
         self.sequences = record.sequences.tolist()
         self.output_tokens = layout.output_tokens.tolist()
         self.prompt_tokens = layout.prompt_tokens.tolist()
@@ -157,3 +159,22 @@ class View:
         np.divide(self.load_sequences, plain, out=ratio, where=measured)
         self.per_rate: Array = np.rint(ratio / RATIO_STEP) * RATIO_STEP * layout.sequences_per_rate
         """Sequences in flight per token/s asked for, by load."""
+
+
+def _is_batch(layout: Layout) -> Flags:
+    batch = [row.batch is not None for row in layout.scenario.workloads]
+    return np.asarray(batch, dtype=bool)[layout.workload_of]
+
+
+def _batch_tokens(plant: Plant, record: Record) -> Array:
+    """Tokens/s of batch work by placement, from what its engines have in flight."""
+    found = np.zeros(len(plant.layout.names))
+    for m, here in plant.layout.tables:
+        curve = plant.layout.curves[m]
+        each = np.zeros(len(here))
+        count = record.mean.serving[here]
+        np.divide(record.sequences[here], count, out=each, where=count > 0)
+        speed = np.interp(record.capped[here], curve.cap_power, curve.cap_rate)
+        speed = np.where(record.capped[here] < 1, speed, 1.0)
+        found[here] = count * speed * np.interp(each, curve.sequences, curve.rate)
+    return found
