@@ -1,7 +1,7 @@
 """Known answers: spatial bounds on fifteen real grids, computed once by others, computed here again.
 
 `python -m wattshift.sim.bounds.reference --data FOLDER` prints each figure beside the stated one and
-fails where they differ by more than a point. Equal demand everywhere with one production trace's mean
+fails where they differ by more than half a point. Equal demand everywhere with one production trace's mean
 day, watts in proportion to requests, every 7th hour of 2023-24, no cost of moving. The data are not
 part of the product: without them this says so and ends.
 """
@@ -40,7 +40,7 @@ PATH_FACTOR, KILOMETRES_PER_MILLISECOND, EXTRA_MILLISECONDS = 1.6, 200.0, 2.0
 EARTH_KILOMETRES = 6371.0
 TRACE_OFFSET_HOURS = 8
 """The trace's clock is UTC and its users are in China."""
-TOLERANCE_POINTS = 1.0
+TOLERANCE_POINTS = 0.5
 VARIABLE = "WATTSHIFT_DATA"
 
 CITIES: tuple[tuple[str, str, float, float, float], ...] = (
@@ -71,17 +71,38 @@ class Stated:
     price: tuple[float, float]
 
 
+NO_LIMIT = 100.0
+"""Room that one site never fills."""
 STATED: dict[tuple[int, float], Stated] = {
+    (30, 1.0): Stated(carbon=(1.5, 1.3, 1.4), price=(2.0, 1.2)),
+    (30, 1.25): Stated(carbon=(4.3, 3.9, 4.1), price=(5.3, 3.2)),
     (30, 1.5): Stated(carbon=(6.7, 6.0, 6.3), price=(8.0, 5.1)),
+    (30, 2.0): Stated(carbon=(9.7, 8.9, 9.2), price=(10.6, 7.1)),
+    (30, NO_LIMIT): Stated(carbon=(12.2, 11.3, 11.7), price=(11.4, 8.1)),
     (60, 1.0): Stated(carbon=(2.5, 2.0, 2.2), price=(5.4, 2.8)),
+    (60, 1.25): Stated(carbon=(7.0, 6.0, 6.4), price=(13.6, 9.0)),
     (60, 1.5): Stated(carbon=(10.7, 9.7, 10.0), price=(19.8, 13.6)),
     (60, 2.0): Stated(carbon=(15.5, 14.0, 14.7), price=(26.6, 19.2)),
+    (60, NO_LIMIT): Stated(carbon=(22.7, 21.7, 22.1), price=(28.4, 23.1)),
+    (100, 1.0): Stated(carbon=(4.8, 4.4, 4.6), price=(12.8, 7.0)),
+    (100, 1.25): Stated(carbon=(11.3, 9.8, 10.6), price=(25.6, 15.4)),
     (100, 1.5): Stated(carbon=(15.7, 13.9, 14.7), price=(32.5, 21.2)),
+    (100, 2.0): Stated(carbon=(21.1, 18.5, 20.0), price=(40.7, 29.4)),
+    (100, NO_LIMIT): Stated(carbon=(30.0, 28.2, 29.0), price=(45.2, 34.4)),
+    (150, 1.0): Stated(carbon=(12.0, 11.9, 11.9), price=(25.7, 13.2)),
     (150, 1.25): Stated(carbon=(25.5, 23.5, 24.6), price=(44.7, 28.7)),
     (150, 1.5): Stated(carbon=(32.9, 29.9, 31.4), price=(54.4, 38.3)),
     (150, 2.0): Stated(carbon=(41.8, 38.2, 40.0), price=(62.8, 44.2)),
+    (150, NO_LIMIT): Stated(carbon=(56.6, 53.1, 54.6), price=(75.5, 51.9)),
+    (250, 1.0): Stated(carbon=(12.0, 11.9, 11.9), price=(25.7, 13.2)),
+    (250, 1.25): Stated(carbon=(25.7, 23.8, 24.8), price=(44.9, 28.7)),
     (250, 1.5): Stated(carbon=(34.4, 32.3, 33.1), price=(56.1, 38.8)),
+    (250, 2.0): Stated(carbon=(46.3, 42.7, 44.6), price=(68.9, 50.0)),
+    (250, NO_LIMIT): Stated(carbon=(81.8, 79.7, 80.9), price=(97.7, 74.5)),
 }
+ON_THE_EDGE = {60: 61}
+"""San Francisco to Toronto is 60.3 ms with the cities' centres, and was within 60 ms in the published
+table: its 60 ms rows come out with a limit of 61."""
 STATED_LOCAL = (405.0, 71.9)
 """B0: g/kWh and USD/MWh."""
 USUAL = ((60, 1.5), (150, 1.5))
@@ -309,20 +330,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say(f"served at home: {local[0]:.1f} g/kWh (stated {STATED_LOCAL[0]:.0f}), ")
     say(f"{local[1]:.1f} USD/MWh (stated {STATED_LOCAL[1]})\n")
     say("reductions in %, stated ones in brackets: bound, static rank, day-old\n")
+    say("60 ms stands for 61: San Francisco to Toronto is 60.3 ms here\n")
     say(" ms  room   carbon                                  price\n")
     worst = 0.0
     for longest, head_room in STATED if options.all else USUAL:
-        found, stated = cell(grids, longest, head_room), STATED[longest, head_room]
+        found = cell(grids, ON_THE_EDGE.get(longest, longest), head_room)
+        stated = STATED[longest, head_room]
         pairs = [*zip(found.carbon, stated.carbon, strict=True)]
         pairs += [*zip(found.price[:2], stated.price, strict=True)]
         worst = max(worst, *(abs(mine - theirs) for mine, theirs in pairs))
         say(
-            f"{longest:3d}  {head_room:4.2f}   {_row(found.carbon)} ({_row(stated.carbon)})   "
+            f"{longest:3d}  {_room(head_room)}   {_row(found.carbon)} ({_row(stated.carbon)})   "
             f"{_row(found.price)} ({_row(stated.price)})\n"
         )
         sys.stdout.flush()
     say(f"largest difference: {worst:.2f} points\n")
     return 0 if worst <= TOLERANCE_POINTS else 1
+
+
+def _room(head_room: float) -> str:
+    return "none" if head_room >= NO_LIMIT else f"{head_room:4.2f}"
 
 
 def _row(values: Sequence[float]) -> str:
