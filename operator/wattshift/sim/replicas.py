@@ -44,6 +44,7 @@ class Fleet:
         self._kind = np.zeros(0, dtype=np.int64)
         self.starts = 0
         self.wakes = 0
+        self._used: Index | None = None
         self.finished = 0
         """Transitions that ended in the last span."""
         self.refused = 0
@@ -96,16 +97,17 @@ class Fleet:
         begun = min(left, self._free(index, left))
         if begun:
             self.starts += begun
+            self._take_devices(index, begun)
             self._push(now + self._start_seconds[index], index, begun, STARTING)
         self.refused += left - begun
         return got + awake + begun
 
     def _lower(self, index: int, count: int, now: float, drain_seconds: float) -> None:
         cancelled = self._take(index, STARTING, count)
+        self._take_devices(index, -cancelled)
         left = count - cancelled
         back = self._take(index, WAKING, left)
-        if self._parks[index]:
-            self.parked[index] += back
+        self.parked[index] += back
         left -= back
         if left:
             self.serving[index] -= left
@@ -117,23 +119,39 @@ class Fleet:
         pool = int(layout.pool_of[index])
         if pool < 0:
             return wanted
-        members = np.flatnonzero(layout.pool_of == pool)
-        each = layout.devices_each[members]
-        pending = self.pending(STARTING, WAKING, DRAINING)[members]
-        used = int(((self.serving[members] + pending + self.parked[members]) * each).sum())
+        used = self._devices_used()
         mine = int(layout.devices_each[index])
-        free = int(layout.pool_devices[pool]) - used
-        for other in members:
-            if free >= wanted * mine:
-                break
-            evict = int(min(self.parked[other], -(-(wanted * mine - free) // int(each[0]))))
-            if other != index and evict:
+        free = int(layout.pool_devices[pool]) - int(used[pool])
+        if free < wanted * mine and self.parked.any():
+            members = np.flatnonzero((layout.pool_of == pool) & (self.parked > 0))
+            for other in members[members != index]:
+                each = int(layout.devices_each[other])
+                evict = int(min(self.parked[other], -(-max(0, wanted * mine - free) // each)))
                 self.parked[other] -= evict
-                free += evict * int(layout.devices_each[other])
+                used[pool] -= evict * each
+                free += evict * each
         return max(0, min(wanted, free // mine))
+
+    def _devices_used(self) -> Index:
+        """Devices taken in every pool; made anew only after something has ended."""
+        if self._used is None:
+            layout = self._layout
+            here = layout.pool_of >= 0
+            count = self.serving + self.parked + self.pending(STARTING, WAKING, DRAINING)
+            taken = (count * layout.devices_each)[here]
+            used = np.zeros(len(layout.pool_devices), dtype=np.int64)
+            np.add.at(used, layout.pool_of[here], taken)
+            self._used = used
+        return self._used
+
+    def _take_devices(self, index: int, replicas: int) -> None:
+        pool = int(self._layout.pool_of[index])
+        if self._used is not None and pool >= 0:
+            self._used[pool] += replicas * int(self._layout.devices_each[index])
 
     def lose(self, places: Index) -> None:
         """A site is lost: whatever runs, starts or drains there is gone."""
+        self._used = None
         self.serving[places] = 0
         self.parked[places] = 0
         keep = ~np.isin(self._place, places)
@@ -167,6 +185,7 @@ class Fleet:
         done = self._due <= now + seconds
         if done.any():
             self.finished = int(done.sum())
+            self._used = None
             up = done & ~drains
             np.add.at(self.serving, self._place[up], self._count[up])
             down = done & parks
