@@ -124,7 +124,7 @@ def _usable(spot: Spot, prices: dict[FeedKey, Ahead]) -> bool:
         return False
     if spot.feed.key not in prices:
         return False
-    return spot.replicas > 0 or (spot.no_raise is None and not spot.verdict.veto)
+    return spot.replicas > 0 or spot.no_raise is None
 
 
 def _problem(

@@ -168,7 +168,11 @@ def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> 
         for count, spot in zip(wanted, spots, strict=True)
     ]
     if job.verdict.veto:
-        wanted = [max(count, spot.replicas) for count, spot in zip(wanted, spots, strict=True)]
+        # no saving: what is not owed stays as it is
+        wanted = [
+            max(count, spot.replicas) if owed else spot.replicas
+            for count, spot in zip(wanted, spots, strict=True)
+        ]
     budget = job.state.max_replicas - job.standing
     raised = list(here)
     for k in sorted(range(len(spots)), key=lambda k: wanted[k] - here[k]):

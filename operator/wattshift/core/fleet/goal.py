@@ -14,7 +14,7 @@ from wattshift.core.fleet.build import Fleet, build
 from wattshift.core.fleet.classes import eligible, routed
 from wattshift.core.fleet.dual import Dual, solve
 from wattshift.core.fleet.flow import Flow, route
-from wattshift.core.fleet.integers import alone, part_of, together
+from wattshift.core.fleet.integers import Left, alone, part_of, together
 from wattshift.core.fleet.problem import Floats, Integers, Problem
 from wattshift.core.power import FeedKey
 from wattshift.core.stability import horizon_seconds
@@ -81,6 +81,7 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
     top = np.floor(problem.most / problem.size + 1e-6).astype(np.int64)
     each = np.maximum(problem.cost[0] * problem.size * problem.hours[0], 0.0)
     unit = _by_place(problem, worth)
+    left = Left(problem, np.floor(amounts / problem.size + 1e-4))
     for group, job in enumerate(fleet.jobs):
         places, classes = rows_of[group], classes_of[group]
         unserved = float(flow.unserved[classes].sum())
@@ -99,13 +100,15 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
         else:
             price = unit[places] * problem.size[places]
             price = price - float(price.min()) + each[places].mean() + 1e-9
+            least = np.minimum(fleet.least[places], np.maximum(top[places], 0))
             replicas[places] = alone(
                 problem.size[places],
                 amounts[places],
-                np.minimum(fleet.least[places], np.maximum(top[places], 0)),
-                np.maximum(top[places], fleet.least[places]),
+                least,
+                left.top(places, np.maximum(top[places], fleet.least[places])),
                 price,
             )
+        left.take(places, replicas[places])
         vector = list(job.vector)
         for k in places.tolist():
             vector[fleet.spots[k].index] = int(replicas[k])

@@ -25,6 +25,36 @@ class Levels:
     carried: Floats
 
 
+class Left:
+    """Devices and watts that rounding up may still take: whole parts of all workloads come first."""
+
+    def __init__(self, problem: Problem, whole: Floats) -> None:
+        self._problem = problem
+        self._whole = whole
+        self._rows = ((problem.pool, problem.devices), (problem.feed, problem.watts))
+        self._left = np.append(problem.limit[0], np.inf)
+        for row, use in self._rows:
+            used = np.bincount(row, whole * problem.size * use, minlength=problem.rows + 1)
+            self._left -= used
+
+    def top(self, places: Integers, top: Integers) -> Integers:
+        """[n] replicas at most, of what `top` allows."""
+        more = np.full(places.shape, np.inf)
+        for row, use in self._rows:
+            each = use[places] * self._problem.size[places]
+            free = np.maximum(0.0, self._left[row[places]]) + EPSILON * each
+            more = np.minimum(more, free / np.where(each > 0, each, 1e-300))
+        most = self._whole[places] + np.floor(np.minimum(more, 1e9))
+        found: Integers = np.minimum(top, most).astype(np.int64)
+        return found
+
+    def take(self, places: Integers, replicas: Integers) -> None:
+        """Use up what was rounded up, or give back what was not needed."""
+        more = (replicas - self._whole[places]) * self._problem.size[places]
+        for row, use in self._rows:
+            np.subtract.at(self._left, row[places], more * use[places])
+
+
 def alone(size: Floats, amount: Floats, least: Integers, top: Integers, price: Floats) -> Integers:
     """Replicas for one class of load that may use all these places.
 

@@ -20,6 +20,9 @@ from wattshift.core.survey import Job, Spot
 
 LEAST_ENTER = 1e-3
 """Of a typical cost over the first step: what breaks ties towards staying."""
+CHARGED = 0.2
+"""Of a start, in the flow of a workload with many classes: what its classes exchange mostly cancels at
+a place, and `core/stability.py` asks for the whole. Frozen on development weeks of scenario S1."""
 WATT_SECONDS_PER_KILOWATT_HOUR = 3.6e6
 
 
@@ -76,7 +79,8 @@ class Places:
         paid = max(0.0, float(price.grid[0])) / WATT_SECONDS_PER_KILOWATT_HOUR
         each = marginal * paid / spot.capacity
         # while both sides stand the load is served once: what is wasted is idle power
-        self.start[k] = idle * profile.cold_start_seconds * each
+        charged = CHARGED if routed(job) else 1.0
+        self.start[k] = charged * idle * profile.cold_start_seconds * each
         self.arrive[k] = (idle * WARM_SECONDS + prompts) * each
         self.watts[k] = marginal * max(busy, 1.0) / spot.capacity
 
@@ -91,7 +95,8 @@ class Places:
         self.feed[k] = rows.feeds.get(feed.key, rows.count)
         self.supply[k] = rows.supplies.get(feed.key, rows.count)
         most = spot.state.max_replicas
-        if spot.no_raise is not None or spot.verdict.veto:
+        # where the guard vetoes, a routed workload still gets what its users need
+        if spot.no_raise is not None or (spot.verdict.veto and not routed(job)):
             most = min(most, spot.replicas)
         self.most[k] = most * spot.capacity
         self.least[k] = spot.state.min_replicas

@@ -1,0 +1,227 @@
+"""Goals of whole fleets: limits, order, prices known ahead, and rest once all is carried out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from tests.core.build import (
+    NOW,
+    connection,
+    engine,
+    placement,
+    quote,
+    site,
+    snapshot,
+    supply,
+    workload,
+)
+from wattshift.core.decision import Action
+from wattshift.core.fleet.goal import goals, objective
+from wattshift.core.model import AcceleratorState, Settings
+from wattshift.core.planner import plan
+from wattshift.core.survey import survey
+
+NAMES = ("a", "b", "c")
+FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def gpus(count):
+    return (AcceleratorState(resource_name="nvidia.com/gpu", profile_name="h100", count=count),)
+
+
+@st.composite
+def fleets(draw, busiest=4):
+    """Three sites with different prices and devices, up to `busiest` workloads standing at one."""
+    prices = [draw(st.sampled_from(["0.10", "0.30", "0.50", "0.80"])) for _ in NAMES]
+    room = [draw(st.integers(12, 40)) for _ in NAMES]
+    feeds = [draw(st.sampled_from([6_000, 20_000, 1_000_000])) for _ in NAMES]
+    sites = tuple(
+        site(name, feed=connection(limit=feed, price=quote(price)), accelerators=gpus(count))
+        for name, price, count, feed in zip(NAMES, prices, room, feeds, strict=True)
+    )
+    jobs = []
+    for i in range(draw(st.integers(1, busiest))):
+        home, count = draw(st.sampled_from(NAMES)), draw(st.integers(1, 3))
+        load = count * draw(st.floats(2.0, 11.0))
+        rows = tuple(
+            placement(
+                name,
+                count if name == home else 0,
+                engine=engine(load, pods=count) if name == home else None,
+                max_replicas=draw(st.integers(3, 8)),
+            )
+            for name in NAMES
+        )
+        jobs.append(workload(f"w{i}", rows))
+    return snapshot(
+        tuple(jobs), sites, settings=Settings(reporting_currency="CNY", max_actions_per_site=99)
+    )
+
+
+@FEW
+@given(fleets())
+def test_goals_are_whole_replicas_within_what_a_workload_may_have(here):
+    world = survey(here, NOW)
+    found = goals(world, world.jobs)
+    assert found is not None
+    for job in world.jobs:
+        goal = found.by_key[job.key]
+        for spot in job.spots:
+            count = goal.vector[spot.index]
+            assert isinstance(count, int)
+            assert spot.state.min_replicas <= count <= spot.state.max_replicas
+        carries = sum(n * spot.capacity for n, spot in zip(goal.vector, job.spots, strict=True))
+        assert carries + goal.unserved >= job.need - 1e-2
+
+
+@FEW
+@given(fleets())
+def test_no_decision_takes_more_than_there_is(here):
+    devices = dict.fromkeys(NAMES, 0)
+    for decision in plan(here, NOW).decisions:
+        stands = {row.placement_name: row.replicas for row in decision.basis}
+        for row in decision.targets:
+            devices[row.placement_name] += max(row.replicas, stands[row.placement_name])
+    for row in here.sites:
+        assert devices[row.name] <= row.accelerators[0].count
+
+
+@FEW
+@given(fleets())
+def test_the_bound_is_below_what_is_planned_and_below_staying(here):
+    world = survey(here, NOW)
+    found = goals(world, world.jobs)
+    assert found is not None
+    staying = objective(found, {job.key: job.vector for job in world.jobs}, {})
+    aimed = objective(found, {key: row.vector for key, row in found.by_key.items()}, {})
+    assert found.bound_per_hour <= staying + 1e-6
+    if all(row.unserved == 0 for row in found.by_key.values()):
+        assert found.bound_per_hour <= aimed + 1e-6
+
+
+@FEW
+@given(fleets())
+def test_order_of_workloads_and_sites_changes_nothing(here):
+    turned = replace(
+        here, sites=tuple(reversed(here.sites)), workloads=tuple(reversed(here.workloads))
+    )
+    assert plan(here, NOW).decisions == plan(turned, NOW).decisions
+
+
+@FEW
+@given(fleets(), st.sampled_from(["0.01", "100"]))
+def test_the_currency_of_the_report_changes_no_goal(here, rate):
+    other = replace(
+        here,
+        settings=Settings(
+            reporting_currency="EUR", exchange_rates=(("CNY", rate),), max_actions_per_site=99
+        ),
+    )
+
+    def vectors(snap):
+        world = survey(snap, NOW)
+        found = goals(world, world.jobs)
+        return {key: row.vector for key, row in found.by_key.items()}
+
+    assert vectors(here) == vectors(other)
+
+
+def carried_out(here, made, seconds=7200.0):
+    """The world when all of a plan was done and its moves have ended."""
+    now = here.grid_time + seconds
+    jobs = []
+    for job in here.workloads:
+        decision = next(row for row in made.decisions if row.workload_key == job.key)
+        load = sum(row.engine.concurrency for row in job.placements if row.engine)
+        counts = {row.placement_name: row.replicas for row in decision.targets}
+        total = sum(counts.values())
+        rows = tuple(
+            replace(
+                row,
+                observed_replicas=counts[row.name],
+                ready_replicas=counts[row.name],
+                in_service_replicas=counts[row.name],
+                engine=engine(load * counts[row.name] / total, pods=counts[row.name])
+                if counts[row.name]
+                else None,
+            )
+            for row in job.placements
+        )
+        changed = decision.action is not Action.HOLD
+        jobs.append(
+            replace(job, placements=rows, last_change_time=here.grid_time if changed else None)
+        )
+    return replace(here, grid_time=now, workloads=tuple(jobs))
+
+
+@FEW
+@given(fleets(busiest=3))
+def test_once_carried_out_a_plan_leads_to_rest(here):
+    for _ in range(8):
+        made = plan(here, here.grid_time)
+        if all(row.action is Action.HOLD for row in made.decisions):
+            break
+        here = carried_out(here, made)
+    else:
+        raise AssertionError("it never comes to rest")
+    again = plan(carried_out(here, made), here.grid_time + 7200.0)
+    assert all(row.action is Action.HOLD for row in again.decisions)
+
+
+@pytest.mark.parametrize("dearer", ["0.35", "0.60", "2.00"])
+def test_a_dearer_site_gets_no_more(dearer):
+    def at_west(price):
+        sites = (site("east", price="0.80"), site("west", price=price))
+        world = survey(snapshot(sites=sites), NOW)
+        found = goals(world, world.jobs)
+        return found.by_key["team/chat"].vector[1]
+
+    assert at_west(dearer) <= at_west("0.30")
+
+
+def test_two_workloads_share_a_cheap_site_that_holds_one():
+    jobs = tuple(
+        workload(name, (placement("a", 2, engine=engine(22.0, pods=2)), placement("b", 0)))
+        for name in ("x", "y")
+    )
+    sites = (site("a", price="0.80"), site("b", price="0.30", accelerators=gpus(2)))
+    world = survey(snapshot(jobs, sites), NOW)
+    found = goals(world, world.jobs)
+    assert sum(row.vector[1] for row in found.by_key.values()) <= 2
+    assert found.device_shadow["b", "nvidia.com/gpu"] > 0
+
+
+def test_a_cheap_window_that_is_known_is_prepared_and_one_that_ends_is_not_entered():
+    def west(now, later, at):
+        feed = connection(price=quote(now), price_ahead=((NOW + at, quote(later)),))
+        world = survey(snapshot(sites=(site("east", price="0.50"), site("west", feed=feed))), NOW)
+        return goals(world, world.jobs).by_key["team/chat"].vector[1]
+
+    assert west("0.40", "0.40", 3600) > 0
+    # a minute of cheaper power does not pay for two moves
+    assert west("0.48", "5.00", 60) == 0
+
+
+def test_own_supply_attracts_as_much_as_it_feeds():
+    def west(watts):
+        feed = connection(price=quote("0.80", direct="0.05", own_up=True))
+        here = snapshot(
+            sites=(
+                site("east", price="0.50"),
+                site("west", feed=feed, supplies=(supply(watts),)),
+            )
+        )
+        world = survey(here, NOW)
+        return goals(world, world.jobs).by_key["team/chat"].vector[1]
+
+    assert west(50_000.0) == 2
+    assert west(0.0) == 0
+
+
+def test_nothing_to_choose_needs_no_solver():
+    lone = workload(placements=(placement("east", 2, engine=engine(20.0, pods=2)),))
+    world = survey(snapshot((lone,)), NOW)
+    assert goals(world, world.jobs) is None
+    assert plan(snapshot((lone,)), NOW).bound_per_hour is None
