@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,14 @@ def test_the_table_has_a_row_for_every_case():
     assert len(text) == 5
     assert text[2].count("|") == text[0].count("|") == 10
     assert "never" in text[4]
+
+
+def test_the_page_shows_the_table_that_the_script_prints():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "guard.md").read_text(encoding="utf-8")
+    assert table(()) in page
+    shown = {(name, made.per_minute, made.ratios[-1][1]) for name, made in guard_trial.cases()}
+    for name, per_minute, ratio in shown:
+        assert f"| {name} | {per_minute:g} | {ratio:g} | " in page
 
 
 def test_the_script_prints_json(capsys, monkeypatch):
