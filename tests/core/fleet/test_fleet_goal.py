@@ -225,3 +225,16 @@ def test_nothing_to_choose_needs_no_solver():
     world = survey(snapshot((lone,)), NOW)
     assert goals(world, world.jobs) is None
     assert plan(snapshot((lone,)), NOW).bound_per_hour is None
+
+
+@pytest.mark.parametrize("price", ["0.25", "-0.30"])
+def test_the_bound_holds_on_own_supply_and_at_negative_prices(price):
+    feed = connection(price=quote(price, direct="0.05", own_up=True))
+    rows = (placement("a", 0), placement("c", 8, engine=engine(20.0, pods=8)))
+    here = snapshot(
+        (workload(placements=rows),),
+        (site("a", price="0.25"), site("c", feed=feed, supplies=(supply(2_500.0),))),
+    )
+    made = plan(here, NOW)
+    assert made.bound_per_hour is not None
+    assert made.objective_per_hour >= made.bound_per_hour - 1e-9

@@ -123,18 +123,20 @@ def charge(problem: Problem, price: Floats) -> Floats:
 def _backward(problem: Problem, price: Floats, move: Floats) -> _Paths:
     extra = move[problem.group][:, None] + problem.enter[problem.place]
     extra = np.where(problem.open, extra, FAR)
-    hours, need = problem.hours, problem.need
+    need = problem.need
     rows = np.arange(problem.classes)
-    each = problem.cost + charge(problem, price)
-    closed = np.where(problem.open, 0.0, FAR)
+    each = (problem.cost + charge(problem, price))[:, problem.place]
+    standing = (need * problem.hours[:, None])[:, :, None] * each
+    standing = np.where(problem.open, standing, FAR)
+    entering = need[:, :, None] * extra
     stays: list[Booleans] = []
     target: list[Integers] = []
     later: list[Floats] = []
     value = np.zeros(problem.place.shape)
-    for t in range(len(hours) - 1, -1, -1):
+    for t in range(need.shape[0] - 1, -1, -1):
         later.append(value)
-        value = value + (need[t] * hours[t])[:, None] * each[t][problem.place] + closed
-        enter = value + need[t][:, None] * extra
+        value = value + standing[t]
+        enter = value + entering[t]
         to = enter.argmin(axis=1)
         best = enter[rows, to][:, None]
         stays.append(value <= best)

@@ -170,11 +170,14 @@ def objective(
         rows = np.nonzero(problem.group == groups[key])[0]
         share[rows] = units / np.maximum(units.sum(axis=1), 1e-12)[:, None]
     at = problem.at(share * problem.need[0][:, None])
-    idle = np.maximum(0.0, counts - at / problem.size) * fleet.idle
-    money = float((problem.cost[0] * at).sum()) * float(problem.hours[0]) + float(idle.sum())
+    # where a kWh earns money, idle replicas are no reason to look better than the bound
+    idle = np.maximum(0.0, counts - at / problem.size) * np.maximum(0.0, fleet.idle)
+    hourly = float((problem.cost[0] * at).sum()) + problem.above_supply(at, 0)
+    money = hourly * float(problem.hours[0]) + float(idle.sum())
     arriving = np.maximum(0.0, share * problem.need[0][:, None] - problem.present)
     money += float((problem.enter[problem.place] * np.where(problem.open, arriving, 0.0)).sum())
     money += float(np.where(problem.open, share * dual.ahead, 0.0).sum())
     limit = np.where(np.isfinite(problem.limit), problem.limit, 0.0)
     worth = dual.price * limit * problem.hours[:, None]
+    # what its limits are worth later is in the way on already
     return (money - float(worth[1:].sum())) / found.horizon_hours

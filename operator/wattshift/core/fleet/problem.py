@@ -97,3 +97,10 @@ class Problem:
         weights = np.where(self.open, by_column, 0.0).ravel()
         sums = np.bincount(self.place.ravel(), weights=weights, minlength=self.places)
         return sums.astype(np.float64, copy=False)
+
+    def above_supply(self, at: Floats, step: int) -> float:
+        """Money per hour that units `at` places pay on top where own supply does not reach."""
+        used = np.bincount(self.supply, weights=at * self.watts, minlength=self.rows + 1)[:-1]
+        above = np.maximum(0.0, used - self.limit[step])
+        priced = np.isfinite(self.ceiling[step])
+        return float((above[priced] * self.ceiling[step][priced]).sum())

@@ -56,16 +56,8 @@ def rolled(problem: Problem, dual: Dual) -> Rolled:
         money += float((problem.cost[t] * problem.at(flow.carried)).sum()) * hours
         arriving = np.where(problem.open, np.maximum(0.0, flow.carried - present), 0.0)
         money += float((arriving * problem.enter[problem.place]).sum())
-        money += _above_supply(problem, problem.at(flow.carried), t) * hours
+        money += problem.above_supply(problem.at(flow.carried), t) * hours
         unserved += float(flow.unserved.sum()) * hours
         present = flow.carried
         found.append(flow.carried)
     return Rolled(money=money, unserved=unserved, carried=tuple(found))
-
-
-def _above_supply(problem: Problem, at: Floats, t: int) -> float:
-    """Money per hour of what own supply does not cover."""
-    used = np.bincount(problem.supply, weights=at * problem.watts, minlength=problem.rows + 1)
-    above = np.maximum(0.0, used[:-1] - problem.limit[t])
-    priced = np.isfinite(problem.ceiling[t])
-    return float((above[priced] * problem.ceiling[t][priced]).sum())
