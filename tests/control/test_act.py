@@ -10,7 +10,9 @@ import pytest
 
 from tests.control.bench import GROUP, placements
 from wattshift.actuators.base import Outcome, Result
+from wattshift.control.inputs.world import LATE_SECONDS
 from wattshift.control.config import Config
+from wattshift.core.watts import commanded_replicas
 from wattshift.core.decision import Action
 from wattshift.core.reasons import Reason
 from wattshift.errors import Transient
@@ -91,6 +93,31 @@ async def test_an_unknown_outcome_keeps_the_wanted_count_on_record_and_is_no_riv
     await bench.see()
     east = bench.workload().placements[0]
     assert (east.observed_replicas, east.desired_replicas, east.rival) == (2, 2, False)
+
+
+async def test_a_write_that_never_landed_is_no_longer_counted_on_and_can_be_made_again(bench):
+    bench.scale.fault = lambda _order: Outcome(result=Result.UNKNOWN, message="no answer")
+    await bench.set("east", 2)
+    await bench.settled()
+    east = bench.workload().placements[0]
+    assert (east.observed_replicas, commanded_replicas(east)) == (4, 2), "it may still land"
+    bench.clock.advance(LATE_SECONDS + 1)
+    await bench.see()
+    east = bench.workload().placements[0]
+    assert (commanded_replicas(east), east.wish_lapsed, east.rival) == (4, True, False)
+    bench.scale.fault = None
+    outcome = await bench.set("east", 2)
+    assert outcome.result is Result.DONE and bench.replicas("east") == 2
+
+
+async def test_a_wish_of_a_process_that_was_killed_before_its_write_is_not_taken_for_done(bench):
+    bench.scale.fault = lambda _order: Outcome(result=Result.UNKNOWN, message="killed")
+    await bench.set("east", 2)
+    await bench.settled()
+    bench.restart()
+    await bench.see()
+    east = bench.workload().placements[0]
+    assert (commanded_replicas(east), east.wish_lapsed, east.rival) == (4, True, False)
 
 
 async def test_somebody_who_writes_after_an_unknown_first_write_is_seen(bench):

@@ -162,9 +162,13 @@ class Actor:
         if foreign:
             return Outcome(result=Result.REFUSED, message=foreign)
         previous = self._book.workload(key).placement(placement.name)
+        self._world.begin_write(found.target.uid)
         try:
             await self._record_intent(key, workload, placement, found, replicas)
-        except WattshiftError as error:
+        except BaseException as error:
+            self._world.end_write(found.target.uid, known=True)
+            if not isinstance(error, WattshiftError):
+                raise
             self._take_back(key, placement.name, previous.desired_replicas)
             return Outcome(result=Result.REFUSED, message=f"not recorded: {error.message}")
         order = ScaleOrder(
@@ -173,11 +177,16 @@ class Actor:
             observed_replicas=found.replicas,
             replicas=replicas,
         )
+        known = False
         try:
             async with self._pool.acting(found.member_name) as client:
                 outcome = await self._scale.carry_out(client, order)
+            known = outcome.result is not Result.UNKNOWN
         except WattshiftError as error:
+            known = True
             outcome = Outcome(result=Result.REFUSED, message=error.message)
+        finally:
+            self._world.end_write(found.target.uid, known=known)
         await self._record_outcome(key, placement.name, previous.desired_replicas, found, outcome)
         log.info(
             outcome.message,

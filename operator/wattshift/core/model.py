@@ -304,6 +304,8 @@ class PlacementState:
     """Ready, not terminating, last probe good."""
     desired_replicas: int | None
     """Recorded in status before a write."""
+    wish_lapsed: bool = False
+    """What was recorded was never acknowledged and can no longer land: what is seen counts."""
     last_written_replicas: int | None
     last_write_time: float | None
     rival: bool

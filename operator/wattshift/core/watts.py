@@ -94,7 +94,7 @@ def replica_watts(
 
 def commanded_replicas(placement: PlacementState) -> int | None:
     """Replicas that were asked for: our recorded wish, else what the target says; None = unknown."""
-    if placement.rival or placement.desired_replicas is None:
+    if placement.rival or placement.wish_lapsed or placement.desired_replicas is None:
         return placement.observed_replicas
     return placement.desired_replicas
 

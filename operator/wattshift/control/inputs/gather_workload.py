@@ -148,6 +148,7 @@ def _placement(  # noqa: PLR0917 - one caller
         ready_replicas=found.target.replicas_ready if found is not None else None,
         in_service_replicas=_in_service(found),
         desired_replicas=kept.desired_replicas,
+        wish_lapsed=_lapsed(kept, found, given.world),
         last_written_replicas=kept.last_written_replicas,
         last_write_time=_past(kept.last_write_time, given.now),
         rival=rival,
@@ -157,6 +158,14 @@ def _placement(  # noqa: PLR0917 - one caller
         learned_concurrency=given.concurrency(stored.key.path, row.name),
         draining_replicas=_draining(found),
     )
+
+
+def _lapsed(kept: PlacementRecord, found: Found | None, world: World) -> bool:
+    """Whether what was asked for was neither acknowledged nor is seen, nor may still land."""
+    desired = kept.desired_replicas
+    if desired is None or found is None:
+        return False
+    return desired not in (found.replicas, kept.last_written_replicas) and not world.may_land(found)
 
 
 def _is_rival(kept: PlacementRecord, found: Found | None, captured: Original | None) -> bool:
@@ -219,6 +228,7 @@ def _orphan(row: Original, record: WorkloadRecord, given: WorkloadInputs) -> Pla
         ready_replicas=found.target.replicas_ready if found is not None else None,
         in_service_replicas=_in_service(found),
         desired_replicas=kept.desired_replicas,
+        wish_lapsed=_lapsed(kept, found, given.world),
         last_written_replicas=kept.last_written_replicas,
         last_write_time=_past(kept.last_write_time, given.now),
         rival=_is_rival(kept, found, _captured(record, row.placement_name)),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wattshift.kube.pool import Pool
-from wattshift.kube.views import MemberView, PodView, TargetKey, TargetView
+from wattshift.kube.views import MemberState, MemberView, PodView, TargetKey, TargetView
 
 SETTLE_SECONDS = 10.0
 """How long after an acknowledged write the watch may still show the count before it."""
@@ -29,6 +29,11 @@ class Found:
     """Count now: as acknowledged by our last write while the watch lags, else as seen."""
 
 
+LATE_SECONDS = 15.0
+"""A write without an answer may land this much later; written again it changes nothing, as every
+write tests the count that it was decided on."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Acknowledged:
     before: frozenset[int]
@@ -44,6 +49,8 @@ class World:
         self._pool = pool
         self._monotonic = monotonic
         self._acknowledged: dict[str, _Acknowledged] = {}
+        self._open: dict[str, float] = {}
+        """Target UIDs with a write under way: until when, on the monotonic clock."""
 
     def view(self, member_name: str) -> MemberView | None:
         """Latest view of a member cluster."""
@@ -66,6 +73,28 @@ class World:
                 if target.uid == target_uid:
                     return self._found(view, target)
         return None
+
+    def begin_write(self, target_uid: str) -> None:
+        """A write is under way; what was asked for counts until its end is known."""
+        self._open[target_uid] = float("inf")
+
+    def end_write(self, target_uid: str, *, known: bool) -> None:
+        """The write ended; with an unknown outcome it may still land for a while."""
+        if known:
+            self._open.pop(target_uid, None)
+        else:
+            self._open[target_uid] = self._monotonic() + LATE_SECONDS
+
+    def may_land(self, found: Found) -> bool:
+        """Whether a write that was asked for may still land, so that the count seen is no answer.
+
+        Without it a wish that was recorded and never carried out, because the process was killed or
+        the server did not answer, would be taken for done for ever.
+        """
+        view = self._pool.view(found.member_name)
+        if view is None or view.state is not MemberState.READY:
+            return True
+        return self._monotonic() < self._open.get(found.target.uid, 0.0)
 
     def acknowledge(self, target_uid: str, *, before: int, replicas: int) -> None:
         """Remember an acknowledged write until the watch shows it."""
