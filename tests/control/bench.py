@@ -39,9 +39,13 @@ from wattshift.kube.client import ClusterClient
 from wattshift.kube.kubeconfig import load_hub_files
 from wattshift.kube.pool import Pool
 from wattshift.kube.sources import MemberSource, Sources, SourceType
+from wattshift.kube.timings import PoolTimings
+from wattshift.kube.transport import ClientTimings
 from wattshift.kube.views import MemberState
 
 PROFILE = "ascend-910b"
+PATIENT = ClientTimings(connect=30.0, read=30.0, write=30.0)
+"""No test here is about time-outs; a machine that is busy with much else is no fault."""
 GROUP = "/apis/wattshift.io/v1alpha1"
 
 
@@ -129,6 +133,7 @@ class Bench:
             access=self.credential,
             clock=time.monotonic,
             write_guard=self.guard,
+            timings=PATIENT,
         )
         self.stack.push_async_callback(self.hub.close)
         self.pool = await self.stack.enter_async_context(
@@ -136,6 +141,7 @@ class Bench:
                 sources=Sources(hub=self.credential, credentials=None),
                 clock=time.monotonic,
                 write_guard=self.guard,
+                timings=PoolTimings(probe_timeout=30.0, lost_after=90.0, client=PATIENT),
             )
         )
         local = MemberSource(type=SourceType.LOCAL)
