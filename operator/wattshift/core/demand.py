@@ -86,6 +86,10 @@ def load_of(workload: WorkloadState, verdicts: tuple[GuardVerdict, ...], now: fl
             continue
         engine = placement.engine
         if engine is None or verdict.state is GuardState.BLIND:
+            if workload.origin_loads:
+                # the entry still counts what the engines of a lost cluster do not tell
+                whole = sum(max(0.0, row) for _, row in workload.origin_loads)
+                return Load(concurrency=whole, source=f"the entry; {placement.name} is blind")
             return Load(concurrency=None, source=f"{placement.name}: {verdict.message}")
         total += max(engine.concurrency, float(engine.running)) + engine.waiting
         waiting += engine.waiting

@@ -64,6 +64,8 @@ def loads_of(
     assert job.need is not None
     stuck = capacity(job, job.vector)
     stuck -= sum(spot.replicas * spot.capacity for spot in places.values())
+    if routed(job):
+        stuck = 0.0  # the split sends nothing to what may not be touched: the others carry all
     share = max(0.0, job.need - stuck) / job.need
     if share <= 0:
         return []
