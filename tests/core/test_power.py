@@ -232,3 +232,12 @@ def test_a_load_beside_ours_that_is_unknown_leaves_no_room():
     assert survey(known, NOW).feeds[KEY].room_watts() > 0
     metered = connection(limit=10_000, uncontrolled=reading(None), metered=reading(1900))
     assert survey(world(metered, replicas=4), NOW).feeds[KEY].room_watts() > 0
+
+
+def test_what_drains_explains_a_residual_and_is_no_doubt():
+    row = {"desired_replicas": 2, "draining_replicas": 2, "last_write_time": NOW - 10}
+    here = world(connection(metered=reading(1100)), replicas=2, **row)
+    # the model counts 1,800 W with the two that drain; their 900 W may be gone already
+    assert not estimate(here, NOW)[KEY].suspect
+    still = world(connection(metered=reading(1100)), replicas=4)
+    assert estimate(still, NOW)[KEY].suspect

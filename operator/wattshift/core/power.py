@@ -82,6 +82,8 @@ class FeedPower:
     """What device power caps take off `now_watts`, by the model."""
     cap_saved_committed_watts: float = 0.0
     """The same of `committed_watts`."""
+    passing_it_watts: float = 0.0
+    """Of what drains or is capped: nobody knows how much of it is drawn at this moment."""
     suspect: bool = False
     reason: Reason | None = None
     message: str = ""
@@ -187,6 +189,7 @@ def _add(
     due = lowered and is_due(workload, placement, now, snapshot.speed)
     feed.it_watts += (running + draining) * each + starting * idle
     feed.cap_saved_watts += (running + draining) * (uncapped - each)
+    feed.passing_it_watts += draining * each + (running + draining) * (uncapped - each)
     feed.cap_saved_committed_watts += min(running, commanded) * (uncapped - each)
     if due:
         # seen off late: no credit any more
@@ -301,7 +304,9 @@ def _reconcile(
     feed.committed_watts = feed.now_watts + change
     feed.upper_watts = feed.committed_watts
     residual = metered - reference
-    if not blind and abs(residual) > SUSPECT_RESIDUAL * max(abs(metered), 1.0):
+    # a drain ends when it ends and a cap saves what it saves: no doubt about the model follows
+    allowed = SUSPECT_RESIDUAL * max(abs(metered), 1.0) + marginal * feed.passing_it_watts
+    if not blind and abs(residual) > allowed:
         feed.suspect, feed.reason = True, Reason.POWER_MODEL_SUSPECT
         feed.message = f"meter {metered:.0f} W, model {reference:.0f} W: off by {residual:+.0f} W"
         feed.upper_watts = max(feed.committed_watts, feed.model_watts + change)
