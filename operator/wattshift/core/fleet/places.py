@@ -20,9 +20,9 @@ from wattshift.core.survey import Job, Spot
 
 LEAST_ENTER = 1e-3
 """Of a typical cost over the first step: what breaks ties towards staying."""
-CHARGED = 0.2
-"""Of a start, in the flow of a workload with many classes: what its classes exchange mostly cancels at
-a place, and `core/stability.py` asks for the whole. Frozen on development weeks of scenario S1."""
+START_CHARGED, ARRIVAL_CHARGED = 0.4, 0.3
+"""Of a start and of an arrival, in the flow of a workload with many classes: what its classes exchange
+mostly cancels at a place, and `core/stability.py` asks for the whole. Frozen on development weeks of S1."""
 WATT_SECONDS_PER_KILOWATT_HOUR = 3.6e6
 
 
@@ -79,9 +79,9 @@ class Places:
         paid = max(0.0, float(price.grid[0])) / WATT_SECONDS_PER_KILOWATT_HOUR
         each = marginal * paid / spot.capacity
         # while both sides stand the load is served once: what is wasted is idle power
-        charged = CHARGED if routed(job) else 1.0
-        self.start[k] = charged * idle * profile.cold_start_seconds * each
-        self.arrive[k] = (idle * WARM_SECONDS + prompts) * each
+        start, arrival = (START_CHARGED, ARRIVAL_CHARGED) if routed(job) else (1.0, 1.0)
+        self.start[k] = start * idle * profile.cold_start_seconds * each
+        self.arrive[k] = arrival * (idle * WARM_SECONDS + prompts) * each
         self.watts[k] = marginal * max(busy, 1.0) / spot.capacity
 
     def _count(self, k: int, job: Job, spot: Spot) -> None:
