@@ -130,12 +130,14 @@ def _objectives(item: Item) -> list[str]:
     return [objective for policy, objective in item.runs() if policy == "ours"]
 
 
-def _partly(item: Item, objective: str) -> str:
+def _partly(item: Item, objective: str, words: str) -> str:
+    """A verdict; on a part of the windows or seeds nothing counts as reached yet."""
     done, there, seeds = item.covered("ours", objective)
     wanted = len(item.row.get("seeds") or (1,))
     if (done, seeds) == (there, wanted):
-        return ""
-    return f" (partly: {done} of {there} windows, {seeds} of {wanted} seeds)"
+        return words
+    told = words.replace("**reached**", "met so far")
+    return f"{told} (partly: {done} of {there} windows, {seeds} of {wanted} seeds)"
 
 
 def verdict(value: float, target: float, *, most: bool = False, digits: int = 3) -> str:
@@ -165,7 +167,7 @@ def _captured(
         words += f"; moves not by {moves - MOVES:.1f}"
     elif stretch is not None and value >= stretch:
         words += ", stretch reached"
-    return told, words + _partly(item, aim)
+    return told, _partly(item, aim, words)
 
 
 def _area(items: Items, key: str, target: float) -> tuple[str, str]:
@@ -191,7 +193,7 @@ def _joules(items: Items, keys: tuple[str, ...], target: float) -> tuple[str, st
             if energy is not None and tokens is not None:
                 value = 1 - (1 - energy) / (1 - tokens)
                 told = f"{key}: {-100 * value:+.1f} %"
-                return told, verdict(value, target) + _partly(item, objective)
+                return told, _partly(item, objective, verdict(value, target))
     return NOT_RUN
 
 
@@ -203,7 +205,7 @@ def _green(items: Items, key: str, target: float) -> tuple[str, str]:
     rows = item.units("ours", "declared").values()
     months = sum((row["figures"]["greenShareHourly"] or 0.0) >= target for row in rows)
     told = f"{100 * value:.1f} %; {months} of {len(rows)} months at 80 %"
-    return told, verdict(value, target) + _partly(item, "declared")
+    return told, _partly(item, "declared", verdict(value, target))
 
 
 def _events(items: Items, key: str) -> tuple[str, str]:
@@ -228,9 +230,8 @@ def _events(items: Items, key: str) -> tuple[str, str]:
             short.append(f"{words} by {100 * value:.1f} points")
     if not found["shed"] <= 15:
         short.append(f"shed p99 by {found['shed'] - 15:.0f} s")
-    return told, ("not: " + ", ".join(short) if short else "**reached**") + _partly(
-        item, "declared"
-    )
+    words = "not: " + ", ".join(short) if short else "**reached**"
+    return told, _partly(item, "declared", words)
 
 
 def _limits(items: Items, key: str) -> tuple[str, str]:
@@ -243,7 +244,7 @@ def _limits(items: Items, key: str) -> tuple[str, str]:
     base = [item.total("b0", "any", name) for name in names]
     told = f"{sum(over):,.0f} site-seconds over (B0: {sum(base):,.0f}); latency loss {loss:+.2f} points"
     words = "**reached**" if not sum(over) and loss <= LATENCY else "not"
-    return told, words + _partly(item, "declared")
+    return told, _partly(item, "declared", words)
 
 
 def _calm(items: Items, key: str) -> tuple[str, str]:
@@ -261,7 +262,8 @@ def _calm(items: Items, key: str) -> tuple[str, str]:
         short.append(f"moves by {worst_moves - MOVES:.1f}")
     if worst_turns > CALM:
         short.append(f"reversals by {worst_turns - CALM:.2f}")
-    return "; ".join(told), "not: " + ", ".join(short) if short else "**reached**"
+    words = "not: " + ", ".join(short) if short else "**reached**"
+    return "; ".join(told), _partly(item, _objectives(item)[0], words)
 
 
 def _times(items: Items, key: str) -> tuple[str, str]:
@@ -290,4 +292,7 @@ def _latency(items: Items) -> tuple[str, str]:
     told = f"worst {found[worst]:+.2f} ({worst}); {len(bad)} of {len(found)} runs above 0.5"
     words = verdict(found[worst], LATENCY, most=True, digits=2)
     missing = SCENARIOS - len({key for key, item in items.items() if _objectives(item)})
-    return told, f"{words} (partly: {missing} scenarios not run)" if missing > 0 else words
+    if missing > 0:
+        words = words.replace("**reached**", "met so far")
+        words += f" (partly: {missing} of {SCENARIOS} not run)"
+    return told, words
