@@ -25,6 +25,7 @@ from tests.core.build import (
     supply,
     workload,
 )
+from wattshift.core import planner
 from wattshift.core.decision import Action
 from wattshift.core.model import (
     AcceleratorState,
@@ -67,6 +68,17 @@ def test_replicas_follow_a_lower_price_and_consolidate_on_the_way():
     assert found.score is not None
     assert found.score < 0
     assert found.score == pytest.approx(sum(value for _, value in found.parts))
+
+
+def test_whatever_is_wrong_with_the_solver_decisions_go_on_and_say_so(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no such library")
+
+    monkeypatch.setattr(planner, "goals", broken)
+    made = plan(snapshot(), NOW)
+    assert [row.action for row in made.decisions] == [Action.MIGRATE]
+    assert made.bound_per_hour is None
+    assert any("without the optimiser: RuntimeError: no such library" in row for row in made.notes)
 
 
 def test_without_migrate_the_load_is_consolidated_in_place():

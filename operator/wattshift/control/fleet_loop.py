@@ -109,6 +109,10 @@ class FleetLoop:
 
     def _record(self, snapshot: Snapshot, decided: Plan, acted: tuple[Acted, ...]) -> None:
         latest = self._latest
+        known = latest.plan.notes if latest.plan is not None else ()
+        for note in decided.notes:
+            if note not in known:
+                log.info("note: %s", note, extra={"plan_id": decided.id})
         latest.snapshot = latest.plan_snapshot = snapshot
         latest.plan, latest.plan_acted = decided, acted
         latest.forget({workload.key for workload in snapshot.workloads})

@@ -62,14 +62,14 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
                 reason=order.reason,
                 message=order.message,
             )
-    found = _optimum(world, drafts)
+    found, trouble = _optimum(world, drafts)
     for draft in sorted(drafts, key=_first_served):
         if not draft.settled and not routed_step(draft, found, world, room):
             _cover_owed(draft, world, room)
     for draft in drafts:
         if not draft.settled:
             _collect(draft, room, found)
-    notes = relieve(drafts, world, room, now)
+    notes = [*trouble, *relieve(drafts, world, room, now)]
     _choose_savings(drafts, world, room, budgets)
     return assemble(drafts, world, notes, interval, found)
 
@@ -83,12 +83,15 @@ def _slowest_start(snapshot: Snapshot) -> float:
     )
 
 
-def _optimum(world: Survey, drafts: list[Draft]) -> Goals | None:
-    """What the optimiser wants of all that is not decided yet; None = decide without it."""
+def _optimum(world: Survey, drafts: list[Draft]) -> tuple[Goals | None, list[str]]:
+    """What the optimiser wants of all that is not decided yet; without one, a note that says why.
+
+    Capacity that is owed and bounds must not wait for a solver, whatever is wrong with it.
+    """
     try:
-        return goals(world, tuple(draft.job for draft in drafts if not draft.settled))
-    except ArithmeticError:
-        return None
+        return goals(world, tuple(draft.job for draft in drafts if not draft.settled)), []
+    except Exception as error:  # noqa: BLE001
+        return None, [f"decided without the optimiser: {type(error).__name__}: {error}"]
 
 
 def _draft(job: Job, world: Survey) -> Draft:
