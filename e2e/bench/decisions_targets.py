@@ -158,7 +158,8 @@ def _captured(
     others = ", ".join(
         f"{policy} {other:.3f}"
         for policy in ("b3", "b4", "b5")
-        if (other := item.capture(policy, aim, aim=aim, keys=item.units("ours", aim))) is not None
+        if item.units(policy, aim).keys() >= item.units("ours", aim).keys()
+        and (other := item.capture(policy, aim, aim=aim, keys=item.units("ours", aim))) is not None
     )
     told = f"{value:.3f} at {moves:.1f} moves; worst window {min(each.values()):.3f}"
     told += f"; same windows: {others}" if others else ""
