@@ -10,6 +10,8 @@ from e2e import objects
 from e2e.scenarios.world import World
 
 pytestmark = pytest.mark.e2e
+PREPARED_SECONDS = 600.0
+"""Grid time: a change that is known ahead may be prepared by a planning interval and a start."""
 
 
 def test_a_price_band_change_scales_and_hands_over_without_a_lost_request(world: World) -> None:
@@ -28,15 +30,16 @@ def test_a_price_band_change_scales_and_hands_over_without_a_lost_request(world:
         case.wait_counts(hub=2, west=0, north=0)
         assert world.clock.now() < begin, "consolidated before the band changed"
 
-        # The band changes: the model moves, make before break.
+        # The band changes, as was known ahead: the model moves, make before break.
         started = time.time()
         case.wait_counts(hub=0, west=2, north=0, timeout_seconds=120)
         ended = time.time()
-        assert world.clock.now() >= begin
+        assert world.clock.now() >= begin - PREPARED_SECONDS
         case.wait_settled()
         assert case.recorder.least(since=started, until=ended) >= 2
         told = case.status()["lastDecision"]
-        assert (told["action"], told["reason"]) == ("Migrate", "CheaperPower")
+        assert told["action"] == "Migrate"
+        assert told["reason"] in {"CheaperPower", "PrepareChange"}, told
 
         seen = case.served(clients)
         assert seen["succeeded"] == seen["requests"] > 50, seen["errors"]
