@@ -7,6 +7,7 @@ with the source's time; it never judges them. Neighbours: `registry.py` makes so
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -162,7 +163,7 @@ class SignalSource(Protocol):
         ...
 
 
-class SingleSource:
+class SingleSource(ABC):
     """Base of sources that are asked one by one."""
 
     type_name: ClassVar[str] = ""
@@ -178,9 +179,9 @@ class SingleSource:
         """No zones."""
         return None
 
+    @abstractmethod
     async def fetch(self, now: float) -> Fetched:
         """Ask once."""
-        raise NotImplementedError
 
     @classmethod
     async def fetch_batch(
