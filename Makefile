@@ -10,7 +10,7 @@ SITES ?= 3
 # Workers for tests/, which mostly wait for servers; the scenarios have the machine for themselves.
 WORKERS ?= 2
 
-.PHONY: help setup lint test test-fast e2e kind demo lab lab-down bench bench-quick bench-control generate verify chart image lock clean
+.PHONY: help setup lint test test-fast fuzz e2e kind demo lab lab-down bench bench-quick bench-control generate verify chart image lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: setup ## everything that has to pass: lint, drift, all tests; builds the l
 
 test-fast: setup ## only what needs no API server
 	@$(BIN)/python -m pytest -q -m "not lab and not engine and not e2e and not kind" tests
+
+fuzz: setup ## property tests with new random examples (a failure prints how to repeat it)
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -q -m "not lab and not engine and not e2e and not kind" tests -n $(WORKERS)
 
 e2e: setup ## the whole-product scenarios on three real API servers
 	@$(BIN)/python -m pytest -q -m e2e e2e

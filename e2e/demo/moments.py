@@ -205,22 +205,34 @@ def _event(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -
 
 
 def _veto(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
+    """The guard told of a violation, and more replicas than before it were ready soon.
+
+    The raise itself may have another name: growth of the load that was answered before a queue was.
+    """
     title = VETO
-    for row in _decisions(told, "ScaleTo"):
-        if row.reason != "QueueGrowing":
+    for row in _decisions(told, "Guard"):
+        if row.reason not in ("QueueGrowing", "LatencyGuard"):
             continue
         name = _name(row)
-        before, after = _around(samples, row.grid)
-        if before is None:
-            continue
-        start = _total(before, name)
-        raised = next((s for s in after if _total(s, name, ready=True) > start), None)
+        spell = [s for s in samples if row.grid - 1800 <= s.grid <= row.grid + EFFECT_GRID_SECONDS]
+        before = [s for s in spell if s.grid < row.grid]
+        start = min((_total(s, name, ready=True) for s in before), default=None)
+        raised = next(
+            (
+                s
+                for s in spell
+                if start is not None and s.grid >= row.grid and _total(s, name, ready=True) > start
+            ),
+            None,
+        )
         if raised is None:
             continue
-        spell = [s for s in samples if row.grid - 1800 <= s.grid <= row.grid + EFFECT_GRID_SECONDS]
         slow = [s.workloads[name].ttft_p95_ms or 0.0 for s in spell]
         later = next((s for s in reversed(spell) if s.workloads[name].ttft_p95_ms), None)
         ended = later.workloads[name].ttft_p95_ms if later else None
+        acts = [r for r in _decisions(told, "ScaleTo") if _name(r) == name]
+        raises = [r for r in acts if spell[0].grid <= r.grid <= raised.grid + 1]
+        because = f" by {raises[-1].reason}" if raises else ""
         return Moment(
             name=title,
             seen=True,
@@ -228,8 +240,8 @@ def _veto(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
             reason=row.reason,
             words=row.note,
             evidence=(
-                f"{name}: {start} -> {_total(raised, name, ready=True)} replicas; p95 at the clients "
-                f"{max(slow):.0f} ms in the burst"
+                f"{name}: {start} -> {_total(raised, name, ready=True)} replicas{because}; "
+                f"p95 at the clients {max(slow):.0f} ms in the burst"
                 + (f", {ended:.0f} ms after it" if ended is not None else "")
             ),
         )

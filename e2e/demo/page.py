@@ -16,6 +16,7 @@ ACTION_COLOURS = {
     "Migrate": "#7c3aed",
     "Pause": "#b91c1c",
     "Resume": "#15803d",
+    "Guard": "#d97706",
 }
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:0;background:#f6f7f9;color:#1c2430}

@@ -113,7 +113,7 @@ def build(
     }
 
 
-_ACTIONS = ("ScaleTo", "Pause", "Resume", "Migrate", "Hold", "Restore")
+_ACTIONS = ("ScaleTo", "Pause", "Resume", "Migrate", "Hold", "Restore", "Guard")
 
 
 def _line(line: Line) -> dict[str, Any]:

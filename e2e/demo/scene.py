@@ -55,7 +55,7 @@ class Pace:
     hours: float = 24.0
     burst_hour: float = 15.5
     """Grid hour from which on the burst of load may begin."""
-    burst_seconds: float = 4.0
+    burst_seconds: float = 6.0
     burst_overload: float = 2.0
     """Requests of the burst, as a multiple of what the replicas that run then can finish."""
 

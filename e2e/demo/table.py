@@ -16,7 +16,7 @@ PLAIN_EVERY = 10
 """Samples between two plain lines about power."""
 NEWS = 6
 """Decisions that stay visible below the table."""
-_TOLD = ("ScaleTo", "Pause", "Resume", "Migrate", "Restore")
+_TOLD = ("ScaleTo", "Pause", "Resume", "Migrate", "Restore", "Guard")
 
 
 def watts(value: float | None) -> str:

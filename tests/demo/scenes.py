@@ -96,7 +96,7 @@ def words() -> list[Told]:
         say(9.9, scene.BATCH, "Resume", "CheaperPower", "0.26 per kWh"),
         say(12.1, scene.CHAT, "ScaleTo", "EventLimit", "2000 W over event order 4000 W"),
         say(15.6, scene.CODE, "ScaleTo", "DemandGrowth", "7.0 concurrent requests"),
-        say(15.6, scene.CODE, "ScaleTo", "QueueGrowing", "40 requests wait"),
+        say(15.6, scene.CODE, "Guard", "QueueGrowing", "40 requests wait"),
     ]
 
 

@@ -70,17 +70,19 @@ def test_an_event_that_nobody_acted_on_is_not_obeyed_by_chance():
     assert not seen(day(), silent)[EVENT]
 
 
-def test_a_veto_is_the_waiting_rule_and_capacity_that_came():
+def test_a_veto_is_the_guard_s_word_and_capacity_that_came():
     row = next(row for row in find(day(), words(), ORDER) if row.name == VETO)
     assert row.reason == "QueueGrowing"
-    assert "2 -> 4 replicas" in row.evidence
+    assert "2 -> 4 replicas by DemandGrowth" in row.evidence
     assert "3000 ms" in row.evidence
-    other = [replace(row, reason="DemandGrowth") for row in words()]
-    assert not seen(day(), other)[VETO]
+    over = [replace(row, reason="WithinObjective") for row in words()]
+    assert not seen(day(), over)[VETO]
+    silent = [row for row in words() if row.action != "Guard"]
+    assert not seen(day(), silent)[VETO]
 
 
 def test_other_subjects_do_not_count():
-    site = replace(say(15.6, scene.CODE, "ScaleTo", "QueueGrowing"), subject="PowerSite/gansu")
+    site = replace(say(15.6, scene.CODE, "Guard", "QueueGrowing"), subject="PowerSite/gansu")
     assert not seen(day(), [site])[VETO]
 
 

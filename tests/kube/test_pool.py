@@ -466,7 +466,9 @@ async def test_the_last_credential_stays_in_use_when_its_secret_is_deleted(
     await eventually(lambda: world.state("m") is MemberState.READY, "ready")
     world.delete_secret("m")
     await eventually(lambda: any("m" in x for x in world.pool.view("m").missing), "said")
-    assert world.state("m") is MemberState.READY
+    # a probe that a busy machine answers late makes it Degraded for a moment: it has to come back
+    await eventually(lambda: world.state("m") is MemberState.READY, "still ready")
+    assert any("m" in x for x in world.pool.view("m").missing)
     assert await world.pool.client("m").cluster_uid()
 
 

@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from tests.core.build import NOW, Original, placement, snapshot, workload
 from wattshift.control.act import ALREADY_SO, Acted
 from wattshift.control.clock import ManualClock
-from wattshift.control.hub.conditions import Truth
+from wattshift.control.hub.conditions import Truth, condition
 from wattshift.control.record.documents import compose
 from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.acting.moves import Moved
@@ -132,6 +132,39 @@ def test_a_still_world_changes_no_status(scene):
         later = replace(world, grid_time=world.grid_time + 5, wall_time=world.wall_time + 5)
         scene.show.governance(later, quiet, ())
     assert scene.composed() == first
+
+
+def guarded(scene, truth: str, message: str = "", reason: Reason | None = None) -> None:
+    rows = ((KEY.path, truth, reason, message),)
+    scene.show.governance(
+        snapshot((workload("chat", (placement("east"),)),)),
+        Governance(grid_time=NOW, decisions=(), sites=(), within_objective=rows),
+        (),
+    )
+
+
+def test_a_violation_is_told_when_it_begins_and_when_it_is_over(scene):
+    guarded(scene, "True")
+    for waiting in range(7, 10):
+        guarded(scene, "False", f"{waiting} requests wait", Reason.QUEUE_GROWING)
+    guarded(scene, "Unknown", "no engine was scraped", Reason.METRICS_STALE)
+    guarded(scene, "False", "still", Reason.LATENCY_GUARD)
+    for _ in range(3):
+        guarded(scene, "True", "0 bad of 90, allowed 1.0%")
+    assert scene.told == [
+        ("QueueGrowing", "Guard", "7 requests wait; no saving acts until it is over", True),
+        ("WithinObjective", "Guard", "0 bad of 90, allowed 1.0%", False),
+    ]
+
+
+def test_a_new_leader_tells_no_violation_that_the_status_says_already(scene):
+    scene.book.set_conditions(
+        KEY, condition("WithinObjective", False, Reason.QUEUE_GROWING, "7 requests wait")
+    )
+    guarded(scene, "False", "8 requests wait", Reason.QUEUE_GROWING)
+    assert scene.told == []
+    guarded(scene, "True")
+    assert [row[:2] for row in scene.told] == [("WithinObjective", "Guard")]
 
 
 def test_words_in_status_are_short(scene):

@@ -19,7 +19,7 @@ from wattshift.control.acting.moves import Moved
 from wattshift.control.acting.release import Released
 from wattshift.control.acting.rivals import Conceded
 from wattshift.control.gather import Gatherer
-from wattshift.control.hub.conditions import Condition, condition
+from wattshift.control.hub.conditions import Condition, Truth, condition
 from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.hub.store import Stored
 from wattshift.control.inputs.prices import Flows, Prices, site_of
@@ -52,6 +52,8 @@ class Show:
         self._spoilt: dict[ObjectKey, tuple[str, int] | None] = {}
         self._failed: dict[ObjectKey, str] = {}
         """What was told last of a workload's failure; empty once it went well."""
+        self._outside: dict[ObjectKey, bool] = {}
+        """Whether people were told last that a workload is outside its objective."""
 
     # ---- planner ---------------------------------------------------------------------------
 
@@ -83,6 +85,7 @@ class Show:
         for key, truth, reason, message in decided.within_objective:
             if key in workloads:
                 value = {"True": True, "False": False}.get(truth)
+                self._guarded(ObjectKey.workload(key), value, reason, message)
                 self._publish(
                     ObjectKey.workload(key),
                     condition(
@@ -96,6 +99,7 @@ class Show:
         self._sites(snapshot, decided.sites, prices=False)
         self._contracts(snapshot)
         self._failed = {key: row for key, row in self._failed.items() if key.path in workloads}
+        self._outside = {key: row for key, row in self._outside.items() if key.path in workloads}
 
     def workloads(self, snapshot: Snapshot) -> None:
         """Counts and conditions as they were seen."""
@@ -143,6 +147,25 @@ class Show:
             self._tell(key, str(Reason.RELEASED_TO_OWNER), "Scale", note, warning=True)
 
     # ---- parts -----------------------------------------------------------------------------
+
+    def _guarded(
+        self, key: ObjectKey, within: bool | None, reason: Reason | None, message: str
+    ) -> None:
+        """Tell when the guard's veto begins, whatever is done about it, and when all is well again.
+
+        Unknown (None) is no news: it neither begins nor ends a spell outside the objective.
+        """
+        if key not in self._outside:  # a new leader goes on from what the status says
+            seen = self._runtime.book.condition(key, _FC.WITHIN_OBJECTIVE)
+            self._outside[key] = seen is not None and seen.status is Truth.FALSE
+        if within is None or within is not self._outside[key]:
+            return
+        self._outside[key] = not within
+        if within:
+            self._tell(key, "WithinObjective", "Guard", message or "inside its objective again")
+        else:
+            note = f"{message}; no saving acts until it is over"
+            self._tell(key, str(reason or Reason.LATENCY_GUARD), "Guard", note, warning=True)
 
     def _decision(
         self,
