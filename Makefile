@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SITES ?= 3
-# Workers for tests/, which mostly wait for servers; the scenarios have the machine for themselves.
+# Workers for tests/, which mostly wait for servers; 0 = everything one at a time.
 WORKERS ?= 2
 
 .PHONY: help setup lint test test-fast fuzz e2e kind demo lab lab-down bench bench-quick bench-control generate verify chart image lock clean
@@ -33,10 +33,8 @@ lint: setup ## ruff, mypy --strict and the import contracts
 	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
 test: setup ## everything that has to pass: lint, drift, all tests; builds the lab's binaries once
-	@$(MAKE) --no-print-directory lint verify
 	@$(BIN)/python -m e2e.lab binaries
-	@$(BIN)/python -m pytest -q tests e2e/demo -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-	@$(BIN)/python -m pytest -q e2e --ignore=e2e/demo
+	@WORKERS=$(WORKERS) $(BIN)/python scripts/run_tests.py
 
 test-fast: setup ## only what needs no API server
 	@$(BIN)/python -m pytest -q -m "not lab and not engine and not e2e and not kind" tests

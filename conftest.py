@@ -1,7 +1,7 @@
 """Loads the lab's fixtures for all tests (e2e/lab/fixtures.py), and says what runs side by side.
 
-Most tests wait: for API servers, leases, drains. `make test` gives tests/ and e2e/demo to several
-workers; a file stays in one of them, and what takes longest is begun first. The scenarios run alone.
+Most tests wait: for API servers, leases, drains. `make test` gives tests/ to several workers, beside
+e2e/ (scripts/run_tests.py); a file stays in one of them, and what takes longest is begun first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 pytest_plugins = ["e2e.lab.fixtures"]
 
 LONGEST_FIRST = (
-    "e2e/demo",
     "tests/control/test_operator_server",
     "tests/control/record",
     "tests/cli/test_release_server",

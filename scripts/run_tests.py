@@ -1,0 +1,130 @@
+"""Runs everything that has to pass: checks and tests/ in front, the scenarios of e2e/ beside them.
+
+Scenarios mostly wait for leases, drains and outages; what is in front runs at a lower priority and takes
+the time that they leave. `WORKERS=0` runs one thing after the other, one test at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+Command = Sequence[str]
+NICENESS = 10
+"""Of what runs in front while scenarios measure time-outs: their labs must not wait for a property test."""
+LOOK_SECONDS = 0.5
+
+
+def _pytest(*options: str) -> Command:
+    return [sys.executable, "-m", "pytest", "-q", *options]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """What is run: `front` in its order until one fails, `beside` at the same time."""
+
+    front: tuple[Command, ...]
+    beside: Command
+
+
+def suite(workers: int) -> Suite:
+    """All checks and tests with `workers` processes for tests/."""
+    spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"] if workers else []
+    return Suite(
+        front=(["make", "--no-print-directory", "lint", "verify"], _pytest("tests", *spread)),
+        beside=_pytest("e2e"),
+    )
+
+
+def in_turn(wanted: Suite) -> int:
+    """One command after the other: a failed check ends it, failed tests do not hide the scenarios."""
+    status = _front(wanted.front)
+    if status.failed_early:
+        return status.code
+    beside = subprocess.run(wanted.beside, check=False).returncode
+    return status.code or beside
+
+
+def together(wanted: Suite) -> int:
+    """Both streams at once; the output of `beside` follows that of `front`.
+
+    When a check in front fails before the tests have begun, what runs beside is ended at once.
+    """
+    with tempfile.TemporaryFile() as log:
+        beside = subprocess.Popen(
+            wanted.beside, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            status = _front(wanted.front, niceness=NICENESS)
+            if status.failed_early:
+                return status.code
+            print("scenarios and demo (e2e/), begun together with tests/:", flush=True)
+            _follow(log, beside)
+            return status.code or beside.wait()
+        finally:
+            _end(beside)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Status:
+    code: int
+    failed_early: bool
+
+
+def _front(commands: tuple[Command, ...], *, niceness: int = 0) -> _Status:
+    nice = shutil.which("nice") if niceness else None
+    prefix = [nice, "-n", str(niceness)] if nice else []
+    for index, command in enumerate(commands):
+        code = subprocess.run([*prefix, *command], check=False).returncode
+        if code:
+            return _Status(code=code, failed_early=index < len(commands) - 1)
+    return _Status(code=0, failed_early=False)
+
+
+def _follow(log: IO[bytes], process: subprocess.Popen[bytes]) -> None:
+    """Print what a process wrote and writes, until it has ended."""
+    place = 0
+    while True:
+        ended = process.poll() is not None
+        text = os.pread(log.fileno(), 1 << 20, place)
+        place += len(text)
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+        if ended and not text:
+            return
+        if not text:
+            time.sleep(LOOK_SECONDS)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a stream with what it started; labs clean up after SIGINT."""
+    if process.poll() is not None:
+        return
+    for kind, seconds in ((signal.SIGINT, 60.0), (signal.SIGKILL, 10.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+
+
+def main() -> int:
+    """Exit status: of the first that failed, else 0."""
+    os.chdir(Path(__file__).resolve().parents[1])
+    workers = int(os.environ.get("WORKERS") or 2)
+    wanted = suite(workers)
+    return together(wanted) if workers else in_turn(wanted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
