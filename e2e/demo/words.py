@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from e2e.demo.moments import hour_text
+from e2e.demo.moments import VETO, hour_text
 from e2e.demo.table import wrapped
 
 _WIDE = 112
@@ -139,6 +139,11 @@ def _latency(report: Mapping[str, Any]) -> list[str]:
                 f"{_share(row['burst']['attainment'])} within"
             )
         lines += [f"    {count} x {error}" for error, count in row["errors"].items()]
+    if any(row["seen"] and row["name"] == VETO for row in report["moments"]):
+        lines.append(
+            "a veto freezes the savings of its model for three clean windows of its objective: half an hour "
+            "on the wall, the rest of this day"
+        )
     batch = report["batch"]
     if batch:
         lines.append(

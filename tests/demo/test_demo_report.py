@@ -174,6 +174,7 @@ def test_the_text_prints_every_part():
         "by the plants (independent truth)",
         "at the clients (wall clock)",
         "90 of 100 units done, 10 wait, 0 lost",
+        "a veto freezes the savings",
         "QueueGrowing",
     ):
         assert part in text
