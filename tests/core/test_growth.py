@@ -78,6 +78,13 @@ def test_a_gap_or_a_clock_set_back_begins_the_series_anew_and_keeps_what_was_lea
     assert (back.weights, len(back.recent)) == (state.weights, 1)
 
 
+def test_what_was_noted_in_a_far_future_ages_from_now_on():
+    state = replace(learn([10.0] * 300), time=9e9)
+    for index in range(12):
+        state = update(state, 10.0, 301 * STEP + index * STEP, HORIZON)
+    assert state.time == pytest.approx(301 * STEP + 11 * STEP)
+
+
 def test_another_cold_start_begins_anew():
     state = learn([10.0] * 300)
     assert update(state, 10.0, 1e5, 600.0).samples == 0

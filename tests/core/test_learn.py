@@ -169,7 +169,19 @@ def test_a_week_halves_and_a_quarter_of_a_year_forgets():
     gone = decayed(state, state.time + 13 * HALF_LIFE_SECONDS)
     assert gone.cells == ()
     assert judged(gone).sequences == PRIOR
-    assert decayed(state, state.time - 1000) is state
+
+
+def test_a_clock_that_was_wrong_for_a_while_decays_nothing_and_stops_no_ageing():
+    state = learn(*[window(10.0, bad=30)] * 5)
+    wrong = update(state, window(10.0, bad=30), state.time + 3e9)
+    before = learn(*[window(10.0, bad=30)] * 6)
+    # noted in a far future: the counts of now must not live until then
+    right = update(replace(before, time=wrong.time), window(10.0, bad=30), state.time + 60)
+    assert right.windows == pytest.approx(7, rel=1e-3)
+    assert right.time == state.time + 60
+    assert decayed(right, right.time + HALF_LIFE_SECONDS).windows == pytest.approx(3.5, rel=1e-3)
+    back = decayed(state, state.time - 1000)
+    assert back.cells == state.cells
 
 
 def test_what_changed_for_the_better_is_learnt_anew_within_days():

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattshift.core import growth
-from wattshift.core.learn import MOST_CELLS, Cell, Learnt, LoadWindow, capacity, update
+from wattshift.core.learn import (
+    MOST_CELLS,
+    Cell,
+    Learnt,
+    LoadWindow,
+    capacity,
+    decayed,
+    update,
+)
 from wattshift.core.learn_text import capacity_from, capacity_text, growth_from, growth_text
 
 CELLS = st.builds(
@@ -60,6 +68,40 @@ def test_the_capacity_after_a_restart_is_that_of_before():
     assert len(capacity_text(state)) < 1000
 
 
+def seen(state, each, bad, total, *, windows=6, now=1.7e9):
+    for minute in range(windows):
+        row = LoadWindow(
+            seconds=60.0,
+            replicas=1,
+            concurrency=each,
+            prompt_tokens_per_second=12 * each,
+            samples=((bad, total),),
+        )
+        state = update(state, row, now + 60 * minute)
+    return state
+
+
+@pytest.mark.parametrize("days", [0, 1, 2, 3, 4, 5, 6])
+def test_counts_that_decayed_are_rounded_to_possible_ones(days):
+    state = decayed(seen(Learnt(key="k"), 5.0, 1, 1), 1.7e9 + 86400 * days)
+    found = capacity_from(capacity_text(state), "k")
+    assert all(bad <= total for cell in found.cells for bad, total in cell.samples)
+    assert capacity(found, prior=14.0, allowed=(0.05,)).sequences > 0
+
+
+def test_text_of_an_earlier_version_that_rounded_badly_is_read():
+    text = '{"v":1,"t":1700000000,"m":1.0,"c":[[9,6,3.7,5.0,4,3]]}'
+    found = capacity_from(text, "k")
+    assert found.cells[0].samples == ((4.0, 4.0),)
+    assert capacity(found, prior=14.0, allowed=(0.05,)).sequences > 0
+
+
+def test_a_replica_that_carried_next_to_nothing_spoils_no_text():
+    state = seen(Learnt(key="k"), 0.004, 0, 1)
+    found = capacity_from(capacity_text(state), "k")
+    assert len(found.cells) == 1
+
+
 def test_a_text_that_is_too_long_loses_its_lightest_bins():
     cells = tuple(
         Cell(row=row, column=1, windows=row + 1.0, sequences=5.0, samples=((1.0, 60.0),))
@@ -84,6 +126,12 @@ def test_a_text_that_is_too_long_loses_its_lightest_bins():
         '{"v":1,"t":0,"m":-1,"c":[]}',
         '{"v":1,"t":NaN,"m":0,"c":[]}',
         '{"v":1,"t":"x","m":0,"c":[]}',
+        '{"v":1,"t":0,"m":1e308,"c":[]}',
+        '{"v":1,"t":0,"m":0,"c":[[1e300,1,1,1,0,1]]}',
+        '{"v":1,"t":0,"m":0,"c":[[1,1e300,1,1,0,1]]}',
+        '{"v":1,"t":0,"m":0,"c":[[1,1,1e308,1,0,1]]}',
+        '{"v":1,"t":0,"m":0,"c":[[1,1,1,1,9,3]]}',
+        "[" * 4000,
         json.dumps({"v": 1, "t": 0, "m": 0, "c": [[i, 0, 1, 1, 0, 1] for i in range(99)]}),
     ],
 )
@@ -103,7 +151,15 @@ def test_growth_is_read_back_without_its_last_loads():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"v":1,"t":0,"h":1,"w":[1]}', '{"v":1,"t":0,"h":-1,"w":[]}']
+    "text",
+    [
+        "",
+        "{}",
+        '{"v":1,"t":0,"h":1,"w":[1]}',
+        '{"v":1,"t":0,"h":-1,"w":[]}',
+        '{"v":1,"t":0,"h":300,"w":[1e308,1e308,0,0,0,0,0,0,0,0,0,0,0]}',
+        '{"v":1,"t":NaN,"h":300,"w":[0,0,0,0,0,0,0,0,0,0,0,0,0]}',
+    ],
 )
 def test_growth_that_somebody_edited_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011 - any wording

@@ -81,4 +81,4 @@ def update(state: Growth, load: float, now: float, horizon_seconds: float) -> Gr
     factor = 0.5 ** (max(0.0, now - state.time) / HALF_LIFE_SECONDS)
     weights = [row * factor for row in state.weights]
     weights[place] += 1.0
-    return replace(state, time=max(now, state.time), recent=recent, weights=tuple(weights))
+    return replace(state, time=now, recent=recent, weights=tuple(weights))

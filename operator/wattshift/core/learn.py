@@ -157,7 +157,7 @@ def update(state: Learnt, window: LoadWindow, now: float) -> Learnt:
     share = max(MIX_WEIGHT, 1.0 / (state.windows + 1.0))
     return Learnt(
         key=state.key,
-        time=max(now, state.time),
+        time=now,
         mix=state.mix + share * (mix - state.mix),
         cells=_kept(found.values(), key),
     )
@@ -165,9 +165,9 @@ def update(state: Learnt, window: LoadWindow, now: float) -> Learnt:
 
 def decayed(state: Learnt, now: float) -> Learnt:
     """The state with its counts aged to `now`; bins that weigh nothing any more are forgotten."""
-    factor = 0.5 ** (max(0.0, now - state.time) / HALF_LIFE_SECONDS)
-    if factor >= 1:
-        return state
+    if now <= state.time:
+        return replace(state, time=now)
+    factor = 0.5 ** ((now - state.time) / HALF_LIFE_SECONDS)
     cells = tuple(
         replace(
             cell,

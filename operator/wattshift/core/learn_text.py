@@ -16,6 +16,12 @@ from wattshift.core.learn import MOST_CELLS, Cell, Learnt
 VERSION = 1
 MOST_CHARACTERS = 4096
 """Of the bins of one capacity, as the status' schema has it."""
+LEAST_SEQUENCES = 0.01
+"""What a bin that carried next to nothing is written as: zero would be no bin."""
+MOST_COUNT = 1e9
+"""Beyond it a count was never counted."""
+ROWS, COLUMNS = (-16, 160), (0, 64)
+"""Bins there can be: from a sixteenth to a trillion of sequences per replica, and of prompt tokens."""
 
 
 def capacity_text(state: Learnt, most: int = MOST_CHARACTERS) -> str:
@@ -27,8 +33,8 @@ def capacity_text(state: Learnt, most: int = MOST_CHARACTERS) -> str:
                 cell.row,
                 cell.column,
                 round(cell.windows, 1),
-                round(cell.sequences, 2),
-                *(part for bad, total in cell.samples for part in (math.ceil(bad), round(total))),
+                max(LEAST_SEQUENCES, round(cell.sequences, 2)),
+                *(part for row in cell.samples for part in _whole(*row)),
             ]
             for cell in sorted(cells, key=lambda cell: (cell.row, cell.column))
         ]
@@ -37,6 +43,12 @@ def capacity_text(state: Learnt, most: int = MOST_CHARACTERS) -> str:
         if len(text) <= most or not cells:
             return text
         cells.pop()
+
+
+def _whole(bad: float, total: float) -> tuple[int, int]:
+    """Whole counts; what rounds up never passes the samples that it is part of."""
+    most = math.ceil(bad)
+    return most, max(most, round(total))
 
 
 def capacity_from(text: str, key: str) -> Learnt:
@@ -51,7 +63,9 @@ def capacity_from(text: str, key: str) -> Learnt:
         state = Learnt(key=key, time=float(body["t"]), mix=float(body["m"]), cells=cells)
     except (KeyError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"bins: {error!r}") from error
-    if len(cells) > MOST_CELLS or not math.isfinite(state.time + state.mix) or state.mix < 0:
+    if len(cells) > MOST_CELLS or not math.isfinite(state.time):
+        raise ValueError("bins: out of bounds")
+    if not 0 <= state.mix <= MOST_COUNT:
         raise ValueError("bins: out of bounds")
     return state
 
@@ -63,6 +77,12 @@ def _cell(row: list[Any]) -> Cell:
     samples = tuple(zip(numbers[4::2], numbers[5::2], strict=True))
     if min(numbers[2:4]) <= 0 or any(bad < 0 or total < 0 for bad, total in samples):
         raise ValueError("bins: negative counts")
+    # one more bad sample than samples is how earlier versions rounded
+    if max(numbers[2:]) > MOST_COUNT or any(bad > total + 1 for bad, total in samples):
+        raise ValueError("bins: impossible counts")
+    if not ROWS[0] <= numbers[0] <= ROWS[1] or not COLUMNS[0] <= numbers[1] <= COLUMNS[1]:
+        raise ValueError("bins: no such bin")
+    samples = tuple((bad, max(bad, total)) for bad, total in samples)
     return Cell(
         row=int(numbers[0]),
         column=int(numbers[1]),
@@ -95,16 +115,19 @@ def growth_from(text: str) -> Growth:
         state = Growth(horizon_seconds=float(body["h"]), time=float(body["t"]), weights=weights)
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"growth: {error!r}") from error
-    numbers = (*weights, state.time, state.horizon_seconds)
-    if len(weights) != len(EDGES_PERMILLE) or not all(
-        math.isfinite(part) and part >= 0 for part in numbers
-    ):
+    numbers = (*weights, state.horizon_seconds)
+    if len(weights) != len(EDGES_PERMILLE) or not all(0 <= part <= MOST_COUNT for part in numbers):
+        raise ValueError("growth: out of bounds")
+    if not math.isfinite(state.time):
         raise ValueError("growth: out of bounds")
     return state
 
 
 def _body(text: str) -> dict[str, Any]:
-    body = json.loads(text)
+    try:
+        body = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(body, dict) or body.get("v") != VERSION:
         raise ValueError("not of this version")
     return body

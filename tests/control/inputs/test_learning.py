@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -48,13 +49,17 @@ class Engines:
         self.each, self.bad, self.steady = 20.0, 0, True
         self.asked: list[tuple[str, tuple[int, ...]]] = []
         self.load_now = 40.0
+        self.by_workload: Counter[str] = Counter()
+        self.broken: set[str] = set()
 
     def stats(self, workload_key, placement_name):
         del workload_key, placement_name
         return engine(self.load_now)
 
     def load(self, workload_key, placement_name, objectives, seconds):
-        del workload_key
+        if workload_key in self.broken:
+            raise ArithmeticError("nobody thought of this")
+        self.by_workload[workload_key] += 1
         self.asked.append((placement_name, tuple(row.threshold_milliseconds for row in objectives)))
         return LoadWindow(
             seconds=seconds,
@@ -71,8 +76,11 @@ class World:
 
     def __init__(self) -> None:
         self.digest = "template-1"
+        self.seen = True
 
     def find(self, member, key):
+        if not self.seen:
+            return None
         return Found(
             member_name=member,
             cluster_uid="c",
@@ -141,6 +149,13 @@ class Bench:
             self.clock.advance(60.0)
             self.learning.advance()
 
+    def add(self, count: int) -> None:
+        """More workloads like the first."""
+        for index in range(count):
+            other = copy.deepcopy(self.document)
+            other["metadata"] |= {"name": f"more-{index:04d}", "uid": f"more-{index}"}
+            self.store.put(Kind.FLEXIBLE_WORKLOAD, other)
+
     def learnt(self) -> float | None:
         return self.learning.concurrency(self.key.path, self.first)
 
@@ -207,6 +222,56 @@ def test_a_restart_knows_what_was_noted(bench):
     bench.engines.steady = False
     bench.minutes(2)
     assert bench.learnt() == pytest.approx(before, rel=0.01)
+
+
+def test_a_restart_waits_for_no_minute_to_know_what_was_noted(bench):
+    bench.minutes(30)
+    before = bench.learnt()
+    bench.restart()
+    assert bench.learnt() == pytest.approx(before, rel=0.01)
+
+
+def test_what_was_noted_is_in_force_as_soon_as_its_target_is_seen(bench):
+    bench.minutes(30)
+    before = bench.learnt()
+    bench.world.seen = False
+    bench.restart()
+    assert bench.learnt() is None
+    bench.world.seen = True
+    bench.clock.advance(5.0)
+    bench.learning.advance()
+    assert bench.learnt() == pytest.approx(before, rel=0.01)
+
+
+def test_a_target_that_is_not_seen_for_a_while_is_what_it_was(bench):
+    bench.minutes(5)
+    before = bench.learnt()
+    bench.world.seen = bench.engines.steady = False
+    bench.minutes(5)
+    assert bench.learnt() == pytest.approx(before, rel=0.01)
+    # nobody knows what a changed spec makes of a target that is not seen
+    changed = copy.deepcopy(bench.document)
+    changed["metadata"]["generation"] = 2
+    bench.store.put(Kind.FLEXIBLE_WORKLOAD, changed)
+    bench.minutes(2)
+    assert bench.learnt() is None
+
+
+def test_all_of_many_workloads_learn():
+    bench = Bench()
+    bench.add(199)
+    for _ in range(10):
+        bench.clock.advance(31.0)
+        bench.learning.advance()
+    assert len(bench.engines.by_workload) == 200
+
+
+def test_what_goes_wrong_with_one_workload_keeps_no_other_from_learning(bench, caplog):
+    bench.add(3)
+    bench.engines.broken = {"default/more-0000", bench.key.path.split("/")[0] + "/more-0000"}
+    bench.minutes(5)
+    assert bench.learnt() == pytest.approx(25.0)
+    assert "learning begins anew" in caplog.text
 
 
 def test_edited_bins_begin_from_the_prior_and_say_so(bench, caplog):

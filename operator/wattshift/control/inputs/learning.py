@@ -49,7 +49,8 @@ WINDOW_SECONDS = 60.0
 NOTE_SECONDS = 600.0
 """Wall seconds between two notes into the status book; status itself is written hourly."""
 MOST_PER_ROUND = 64
-"""Workloads learnt from after one round of scrapes, so that probes are answered in between."""
+"""Workloads learnt from after one round of scrapes, so that probes are answered in between; who has
+waited longest comes first."""
 MOST_KINDS = 8
 """Kinds of replicas kept for one workload: those of now, and some of before a change."""
 DEFAULT_COLD_START_SECONDS = 300
@@ -85,8 +86,14 @@ class _Known:
     """Placement -> key of the kind that it runs now."""
     capacities: dict[str, Capacity] = field(default_factory=dict)
     """By key."""
+    generation: int = -1
+    """Of the spec that `kinds` follow from."""
     windowed: float = -math.inf
     """Wall time up to which engine metrics were learnt from."""
+    pending: bool = False
+    """What an earlier process left is not in force yet: its target was not seen."""
+    looked: float = -math.inf
+    """Wall time of the last look for it."""
     noted: float = -math.inf
 
 
@@ -130,7 +137,8 @@ class Learning:
         for key in self._known.keys() - stored.keys():
             del self._known[key]
         profiles: Mapping[str, PowerProfile] | None = None
-        now, left = self._clock.monotonic(), MOST_PER_ROUND
+        now = self._clock.monotonic()
+        due: list[tuple[bool, float, Stored, FlexibleWorkloadSpec, _Known]] = []
         for key, row in stored.items():
             if not isinstance(row.spec, FlexibleWorkloadSpec):
                 continue
@@ -141,37 +149,68 @@ class Learning:
             if profiles is None:
                 profiles = {profile.name: profile for profile in self._profiles()}
             self._grow(key, row.spec, known, profiles)
-            if now - known.windowed >= WINDOW_SECONDS and left > 0:
-                known.windowed, left = now, left - 1
-                self._learn(row, row.spec, known, profiles)
-                if now - known.noted >= NOTE_SECONDS:
-                    known.noted = now
-                    self._note(key, known)
+            known.pending &= now - known.windowed < WINDOW_SECONDS
+            if known.pending or now - known.windowed >= WINDOW_SECONDS:
+                since = known.looked if known.pending else known.windowed
+                due.append((not known.pending, since, row, row.spec, known))
+        due.sort(key=lambda item: item[:2])
+        for *_, row, spec, known in due[:MOST_PER_ROUND]:
+            self._take(row, spec, known, profiles or {})
 
-    # ---- capacity ------------------------------------------------------------------------------
-
-    def _learn(
+    def _take(
         self,
         stored: Stored,
         spec: FlexibleWorkloadSpec,
         known: _Known,
         profiles: Mapping[str, PowerProfile],
     ) -> None:
-        """One window of every placement, and what now follows for each."""
+        """One window of a workload; what goes wrong with it keeps no other from its turn."""
+        now = self._clock.monotonic()
+        try:
+            if known.pending:
+                known.looked = now
+                self._follow(stored, spec, known, profiles, windows=False)
+                known.pending = not known.capacities
+                return
+            known.windowed = now
+            self._follow(stored, spec, known, profiles, windows=True)
+            if now - known.noted >= NOTE_SECONDS:
+                known.noted = now
+                self._note(stored.key, known)
+        except Exception:
+            log.exception("learning begins anew", extra=_about(stored.key) | {"reason": "Bug"})
+            self._known[stored.key] = _Known(uid=stored.uid, windowed=now)
+
+    # ---- capacity ------------------------------------------------------------------------------
+
+    def _follow(
+        self,
+        stored: Stored,
+        spec: FlexibleWorkloadSpec,
+        known: _Known,
+        profiles: Mapping[str, PowerProfile],
+        *,
+        windows: bool,
+    ) -> None:
+        """What follows for every placement, with `windows` from one more of each.
+
+        A target that is not seen for a while is what it was, as long as nobody changed the spec.
+        """
         now = self._clock.utc()
-        known.kinds = {}
+        before = known.kinds if known.generation == stored.generation else {}
+        known.kinds, known.generation = {}, stored.generation
         priors: dict[str, tuple[float, tuple[float, ...]]] = {}
         for place in spec.placements:
             profile = profiles.get(_profile_name(spec, place))
             objectives = self._objectives(spec, place)
-            key = self._key(stored, spec, place, objectives)
+            key = self._key(stored, spec, place, objectives) or before.get(place.name, "")
             if profile is None or not objectives or not key:
                 continue
             known.kinds[place.name] = key
             state = known.states.get(key, Learnt(key=key, time=now))
-            window = self._engines.load(stored.key.path, place.name, objectives, WINDOW_SECONDS)
-            if window is not None:
-                state = learn.update(state, window, now)
+            if windows:
+                window = self._engines.load(stored.key.path, place.name, objectives, WINDOW_SECONDS)
+                state = state if window is None else learn.update(state, window, now)
             known.states[key] = state
             allowed = tuple(1 - row.attainment_permille / 1000 for row in objectives)
             priors[key] = (prior_of(profile), allowed)
@@ -179,7 +218,8 @@ class Learning:
             key: learn.capacity(learn.decayed(known.states[key], now), prior=prior, allowed=allowed)
             for key, (prior, allowed) in priors.items()
         }
-        _forget(known)
+        if windows:
+            _forget(known)
 
     def _objectives(self, spec: FlexibleWorkloadSpec, place: Placement) -> tuple[Objective, ...]:
         """Objectives with what the longest way to a placement leaves of them."""
@@ -263,6 +303,7 @@ class Learning:
                 known.states[row.key] = capacity_from(row.bins, row.key)
             except ValueError as error:
                 log.warning("capacity begins from its prior: %s", error, extra=_about(key))
+        known.pending = bool(known.states)
         if status.growth is not None:
             try:
                 known.growth = growth_from(status.growth.bins)
