@@ -230,6 +230,7 @@ class Books:
                 Basis.SELF_USE: float(energy["taken"][s]) / MILLI,
                 Basis.EXPORT: float(energy["export"][s]) / MILLI,
                 Basis.CURTAILED: float(energy["curtailed"][s]) / MILLI,
+                Basis.IT_LOAD: float(energy["it"][s]) / MILLI,
             }
             book.add(record.seconds, site, float(self._truth.price[record.step, s]))
 

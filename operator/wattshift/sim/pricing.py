@@ -6,15 +6,17 @@ one model. Energy is integer Wh; what rounding leaves is carried. Neighbours: `b
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from wattshift.core.contract.bill import Line, bill
+from wattshift.core.contract.calendar import span_bounds
 from wattshift.core.contract.marginal import price_curve, quote
 from wattshift.core.contract.meter import MeterInterval, advance_all, opening_period
-from wattshift.core.contract.model import Basis, Contract, Span
+from wattshift.core.contract.model import Basis, Contract, DemandMeasure, Span
 from wattshift.core.contract.period import Period
 from wattshift.core.contract.quote import PriceQuote, SiteState
 from wattshift.core.contract.rates import index_value
@@ -27,7 +29,9 @@ AHEAD_SECONDS = 3600.0
 BANDS_SECONDS = 6 * 3600.0
 """Bands to come are quoted anew this often, and when a billed peak changes."""
 SERIES_SECONDS = 900.0
-_BASES = (Basis.IMPORT, Basis.SELF_USE, Basis.EXPORT, Basis.CURTAILED)
+ZONE_MINUTES = 15
+"""Offsets of zones are multiples of that, and so are the edges of local days, months and years."""
+_BASES = (Basis.IMPORT, Basis.SELF_USE, Basis.EXPORT, Basis.CURTAILED, Basis.IT_LOAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,8 @@ class ContractBook:
     def __init__(self, contract: Contract, site_name: str, start_time: float) -> None:
         self.contract = contract
         self.site_name = site_name
-        self._interval = contract.interval_minutes * 60
+        self._block = 60 * math.gcd(ZONE_MINUTES, *_minutes(contract))
+        """Seconds within which only the sum counts, whatever is averaged over."""
         self._horizon = 86400.0
         self.begin(start_time)
 
@@ -116,6 +121,9 @@ class ContractBook:
         self.period: Period = opening_period(self.contract, int(time))
         self._from = int(time)
         self._until = float(int(time))
+        self._year_end = span_bounds(self.contract.time_zone, Span.YEAR, int(time))[1]
+        self._past: tuple[Line, ...] = ()
+        """Lines of the years that are over."""
         self._carry = dict.fromkeys(_BASES, 0.0)
         self._index: list[tuple[float, Decimal | None]] = []
         self.watt_hours = dict.fromkeys(_BASES, 0)
@@ -127,22 +135,43 @@ class ContractBook:
     # ---- meter --------------------------------------------------------------------------------
 
     def add(self, seconds: float, watt_hours: Mapping[Basis, float], index: float) -> None:
-        """Count a span that follows the last one; `index` is the true price per kWh in it."""
+        """Count a span that follows the last one; `index` is the true price per kWh in it.
+
+        Power is even over a span: it is cut where a metering block or a year ends, so that no peak
+        is averaged away and none is made.
+        """
         price = index_value(index) if index == index else None  # noqa: PLR0124 - NaN: no index
         if self._index and self._index[-1][1] != price:
             self._close()
-        if not self._index:
-            self._index.append((self._until, price))
-        self._until += seconds
-        for basis in _BASES:
-            self._carry[basis] += watt_hours.get(basis, 0.0)
-        if self._until - self._from >= self._interval or self._until % self._interval < 1e-6:
-            self._close()
+        end = self._until + seconds
+        while self._until < end - 1e-6:
+            if not self._index:
+                self._index.append((self._until, price))
+            cut = min(end, self._edge(end))
+            for basis in _BASES:
+                part = watt_hours.get(basis, 0.0) * (cut - self._until) / seconds
+                self._carry[basis] += part
+            self._until = cut
+            if cut % self._block < 1e-6:
+                self._close()
+
+    def _edge(self, end: float) -> float:
+        """Where the span must be cut: at the last block's end, or the next one where one is open."""
+        block = self._block
+        following = (math.floor(self._until / block + 1e-9) + 1) * block
+        if self._until - self._from < 1e-6:
+            following = max(following, math.floor(end / block + 1e-9) * block)
+        if self._until < self._year_end - 1e-6:
+            following = min(following, self._year_end)
+        return float(following)
 
     def _close(self) -> None:
         end = round(self._until)
         if end <= self._from:
             return
+        if self._from >= self._year_end:
+            self._past = _summed((*self._past, *bill(self.contract, self.period, Span.YEAR).lines))
+            self._year_end = span_bounds(self.contract.time_zone, Span.YEAR, self._from)[1]
         whole = {basis: max(0, int(self._carry[basis] + 0.5)) for basis in _BASES}
         for basis, value in whole.items():
             self._carry[basis] -= value
@@ -217,6 +246,37 @@ class ContractBook:
     # ---- bill ---------------------------------------------------------------------------------
 
     def lines(self) -> tuple[Line, ...]:
-        """Lines of the year to date: closed months, the open month, yearly charges."""
+        """Lines since `begin`: closed months, the open month, yearly charges of each year touched."""
         self._close()
-        return bill(self.contract, self.period, Span.YEAR).lines
+        now = bill(self.contract, self.period, Span.YEAR).lines
+        return _summed((*self._past, *now)) if self._past else now
+
+
+def _minutes(contract: Contract) -> set[int]:
+    """Lengths that the contract averages over."""
+    averaged = {
+        row.measure.averaging_minutes
+        for row in contract.components
+        if isinstance(row.measure, DemandMeasure)
+    }
+    return {contract.interval_minutes, *averaged}
+
+
+def _summed(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Lines of one name as one; of peaks and capacities the highest quantity."""
+    found: dict[str, Line] = {}
+    for row in lines:
+        held = found.get(row.name)
+        found[row.name] = (
+            row
+            if held is None
+            else replace(
+                row,
+                quantity=held.quantity + row.quantity
+                if row.unit == "kWh"
+                else max(held.quantity, row.quantity),
+                amount=held.amount + row.amount,
+                unpriced_watt_hours=held.unpriced_watt_hours + row.unpriced_watt_hours,
+            )
+        )
+    return tuple(found.values())
