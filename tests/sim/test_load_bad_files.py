@@ -118,7 +118,7 @@ BAD_YAML = {
 }  # fmt: skip
 
 BAD_CSV = {
-    "blank cell": (lambda t: t.replace(",55,", ",,"), "1 steps have no value.*2024-03-30T05:00"),
+    "blank cell": (lambda t: t.replace(",55,", ",,"), "1 step has no value.*2024-03-30T05:00"),
     "nan": (lambda t: t.replace(",55,", ",nan,"), "no value"),
     "inf": (lambda t: t.replace(",55,", ",inf,"), r"prices.csv:7: .*infinite"),
     "words": (lambda t: t.replace(",55,", ",cheap,"), r"prices.csv:7: column 'berlin': 'cheap'"),

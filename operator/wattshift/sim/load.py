@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from importlib.resources import as_file
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -116,9 +117,12 @@ def _faults(problem: ValidationError, text: Text) -> str:
     told = []
     for error in errors[:5]:
         place = tuple(part for part in error["loc"] if part not in ("list[str]", "literal['*']"))
-        line = text.line(place) if place else None
+        words = _words(error)
+        # a rule between fields names one of them first: the line is that one's
+        line = text.line((*place, words.partition(" ")[0].partition(".")[0])) or text.line(place)
         where = f"line {line}: " if line else ""
-        told.append(f"{where}{dotted(place)}: {_words(error)}".replace(": : ", ": "))
+        field = f"{dotted(place)}: " if place else ""
+        told.append(f"{where}{field}{words}")
     more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
     count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
     return "\n  ".join([count, *told]) + more
@@ -236,4 +240,5 @@ def _settings(file: ScenarioFile) -> Settings:
 
 
 def _decimal(value: float) -> str:
-    return f"{value:.9f}".rstrip("0").rstrip(".") or "0"
+    """As plain digits, none lost."""
+    return f"{Decimal(repr(value)):f}"

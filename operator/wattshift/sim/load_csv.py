@@ -37,6 +37,8 @@ class Table:
     path: Path
     header: list[str]
     rows: list[list[str]]
+    lines: list[int]
+    """Line of the file that each row ends on: empty lines are no rows."""
     times: dict[str, Array] = field(default_factory=dict)
 
     def column(self, name: str) -> int:
@@ -48,7 +50,10 @@ class Table:
         found = [index for index, text in enumerate(self.header) if text == name]
         if not found:
             listed = ", ".join(self.header[:30]) + (" ..." if len(self.header) > 30 else "")
-            raise ScenarioError(f"{self.path}:1: has no column {name!r}; it has: {listed}")
+            hint = ""
+            if len(self.header) == 1 and any(sign in listed for sign in ";\t|"):
+                hint = ": columns must be separated by commas"
+            raise ScenarioError(f"{self.path}:1: has no column {name!r}; it has: {listed}{hint}")
         if len(found) > 1:
             raise ScenarioError(f"{self.path}:1: has the column {name!r} {len(found)} times")
         return found[0]
@@ -57,17 +62,16 @@ class Table:
         """A column; blank cells and `nan` are NaN."""
         index = self.column(name)
         texts = [row[index] for row in self.rows]
-        try:
-            return np.array([float(text) if text else np.nan for text in texts], dtype=np.float64)
-        except ValueError:
-            for line, text in enumerate(texts, start=2):
-                try:
-                    float(text or "nan")
-                except ValueError:
-                    raise ScenarioError(
-                        f"{self.path}:{line}: column {name!r}: {text!r} is no number"
-                    ) from None
-            raise
+        values = np.empty(len(texts))
+        for row, text in enumerate(texts):
+            try:
+                # NB: Python reads 1_000 as a thousand; nobody writes that in data
+                values[row] = float(text.strip().replace("_", "?") or "nan")
+            except ValueError:
+                raise ScenarioError(
+                    f"{self.path}:{self.lines[row]}: column {name!r}: {text!r} is no number"
+                ) from None
+        return values
 
 
 class Files:
@@ -107,6 +111,7 @@ def _read(path: Path) -> Table:
             reader = csv.reader(stream, strict=True)
             header = [text.strip() for text in next(reader, [])]
             rows: list[list[str]] = []
+            lines: list[int] = []
             for row in reader:
                 if not row:
                     continue
@@ -117,6 +122,7 @@ def _read(path: Path) -> Table:
                 if len(rows) >= _MAXIMUM_ROWS:
                     raise ScenarioError(f"{path}: has more than {_MAXIMUM_ROWS} rows")
                 rows.append(row)
+                lines.append(reader.line_num)
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -125,7 +131,7 @@ def _read(path: Path) -> Table:
         raise ScenarioError(f"{path}:{reader.line_num}: is no CSV: {error}") from None
     if len(rows) < 2:
         raise ScenarioError(f"{path}: has {len(rows)} rows below the first: two are needed")
-    return Table(path, header, rows)
+    return Table(path, header, rows, lines)
 
 
 # ---- times ------------------------------------------------------------------------------------
@@ -151,7 +157,7 @@ def _finite(table: Table, name: str) -> Array:
     values = table.numbers(name)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
-        raise ScenarioError(f"{table.path}:{bad[0] + 2}: column {name!r}: no time")
+        raise ScenarioError(f"{table.path}:{table.lines[bad[0]]}: column {name!r}: no time")
     return values
 
 
@@ -159,7 +165,7 @@ def _timestamps(table: Table, column: CsvColumn) -> Array:
     index = table.column(column.time_column)
     result = np.empty(len(table.rows))
     for line, row in enumerate(table.rows):
-        where = f"{table.path}:{line + 2}: column {column.time_column!r}: {row[index]!r}"
+        where = f"{table.path}:{table.lines[line]}: column {column.time_column!r}: {row[index]!r}"
         try:
             moment = datetime.fromisoformat(row[index].strip())
         except ValueError:
@@ -191,7 +197,7 @@ def _periods(table: Table, column: CsvColumn) -> Array:
         raise ScenarioError(f"{table.path}: column 'Period': {per_day} does not divide a day")
     result = np.empty(len(table.rows))
     for line, (year, month, day, period) in enumerate(zip(*parts, strict=True)):
-        where = f"{table.path}:{line + 2}"
+        where = f"{table.path}:{table.lines[line]}"
         try:
             moment = datetime(int(year), int(month), int(day), tzinfo=UTC)
         except (ValueError, OverflowError):
@@ -214,26 +220,29 @@ def regular(table: Table, column: CsvColumn, start: float) -> Points:
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise ScenarioError(
-            f"{table.path}:{infinite[0] + 2}: column {column.column!r}: infinite values cannot be used"
+            f"{table.path}:{table.lines[infinite[0]]}: column {column.column!r}: infinite values "
+            "cannot be used"
         )
     steps = np.diff(stamps)
     bad = np.flatnonzero(steps <= 0)
     if len(bad):
-        line = int(bad[0]) + 3
+        line = table.lines[bad[0] + 1]
         what = "repeats" if steps[bad[0]] == 0 else "is earlier than"
         raise ScenarioError(
             f"{table.path}:{line}: {_when(stamps[bad[0] + 1])} {what} the row before: times must rise"
         )
     if column.mask_below is not None:
         values = np.where(values < column.mask_below, np.nan, values)
-    step, last = float(np.min(steps)), float(stamps[-1])
+    step, last = _usual(steps), float(stamps[-1])
     if column.stamped_late_by_offset_of is not None:
         stamps, values = _realigned(stamps, values, column.stamped_late_by_offset_of, step)
     slots = np.round((stamps - stamps[0]) / step).astype(np.int64)
-    if np.max(np.abs(stamps - stamps[0] - slots * step)) > 1:
-        line = int(np.argmax(np.abs(stamps - stamps[0] - slots * step) > 1)) + 2
+    off = np.flatnonzero(np.abs(stamps - stamps[0] - slots * step) > 1)
+    if len(off):
+        row = int(off[0])
         raise ScenarioError(
-            f"{table.path}:{line}: {_when(stamps[line - 2])} is off the grid of {step:g} s"
+            f"{table.path}:{table.lines[row]}: {_when(stamps[row])} is off the grid of {step:g} s that "
+            f"most rows have, from {_when(stamps[0])} on"
         )
     # Realigned data end hours early: what is missing there is filled like any other hole.
     count = round((last - stamps[0]) / step) + 1
@@ -242,6 +251,12 @@ def regular(table: Table, column: CsvColumn, start: float) -> Points:
     full = np.full(count, np.nan)
     full[slots] = values
     return Points(float(stamps[0]), step, _filled(full, float(stamps[0]), step, table, column))
+
+
+def _usual(steps: Array) -> float:
+    """The step that most rows have: one row too many must not make a finer grid full of holes."""
+    found, counts = np.unique(steps, return_counts=True)
+    return float(found[np.argmax(counts)])
 
 
 def _when(stamp: float) -> str:
@@ -277,8 +292,10 @@ def _filled(values: Array, start: float, step: float, table: Table, column: CsvC
     runs = [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     first = _when(start + runs[0][0] * step)
     if column.missing is Missing.ERROR:
+        count = int(holes.sum())
+        some = "1 step has" if count == 1 else f"{count} steps have"
         raise ScenarioError(
-            f"{where}: {int(holes.sum())} steps have no value, the first at {first}: fill the file, or "
+            f"{where}: {some} no value, the first at {first}: fill the file, or "
             "set `missing: Hold` or `Interpolate` beside the column"
         )
     if holes.all():

@@ -63,7 +63,15 @@ def events(file: ScenarioFile, text: Text, grid: Grid, seed: int) -> tuple[SimEv
             )
         )
     if file.events.random is not None:
-        made += _drawn(file, text, grid, file.events.random, seed)
+        drawn = _drawn(file, text, grid, file.events.random, seed)
+        taken = {item.name for item in drawn}
+        for index, event in enumerate(made):
+            if event.name in taken:
+                raise text.error(
+                    ("events", "listed", index, "name"),
+                    f"{event.name!r} is the name of a drawn event: choose another",
+                )
+        made += drawn
     return tuple(sorted(made, key=lambda item: (item.start_seconds, item.name)))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files as package_files
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -122,6 +123,16 @@ class Sites:
         price = self._signal(site, "price", Quantity.ENERGY_PRICE, place, currency)
         temperature = self._signal(site, "temperature", Quantity.OUTDOOR_TEMPERATURE, place)
         facility = sorted(site.facility, key=lambda point: point.temperature_millicelsius)
+        for one, two in pairwise(facility):
+            if one.temperature_millicelsius == two.temperature_millicelsius:
+                raise text.error(
+                    (*place, "facility"),
+                    f"has two points at {one.temperature_millicelsius} millicelsius",
+                )
+        resources = [item.resource_name for item in site.devices or ()]
+        for number, name in enumerate(resources):
+            if name in resources[:number]:
+                raise text.error((*place, "devices", number), f"{name!r} is there twice")
         if len(facility) > 1 and temperature is None:
             raise text.error((*place, "facility"), "several points need a temperature")
         return SimSite(
@@ -284,7 +295,13 @@ def round_trips(file: ScenarioFile, text: Text, csv: Files, origins: list[Origin
         return frozen(_great_circles(file, text, spec.great_circle, origins))
     if spec.csv is not None:
         table = csv.table(spec.csv, (*place, "csv"))
-        rows = {row[0]: index for index, row in enumerate(table.rows)}
+        rows: dict[str, int] = {}
+        for index, row in enumerate(table.rows):
+            if row[0].strip() in rows:
+                raise ScenarioError(
+                    f"{table.path}:{table.lines[index]}: the origin {row[0].strip()!r} is there twice"
+                )
+            rows[row[0].strip()] = index
         result = np.empty((len(origins), len(file.sites)))
         for column, site in enumerate(file.sites):
             numbers = table.numbers(site.name)

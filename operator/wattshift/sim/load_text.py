@@ -57,6 +57,8 @@ class Text:
         try:
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
             document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+        except _KeyTwice as error:
+            raise ScenarioError(f"{self.path}:{error.line}: {error}: remove one") from None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
@@ -233,7 +235,22 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML in which times stay texts and a key may not come twice."""
 
 
+class _KeyTwice(ValueError):
+    """A key of one object appears a second time."""
+
+    def __init__(self, node: yaml.ScalarNode) -> None:
+        super().__init__(f"the key {node.value!r} is there twice")
+        self.line = node.start_mark.line + 1
+
+
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    # before `<<` is merged: own keys may stand beside those of an anchor, which they win over
+    written: set[str] = set()
+    for key_node, _ in node.value:
+        if isinstance(key_node, yaml.ScalarNode) and key_node.value != "<<":
+            if key_node.value in written:
+                raise _KeyTwice(key_node)
+            written.add(key_node.value)
     loader.flatten_mapping(node)
     seen: dict[Any, Any] = {}
     for key_node, value_node in node.value:

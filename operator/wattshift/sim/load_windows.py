@@ -14,9 +14,11 @@ from wattshift.sim.load_sites import check_zone, unique
 from wattshift.sim.load_synthetic import generator
 from wattshift.sim.load_text import ScenarioError, Text
 from wattshift.sim.scenario import Window
-from wattshift.sim.schema import ChosenWeeks, EverySpec, MonthsSpec, ScenarioFile
+from wattshift.sim.schema import ChosenWeeks, EverySpec, MonthsSpec, ScenarioFile, WindowSpec
 
 _WEEK_SECONDS = 7 * 86400
+GROUPS = ("development", "reported", "all")
+"""What `--weeks` takes beside names."""
 
 
 def windows(file: ScenarioFile, text: Text, grid: Grid) -> tuple[Window, ...]:
@@ -36,6 +38,7 @@ def windows(file: ScenarioFile, text: Text, grid: Grid) -> tuple[Window, ...]:
         return _every(text, grid, spec.every)
     made = []
     for index, item in enumerate(spec.listed or ()):
+        _check_name(text, index, item)
         first = round(item.start_day * 86400 / grid.step)
         last = first + max(1, round(item.days * 86400 / grid.step))
         if last > grid.steps:
@@ -53,6 +56,16 @@ def windows(file: ScenarioFile, text: Text, grid: Grid) -> tuple[Window, ...]:
         if two.first_step < one.last_step:
             raise text.error(("windows", "listed"), f"{one.name!r} and {two.name!r} overlap")
     return tuple(made)
+
+
+def _check_name(text: Text, index: int, item: WindowSpec) -> None:
+    """`--weeks` takes names and groups: a window may be called like its own group only."""
+    group = "development" if item.development else "reported"
+    if item.name in GROUPS and item.name != group:
+        raise text.error(
+            ("windows", "listed", index, "name"),
+            f"{item.name!r} is a group of windows for --weeks: choose another name",
+        )
 
 
 def _week_name(stamp: float) -> str:
@@ -141,11 +154,21 @@ def _every(text: Text, grid: Grid, spec: EverySpec) -> tuple[Window, ...]:
     first = round(spec.warm_up_days * 86400 / grid.step)
     if length < 1 or first + length > grid.steps:
         raise text.error(("windows", "every"), "no window fits into the scenario")
-    day = 86400 / grid.step
     return tuple(
-        Window(name=f"day-{round(begin / day):04d}", first_step=begin, last_step=begin + length)
+        Window(name=_day_name(begin * grid.step), first_step=begin, last_step=begin + length)
         for begin in range(first, grid.steps - length + 1, length)
     )
+
+
+def _day_name(seconds: float) -> str:
+    """Day since the start, with the time where it does not begin with the day: `day-0003-0600`."""
+    day, rest = divmod(round(seconds), 86400)
+    hour, rest = divmod(rest, 3600)
+    minute, second = divmod(rest, 60)
+    name = f"day-{day:04d}"
+    if hour or minute or second:
+        name += f"-{hour:02d}{minute:02d}"
+    return f"{name}{second:02d}" if second else name
 
 
 def chosen_windows(all_windows: tuple[Window, ...], names: tuple[str, ...]) -> tuple[Window, ...]:
@@ -158,7 +181,7 @@ def chosen_windows(all_windows: tuple[Window, ...], names: tuple[str, ...]) -> t
         return all_windows
     picked: set[str] = set()
     for name in names:
-        if name in ("development", "reported", "all"):
+        if name in GROUPS:
             picked |= {
                 window.name
                 for window in all_windows

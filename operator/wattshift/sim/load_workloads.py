@@ -86,6 +86,12 @@ class Workloads:
         self._rates = {
             table.name: tokens_per_second(table, table.sequences_at_objective) for table in tables
         }
+        self._installed = {
+            site.name: {item.resource_name: item.count for item in site.devices}
+            for site in file.sites
+            if site.devices is not None
+        }
+        """Devices by site and resource, where the site says so; those left as workloads are read."""
         self._places: dict[int, _Where] = {}
         self._origins, self._round_trips = origins, round_trips
         self._site_index = {site.name: index for index, site in enumerate(file.sites)}
@@ -162,6 +168,18 @@ class Workloads:
                 )
             if item.min_replicas > item.max_replicas:
                 raise self._text.error((*at, "minReplicas"), "must not be above maxReplicas")
+            first = item.initial_replicas
+            if first is not None and not item.min_replicas <= first <= item.max_replicas:
+                raise self._text.error(
+                    (*at, "initialReplicas"), "must lie between minReplicas and maxReplicas"
+                )
+            installed = self._installed.get(item.site_name)
+            if installed is not None and item.max_replicas and table.resource_name not in installed:
+                raise self._text.error(
+                    (*at, "profileName"),
+                    f"{table.name!r} needs {table.resource_name}, of which the devices of "
+                    f"{item.site_name!r} have none",
+                )
             rates.append(self._rates[table.name])
         names = [item.site_name for item in wanted]
         for number, name in enumerate(names):
@@ -227,13 +245,14 @@ class Workloads:
                 for part in classes
             ]
             self._check_reach(place, chosen, classes, where)
-            shares = tuple(item.share for item in classes)
+            total = sum(item.share for item in classes)
+            shares = tuple(item.share / total for item in classes)
             demand = self._demands.read(index, spec, tuple(chosen), shares, where.rate)
             first = {
                 number: float(demand[0, line * len(classes) : (line + 1) * len(classes)].sum())
                 for line, number in enumerate(chosen)
             }
-        placements = self._placements(where, first)
+        placements = self._placements(place, where, first)
         most = sum(item.max_replicas for item in placements)
         maximum = most if spec.max_replicas is None else spec.max_replicas
         if spec.min_replicas > most:
@@ -290,7 +309,9 @@ class Workloads:
                         f"nearest is {nearest:.0f} ms away",
                     )
 
-    def _placements(self, where: _Where, first: Mapping[int, float]) -> tuple[SimPlacement, ...]:
+    def _placements(
+        self, at: Place, where: _Where, first: Mapping[int, float]
+    ) -> tuple[SimPlacement, ...]:
         """Where nothing is said, the start has what the origins need then: nearest sites first."""
         load = dict.fromkeys((item.site_name for item in where.placements), 0.0)
         sites = [self._site_index[item.site_name] for item in where.placements]
@@ -307,16 +328,36 @@ class Workloads:
             rate = self._rates[item.profile_name]
             need = math.ceil(load[item.site_name] / (rate * (1 - self._file.margin)) - 1e-9)
             count = need if item.initial_replicas is None else item.initial_replicas
+            count = min(max(count, item.min_replicas), item.max_replicas)
             made.append(
                 SimPlacement(
                     site_name=item.site_name,
                     profile_name=item.profile_name,
                     min_replicas=item.min_replicas,
                     max_replicas=item.max_replicas,
-                    initial_replicas=min(max(count, item.min_replicas), item.max_replicas),
+                    initial_replicas=self._fitting(at, item, count),
                 )
             )
         return tuple(made)
+
+    def _fitting(self, at: Place, item: PlacementSpec, count: int) -> int:
+        """Replicas of the start for which there are devices; what the file asks for must fit."""
+        installed = self._installed.get(item.site_name)
+        table = self._tables[item.profile_name]
+        if installed is None or not count:
+            return count
+        left = installed[table.resource_name]
+        fits = min(count, left // table.devices_per_replica)
+        asked = item.min_replicas if item.initial_replicas is None else item.initial_replicas
+        if fits < max(asked, item.min_replicas):
+            raise self._text.error(
+                at,
+                f"starts with {max(asked, item.min_replicas)} replicas at {item.site_name!r}, whose "
+                f"devices leave room for {fits}: raise sites.{item.site_name}.devices, or lower "
+                "initialReplicas or minReplicas",
+            )
+        installed[table.resource_name] = left - fits * table.devices_per_replica
+        return fits
 
     def _batch(self, index: int, spec: WorkloadSpec) -> SimBatch | None:
         if spec.batch is None:

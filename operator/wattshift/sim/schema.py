@@ -25,6 +25,9 @@ from wattshift.sim.schema_base import (
 from wattshift.sim.schema_sites import OriginSpec, RoundTripSpec, SiteSpec, TableSpec
 from wattshift.sim.schema_workloads import WorkloadSpec
 
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+"""Clocks of zones are known and dates can be computed."""
+
 
 class SourceNote(FileModel):
     """Where data come from."""
@@ -156,6 +159,18 @@ class RandomEvents(FileModel):
     """firstSeconds is the earliest start."""
     firmness: Firmness = Firmness.COMMITTED
     """firmness of all."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.duration_seconds.from_ <= 0:
+            raise ValueError("durationSeconds.from must be above 0")
+        if self.reduction_share.from_ < 0 or self.reduction_share.to > 1:
+            raise ValueError("reductionShare must lie between 0 and 1")
+        if self.hold_level.from_ < 0:
+            raise ValueError("holdLevel.from must not be negative")
+        if self.hold_share + self.band_share > 1:
+            raise ValueError("holdShare and bandShare together must not be above 1")
+        return self
 
 
 class EventsSpec(FileModel):
@@ -307,6 +322,8 @@ class ScenarioFile(FileModel):
     def _times(self) -> Self:
         if 3600 % self.step_seconds:
             raise ValueError("stepSeconds must divide an hour")
+        if not FIRST_YEAR <= self.start_time.year < LAST_YEAR:
+            raise ValueError(f"startTime must lie between {FIRST_YEAR} and {LAST_YEAR}")
         if self.start_time.timestamp() % 3600:
             raise ValueError("startTime must be on a full hour of UTC")
         if self.govern_every_seconds > self.step_seconds:

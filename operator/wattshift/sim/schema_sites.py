@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -202,10 +203,22 @@ class TableSpec(FileModel):
         ):
             if len(getattr(self, name)) != points:
                 raise ValueError(f"{name} needs as many values as sequences ({points})")
-        if any(b <= a for a, b in zip(self.sequences, self.sequences[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(self.sequences)):
             raise ValueError("sequences must rise")
-        if any(b < a for a, b in zip(self.watts, self.watts[1:], strict=False)):
+        if any(b < a for a, b in pairwise(self.watts)):
             raise ValueError("watts must not fall with concurrency")
+        if any(b <= a for a, b in pairwise(self.tokens_per_second)):
+            raise ValueError("tokensPerSecond must rise: leave out points beyond the highest rate")
+        latencies = (self.inter_token_p50_milliseconds, self.inter_token_p99_milliseconds)
+        if any(high < low for low, high in zip(*latencies, strict=True)):
+            raise ValueError(
+                "interTokenP99Milliseconds must not be below interTokenP50Milliseconds"
+            )
+        caps = pairwise(self.cap_throughput)
+        if any(b[0] <= a[0] or b[1] < a[1] for a, b in caps):
+            raise ValueError(
+                "capThroughput must rise: power shares, and throughput shares with them"
+            )
         if self.loaded_idle_watts > self.watts[0]:
             raise ValueError("loadedIdleWatts must not be above the first of watts")
         if self.sequences_at_objective > self.sequences[-1]:
