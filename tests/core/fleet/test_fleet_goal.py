@@ -238,3 +238,50 @@ def test_the_bound_holds_on_own_supply_and_at_negative_prices(price):
     made = plan(here, NOW)
     assert made.bound_per_hour is not None
     assert made.objective_per_hour >= made.bound_per_hour - 1e-9
+
+
+def test_what_own_supply_does_not_reach_is_served_from_the_grid():
+    # the same everywhere: nothing but the difference to the grid tells costs apart
+    feed = connection(price=quote("0.80", direct="0.05", own_up=True))
+    rows = tuple(site(name, feed=feed, supplies=(supply(1000.0),)) for name in ("east", "west"))
+    job = workload(
+        placements=(placement("east", 6, engine=engine(66.0, pods=6)), placement("west", 0))
+    )
+    world = survey(snapshot((job,), rows), NOW)
+    (found,) = goals(world, world.jobs).by_key.values()
+    assert found.unserved == 0
+
+
+@pytest.mark.parametrize("spike", ["1000", "1e6", "1e30", "-1000", "1e300"])
+def test_a_price_beyond_all_sense_leaves_the_others_apart(spike):
+    rows = tuple(
+        placement(
+            name, 2 if name == "a" else 0, engine=engine(22.0, pods=2) if name == "a" else None
+        )
+        for name in ("a", "b", "c", "d")
+    )
+    prices = {"a": "0.80", "b": "0.30", "c": "0.32", "d": spike}
+    world = survey(
+        snapshot((workload(placements=rows),), tuple(site(n, price=p) for n, p in prices.items())),
+        NOW,
+    )
+    (found,) = goals(world, world.jobs).by_key.values()
+    assert found.unserved == 0
+    assert found.vector == ((0, 0, 0, 2) if spike.startswith("-") else (0, 2, 0, 0))
+
+
+@pytest.mark.parametrize("many", [1000, 380_000])
+def test_a_small_workload_beside_a_huge_one_is_placed_exactly(many):
+    def job(name, count):
+        load = engine(count * 11.5, pods=count)
+        rows = (placement("a", count, engine=load), placement("b", 0))
+        return workload(name, tuple(replace(row, max_replicas=2 * many) for row in rows))
+
+    sites = tuple(
+        site(name, price=price, limit=None, accelerators=())
+        for name, price in (("a", "0.80"), ("b", "0.30"))
+    )
+    world = survey(snapshot((job("small", 1), job("vast", many)), sites), NOW)
+    found = goals(world, world.jobs)
+    assert found.by_key["team/small"].vector == (0, 1)
+    assert found.by_key["team/vast"].vector[0] == 0

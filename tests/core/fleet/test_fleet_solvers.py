@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from tests.core.fleet.cases import optimum, problem
 from wattshift.core.fleet.dual import solve
 from wattshift.core.fleet.flow import route
+from wattshift.core.fleet.goal import LARGE
 from wattshift.core.fleet.roll import rolled
 
 FEW = settings(max_examples=40, deadline=None)
@@ -86,6 +87,12 @@ def test_more_iterations_close_the_gap():
     few, many = (best - solve(case, iterations=count).bound for count in (0, 200))
     assert many < few / 2
     assert many < 0.02 * best
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_as_many_iterations_as_a_large_fleet_gets_come_near_the_best_bound(seed):
+    case = problem(seed, classes=80, places=12, steps=6, tight=0.1)
+    assert solve(case, iterations=LARGE).bound >= 0.995 * solve(case, iterations=800).bound
 
 
 def test_where_nothing_binds_no_price_is_asked_and_the_bound_is_exact():

@@ -13,6 +13,10 @@ import numpy as np
 
 from wattshift.core.fleet.problem import Booleans, Floats, Integers, Problem
 
+MEMORY = 0.7
+"""Of the direction before, in each: excesses that alternate cancel, and a third of the iterations does."""
+BEYOND = 1e3
+"""Of the usual cost: from there on a cost says nothing about what places differ by."""
 FAR = 1e30
 """Cost of a column that a class may not use."""
 
@@ -31,19 +35,65 @@ class Dual:
     """[C, F] money from step 1 on of a class that stands at a column after step 0."""
 
 
+class _Columns:
+    """Arrays by step, column and class that no price changes: made once, read in every iteration.
+
+    Columns come before classes here, so that the least over the columns is quick.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.place = np.ascontiguousarray(problem.place.T)
+        self.open = np.ascontiguousarray(problem.open.T)
+        need, hours = problem.need[:, None, :], problem.hours[:, None, None]
+        self.enter = np.where(self.open, problem.enter[self.place], FAR)
+        self.limits: list[tuple[Integers, Floats, Integers]] = []
+        """By kind of limit: row of each column, what standing there uses, row and step in one index."""
+        self._standing = np.where(self.open, need * hours * problem.cost[:, self.place], FAR)
+        self._total, self._part = np.empty_like(self._standing), np.empty_like(self._standing)
+        steps = np.arange(problem.hours.shape[0])[:, None] * (problem.rows + 1)
+        for rows, use in _counted(problem):
+            row = rows[self.place]
+            if (row < problem.rows).any():
+                used = need * np.where(self.open, use[self.place], 0.0)
+                self.limits.append((row, used, (steps + row.ravel()).ravel()))
+
+    def cost(self, price: Floats) -> Floats:
+        """[T, F, C] money of a class that stands at a column in a step, limits paid; until called again."""
+        hourly = np.zeros((price.shape[0], price.shape[1] + 1))
+        hourly[:, :-1] = price * self.problem.hours[:, None]
+        total, part = self._total, self._part
+        np.copyto(total, self._standing)
+        for row, used, _ in self.limits:
+            np.take(hourly, row, axis=1, out=part, mode="clip")
+            part *= used
+            total += part
+        return total
+
+    def usage(self, shares: Floats) -> Floats:
+        """[T, R] what shares [T, F, C] of the classes use of each limit."""
+        steps, rows = shares.shape[0], self.problem.rows + 1
+        total = np.zeros(steps * rows)
+        for _, used, index in self.limits:
+            np.multiply(shares, used, out=self._part)
+            total += np.bincount(index, weights=self._part.ravel(), minlength=steps * rows)
+        return total.reshape(steps, rows)[:, :-1]
+
+
 @dataclass(slots=True, kw_only=True)
 class _Paths:
     value: Floats
-    """[C, F] money from step 0 on, by where a class stands before it."""
+    """[F, C] money from step 0 on, by where a class stands before it."""
     later: list[Floats]
-    """By step: [C, F] money after it."""
+    """By step: [F, C] money after it."""
     stays: list[Booleans]
     target: list[Integers]
 
 
 def values(problem: Problem, dual: Dual) -> list[Floats]:
     """By step: [C, F] money after the step of a class that stands at a column in it."""
-    return _backward(problem, dual.price, dual.move_price).later
+    paths = _backward(_Columns(problem), dual.price, dual.move_price)
+    return [row.T for row in paths.later]
 
 
 def solve(problem: Problem, *, iterations: int) -> Dual:
@@ -57,12 +107,14 @@ def solve(problem: Problem, *, iterations: int) -> Dual:
     scale = _scale(problem, typical)
     price, move = np.zeros(problem.limit.shape), np.zeros(problem.moves.shape)
     sums, weight = (np.zeros_like(price), np.zeros_like(move)), 0
+    ways = (np.zeros_like(price), np.zeros_like(move))
     best = (-np.inf, price, move)
+    columns = _Columns(problem)
     for count in range(iterations + 1):
         if count == iterations and weight:
             price, move = sums[0] / weight, sums[1] / weight
-        paths = _backward(problem, price, move)
-        usage, moved, value = _forward(problem, paths)
+        paths = _backward(columns, price, move)
+        usage, moved, value = _forward(columns, paths)
         value -= float((price * limit * problem.hours[:, None]).sum())
         value -= float((move * allowed).sum())
         if value > best[0]:
@@ -71,23 +123,35 @@ def solve(problem: Problem, *, iterations: int) -> Dual:
             break
         step = 1.0 / (1 + count) ** 0.6
         excess = np.where(hard, np.clip((usage - limit) / per, -1.0, 3.0), 0.0)
-        price = np.minimum(np.maximum(0.0, price + step * scale * excess), problem.ceiling)
-        if budget.any():
-            over = np.clip(moved / np.maximum(allowed, 1e-12) - 1, -1.0, 3.0)
-            move = np.where(budget, np.maximum(0.0, move + step * typical * over), 0.0)
+        over = np.where(budget, np.clip(moved / np.maximum(allowed, 1e-12) - 1, -1.0, 3.0), 0.0)
+        ways = (_turned(ways[0], excess), _turned(ways[1], over))
+        price = np.minimum(np.maximum(0.0, price + step * scale * ways[0]), problem.ceiling)
+        move = np.maximum(0.0, move + step * typical * ways[1])
         if 2 * count >= iterations:
             sums[0].__iadd__(price)
             sums[1].__iadd__(move)
             weight += 1
         if not price.any() and not move.any():
             break  # nothing binds: these prices are exact
-    paths = _backward(problem, best[1], best[2])
-    return Dual(bound=best[0], price=best[1], move_price=best[2], ahead=paths.later[0])
+    paths = _backward(columns, best[1], best[2])
+    return Dual(
+        bound=best[0],
+        price=best[1],
+        move_price=best[2],
+        ahead=np.ascontiguousarray(paths.later[0].T),
+    )
+
+
+def _turned(way: Floats, excess: Floats) -> Floats:
+    """The direction of a step: the one before, and what is over now."""
+    return MEMORY * way + (1 - MEMORY) * excess
 
 
 def _typical(problem: Problem) -> float:
-    """Spread of the unit costs: what places differ by."""
+    """Spread of the unit costs: what places differ by, whatever a price beyond all sense says."""
     costs = problem.cost[0]
+    most = BEYOND * float(np.median(np.abs(costs)))
+    costs = np.clip(costs, -most, most) if most > 0 else costs
     return float(costs.std()) or float(np.abs(costs).mean()) or 1.0
 
 
@@ -111,78 +175,55 @@ def _counted(problem: Problem) -> tuple[tuple[Integers, Floats], ...]:
     )
 
 
-def charge(problem: Problem, price: Floats) -> Floats:
-    """[T, N] what a unit at a place pays for limits per hour."""
-    padded = np.concatenate([price, np.zeros((price.shape[0], 1))], axis=1)
-    total = np.zeros((price.shape[0], problem.places))
-    for rows, use in _counted(problem):
-        total += padded[:, rows] * use
-    return total
-
-
-def _backward(problem: Problem, price: Floats, move: Floats) -> _Paths:
-    extra = move[problem.group][:, None] + problem.enter[problem.place]
-    extra = np.where(problem.open, extra, FAR)
+def _backward(columns: _Columns, price: Floats, move: Floats) -> _Paths:
+    problem = columns.problem
+    extra = np.minimum(columns.enter + move[problem.group], FAR)
     need = problem.need
-    rows = np.arange(problem.classes)
-    each = (problem.cost + charge(problem, price))[:, problem.place]
-    standing = (need * problem.hours[:, None])[:, :, None] * each
-    standing = np.where(problem.open, standing, FAR)
-    entering = need[:, :, None] * extra
+    every = np.arange(problem.classes)
+    standing = columns.cost(price)
     stays: list[Booleans] = []
     target: list[Integers] = []
     later: list[Floats] = []
-    value = np.zeros(problem.place.shape)
+    value = np.zeros(extra.shape)
     for t in range(need.shape[0] - 1, -1, -1):
         later.append(value)
         value = value + standing[t]
-        enter = value + entering[t]
-        to = enter.argmin(axis=1)
-        best = enter[rows, to][:, None]
+        enter = extra * need[t]
+        enter += value
+        to = enter.argmin(axis=0)
+        best = enter[to, every]
         stays.append(value <= best)
         target.append(to)
-        value = np.minimum(value, best)
+        np.minimum(value, best, out=value)
     later.reverse()
     stays.reverse()
     target.reverse()
     return _Paths(value=value, later=later, stays=stays, target=target)
 
 
-def _forward(problem: Problem, paths: _Paths) -> tuple[Floats, Floats, float]:
+def _forward(columns: _Columns, paths: _Paths) -> tuple[Floats, Floats, float]:
     """(usage [T, R], moved units [G], money) of the paths from where the load is now."""
-    rows = np.arange(problem.classes)
+    problem = columns.problem
+    every = np.arange(problem.classes)
     need = problem.need
     steps = need.shape[0]
-    have = np.where(problem.open, problem.present, 0.0)
-    share = have / np.maximum(np.maximum(need[0], have.sum(axis=1)), 1e-12)[:, None]
-    fresh = np.maximum(0.0, 1 - share.sum(axis=1))
+    have = np.where(columns.open, problem.present.T, 0.0)
+    share = have / np.maximum(np.maximum(need[0], have.sum(axis=0)), 1e-12)
+    fresh = np.maximum(0.0, 1 - share.sum(axis=0))
     money = float((share * paths.value).sum())
     shares = np.empty((steps, *share.shape))
     left = np.empty((steps, problem.classes))
     for t in range(steps):
-        kept = share * paths.stays[t]
-        leaving = share.sum(axis=1) - kept.sum(axis=1)
+        kept = np.multiply(share, paths.stays[t], out=shares[t])
+        leaving = share.sum(axis=0) - kept.sum(axis=0)
         left[t] = leaving
         if t == 0:
             # what is new may begin anywhere, and pays for it as what moves does
-            money += float((fresh * paths.value[rows, paths.target[0]]).sum())
+            money += float((fresh * paths.value[paths.target[0], every]).sum())
             leaving = leaving + fresh
-        kept[rows, paths.target[t]] += leaving
-        shares[t] = share = kept
+        kept[paths.target[t], every] += leaving
+        share = kept
     moved = np.bincount(
         problem.group, weights=(np.maximum(left, 0.0) * need).sum(axis=0), minlength=problem.groups
     )
-    shares *= np.where(problem.open, need[:, :, None], 0.0)
-    at = _by_step(problem.place.ravel(), shares.reshape(steps, -1), problem.places)
-    usage = np.zeros((steps, problem.rows + 1))
-    for row, use in _counted(problem):
-        usage += _by_step(row, at * use, problem.rows + 1)
-    return usage[:, :-1], moved.astype(np.float64, copy=False), money
-
-
-def _by_step(index: Integers, weights: Floats, count: int) -> Floats:
-    """[T, count] sums of `weights` [T, M] by `index` [M]."""
-    steps = weights.shape[0]
-    flat = (np.arange(steps)[:, None] * count + index).ravel()
-    sums = np.bincount(flat, weights=weights.ravel(), minlength=steps * count)
-    return sums.astype(np.float64, copy=False).reshape(steps, count)
+    return columns.usage(shares), moved.astype(np.float64, copy=False), money

@@ -14,14 +14,17 @@ from ortools.graph.python import min_cost_flow
 
 from wattshift.core.fleet.problem import Floats, Integers, Problem
 
-AMOUNTS = 1e6
-"""Integer units that the largest amount is told apart into."""
+AMOUNTS = 1e9
+"""Integer units that the largest amount is told apart into: small workloads stand beside large ones."""
 COSTS = 1e7
 """Integer units of the widest cost difference."""
 TIES = 64
 """Finer units below them, for ties."""
 UNSERVED = 20
 """What a unit that nobody carries costs, in widest cost differences."""
+WIDEST = 1e3
+"""Of a typical cost difference: wider ones count as this wide, so that one price beyond all sense
+leaves the others apart."""
 _MOST = 4e15
 
 
@@ -65,17 +68,23 @@ def route(
     at_place = weight[problem.owner]
     supply = np.rint(units * amount).astype(np.int64)
     at_class = weight[problem.group[rows]]
-    cost = worth[rows, columns] / at_class
-    arrive = problem.arrive[places] if moves else np.zeros(places.shape)
+    # what all ways of a class cost alike says nothing about which to take
+    going = worth[rows, columns] / at_class
+    least = np.full(problem.classes, np.inf)
+    np.minimum.at(least, rows, going)
+    going -= least[rows]
+    arrive = problem.arrive[places] / at_class if moves else np.zeros(going.shape)
     more = np.maximum(0.0, bonus) / at_place
-    low = float(cost.min(initial=np.inf)) if cost.size else 0.0
-    dearest = float(more.max(initial=0.0)) + float((arrive / at_class).max(initial=0.0))
-    spread = max(float(cost.max(initial=low)) - low + dearest, 1e-12)
-    money = COSTS / spread
-    near = np.rint(problem.distance[rows, columns] * (TIES // 2 - 2)).astype(np.int64)
-    going = np.rint((cost - low) * money).astype(np.int64) * TIES + near
     classes, n = problem.classes, problem.places
-    tree = _limits(problem, at_place, amount, money) if limits else _free(n)
+    tree = _limits(problem, at_place, amount) if limits else _free(n)
+    widest = WIDEST * max(_usual(row) for row in (going, arrive, more, tree.price))
+    going, arrive, more, above = (
+        np.minimum(row, widest) for row in (going, arrive, more, tree.price)
+    )
+    spread = sum(float(row.max(initial=0.0)) for row in (going, arrive, more, above))
+    money = COSTS / max(spread, 1e-300)
+    near = np.rint(problem.distance[rows, columns] * (TIES // 2 - 2)).astype(np.int64)
+    stays = np.rint(going * money).astype(np.int64) * TIES + near
     base = classes + n
     sink = base + tree.nodes
     spill = sink + 1
@@ -85,7 +94,7 @@ def route(
     place_nodes = classes + np.arange(n, dtype=np.int64)
     after = np.where(tree.after >= 0, base + tree.after, sink)
     there = np.minimum(_integers(problem.present[rows, columns] * at_class * amount), supply[rows])
-    moving = going + np.rint(arrive / at_class * money).astype(np.int64) * TIES + 1
+    moving = stays + np.rint(arrive * money).astype(np.int64) * TIES + 1
     tail = np.concatenate(
         [
             rows,
@@ -111,11 +120,11 @@ def route(
     )
     price = np.concatenate(
         [
-            going,
+            stays,
             moving,
             np.zeros(n, dtype=np.int64),
             np.rint(more * money).astype(np.int64) * TIES + TIES // 2,
-            tree.price,
+            np.rint(above * money).astype(np.int64) * TIES,
             np.full(classes, int(UNSERVED * COSTS) * TIES, dtype=np.int64),
         ]
     )
@@ -149,15 +158,23 @@ class _Tree:
     tail: Integers
     head: Integers
     capacity: Integers
-    price: Integers
+    price: Floats
+    """Money per flow unit."""
+
+
+def _usual(costs: Floats) -> float:
+    """Median of what costs anything."""
+    some = costs[costs > 0]
+    return float(np.median(some)) if some.size else 0.0
 
 
 def _free(n: int) -> _Tree:
     none = np.zeros(0, dtype=np.int64)
-    return _Tree(nodes=0, after=np.full(n, -1), tail=none, head=none, capacity=none, price=none)
+    free = np.zeros(0)
+    return _Tree(nodes=0, after=np.full(n, -1), tail=none, head=none, capacity=none, price=free)
 
 
-def _limits(problem: Problem, at_place: Floats, amount: float, money: float) -> _Tree:
+def _limits(problem: Problem, at_place: Floats, amount: float) -> _Tree:
     """Limits of the first step as nodes: row r becomes node r; own supply is the cheaper part."""
     rows, pool, feed, own = problem.rows, problem.pool, problem.feed, problem.supply
     top = np.where(feed < rows, feed, np.where(own < rows, own, -1))
@@ -182,12 +199,7 @@ def _limits(problem: Problem, at_place: Floats, amount: float, money: float) -> 
         tail=np.concatenate([bare, priced, priced]),
         head=np.concatenate([parent[bare], parent[priced], parent[priced]]),
         capacity=np.concatenate([capacity[bare], cheap, whole - cheap]),
-        price=np.concatenate(
-            [
-                np.zeros(bare.shape[0] + priced.shape[0], dtype=np.int64),
-                np.rint(extra * money).astype(np.int64) * TIES,
-            ]
-        ),
+        price=np.concatenate([np.zeros(bare.shape[0] + priced.shape[0]), extra]),
     )
 
 

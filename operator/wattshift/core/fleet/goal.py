@@ -20,7 +20,7 @@ from wattshift.core.power import FeedKey
 from wattshift.core.stability import horizon_seconds
 from wattshift.core.survey import Job, Survey
 
-SMALL, LARGE = 16, 150
+SMALL, LARGE = 24, 48
 """Iterations of the dual: of a handful of sites, and of thousands of workloads."""
 LARGE_COLUMNS = 4000
 """Class x place pairs from which a fleet is large: each iteration gains less there."""

@@ -54,7 +54,7 @@ class Places:
             job = jobs[owner[k]]
             self._price(k, job, spot, prices[spot.feed.key])
             self._count(k, job, spot)
-        typical = float(np.abs(self.cost[0]).mean())
+        typical = float(np.median(np.abs(self.cost[0])))
         self.start = np.maximum(self.start, LEAST_ENTER * typical * hours[0])
         self.arrive = np.maximum(self.arrive, LEAST_ENTER * typical * hours[0])
 
