@@ -1,29 +1,45 @@
-"""Whether work that somebody outside holds should run now or wait for cheaper power.
+"""Whether and how wide work that somebody outside holds should run now, or wait for cheaper power.
 
-Run in the cheapest hours before the deadline; unknown backlog means run. Latest start = deadline -
-backlog / rate - cold start, with 20 % kept (serving.md 5). Neighbour: `core/planner.py`.
+The work goes into the cheapest hours before its deadline, spread over all that cost about the same;
+unknown backlog means run. 20 % more time than it needs is kept (serving.md 5). Neighbours:
+`core/fleet/agenda.py` (hours, prices, surplus), `core/planner.py`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wattshift.core.fleet.agenda import Agenda, Slot, acting
 from wattshift.core.freshness import value_of
-from wattshift.core.prices import FeedPrice, exchange
 from wattshift.core.reasons import Reason
-from wattshift.core.survey import Feed, Job, Survey
+from wattshift.core.survey import Job, Survey
 
 MARGIN = 1.2
 """Hours kept for the work are its estimate and 20 %."""
+LEAST_RUN_SECONDS = 3600.0
+"""A start is worth at least that much work, and is spread over it when prices are compared."""
+STOPS = 2.0
+"""Work that runs stops at so many times the price difference at which stopped work would not wait."""
+EPSILON = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Run or wait, and why; `until` is when to look again."""
+    """Run or wait, how wide, and why; `until` is when to look again."""
 
     run: bool
     reason: Reason
     message: str
+    replicas: int = 0
+    """Replicas that the work should have at least now."""
+    most: int | None = None
+    """More than that would stand idle before long; None = it is not known what they get done."""
+    dear: tuple[tuple[int, int], ...] = ()
+    """(placement index, replicas) that run at a price at which the work can wait."""
+    avoid: frozenset[int] = frozenset()
+    """Placements where it is too dear to begin."""
     saves_per_kilowatt_hour: float = 0.0
     """Waiting: what each kWh of the cheaper hours saves."""
     cheap_hours: float = 0.0
@@ -32,25 +48,50 @@ class Wish:
 
 def level_of(job: Job) -> int:
     """Replicas that the work has when it runs: baselines, else what was found, else the maximum."""
-    captured = {row.placement_name: row.replicas for row in job.state.originals}
-    total = 0
-    for spot in job.spots:
-        if spot.state.baseline_replicas is not None:
-            total += spot.state.baseline_replicas
-        else:
-            total += captured.get(spot.state.name, 0)
+    total = _found(job)
     if total <= 0:
         total = max(job.standing, 0) or job.state.max_replicas
     return min(total, job.state.max_replicas)
 
 
-def wish(job: Job, survey: Survey) -> Wish:
-    """Decide for one job with external dispatch."""
+def _found(job: Job) -> int:
+    captured = {row.placement_name: row.replicas for row in job.state.originals}
+    return sum(
+        captured.get(spot.state.name, 0)
+        if spot.state.baseline_replicas is None
+        else spot.state.baseline_replicas
+        for spot in job.spots
+    )
+
+
+def _widest(job: Job) -> int:
+    """Replicas that work of known speed may have while it follows prices."""
+    return min(_found(job) or job.state.max_replicas, job.state.max_replicas)
+
+
+def wishes(survey: Survey, jobs: Sequence[Job]) -> dict[str, Wish]:
+    """What every batch job should do: those that are due first choose first."""
+    held = [job for job in jobs if job.outside]
+    if not held:
+        return {}
+    agenda = Agenda(survey, held)
+    return {job.key: _wish(job, survey, agenda) for job in sorted(held, key=_first)}
+
+
+def _first(job: Job) -> tuple[bool, float, str]:
+    batch = job.state.batch
+    due = batch.deadline_time if batch is not None else None
+    return (not acting(job), math.inf if due is None else due, job.key)
+
+
+def _wish(job: Job, survey: Survey, agenda: Agenda) -> Wish:
     batch, now = job.state.batch, survey.now
     assert batch is not None
     backlog = value_of(batch.backlog_units, now)
+    level = level_of(job)
     if backlog is None:
-        return Wish(run=True, reason=Reason.DEMAND_GROWTH, message="the backlog is unknown")
+        message = "the backlog is unknown"
+        return Wish(run=True, reason=Reason.DEMAND_GROWTH, message=message, replicas=level)
     if backlog <= 0:
         return Wish(run=False, reason=Reason.CONSOLIDATION, message="the backlog is empty")
     pause_end = None
@@ -58,118 +99,166 @@ def wish(job: Job, survey: Survey) -> Wish:
         since = job.state.paused_since_time
         # a pause that began "in the future" began before the clock was set back
         pause_end = (now if since is None else min(since, now)) + job.state.max_pause_seconds
-        if pause_end <= now:
-            message = f"paused for the longest it accepts, {job.state.max_pause_seconds} s"
-            return Wish(run=True, reason=Reason.DEADLINE, message=message)
-    hours = _hours(job, backlog)
-    latest = _latest_start(job, hours, now)
-    if latest is not None and latest <= now:
-        message = f"{backlog:.0f} units must start now to be done by the deadline"
-        return Wish(run=True, reason=Reason.DEADLINE, message=message)
-    ends = [row for row in (pause_end, latest) if row is not None]
+    rate = batch.units_per_replica_hour
+    work = MARGIN * 3600 * backlog / rate if rate else None
+    end = _end(job, now)
+    must = _must(job, pause_end, work, end, now)
+    if must is not None:
+        return must
     horizon = now + survey.snapshot.settings.horizon_seconds
-    return _by_price(job, survey, hours, min([*ends, horizon]))
+    ends = [row for row in (pause_end, end, horizon) if row is not None]
+    return _by_price(job, survey, agenda, work, min(ends))
 
 
-def _hours(job: Job, backlog: float) -> float | None:
-    assert job.state.batch is not None
-    rate = job.state.batch.units_per_replica_hour
-    return backlog / (rate * level_of(job)) if rate and level_of(job) else None
-
-
-def _latest_start(job: Job, hours: float | None, now: float) -> float | None:
-    """Latest start; with a rate not yet measured half of the time that is left is kept for work."""
+def _end(job: Job, now: float) -> float | None:
+    """When all must be done, less a start; with a rate not yet measured, half of the time left."""
     assert job.state.batch is not None
     deadline = job.state.batch.deadline_time
     if deadline is None:
         return None
-    if hours is None:
-        return now + max(0.0, deadline - now) / 2 if deadline > now else now
+    if not job.state.batch.units_per_replica_hour:
+        return now + max(0.0, deadline - now) / 2
     cold = max((row.profile.cold_start_seconds for row in job.spots if row.profile), default=0)
-    return deadline - MARGIN * hours * 3600 - cold
+    return deadline - cold
 
 
-def _by_price(job: Job, survey: Survey, hours: float | None, end: float) -> Wish:
-    now = survey.now
-    steps = _steps(job, survey, end)
-    if not steps:
-        return Wish(run=True, reason=Reason.PRICE_UNKNOWN, message="no price is known: it runs")
-    present = steps[0][1]
-    wanted = MARGIN * hours if hours is not None else 0.0
-    cheaper = sorted(row for row in ((price, span) for _, price, span in steps) if row[0] < present)
-    seconds = sum(span for _, span in cheaper)
-    if seconds / 3600 <= wanted or not cheaper:
-        message = f"{present:.4f} per kWh is among the cheapest hours left"
-        return Wish(run=True, reason=Reason.CHEAPER_POWER, message=message)
-    mean = sum(price * span for price, span in cheaper) / seconds
-    start = next(start for start, price, _ in steps if price < present)
+def _must(
+    job: Job, pause_end: float | None, work: float | None, end: float | None, now: float
+) -> Wish | None:
+    """Work that cannot wait: paused for the longest it accepts, or due."""
+    level = level_of(job)
+    if pause_end is not None and pause_end <= now:
+        message = f"paused for the longest it accepts, {job.state.max_pause_seconds} s"
+        return Wish(run=True, reason=Reason.DEADLINE, message=message, replicas=level)
+    if end is None:
+        return None
+    assert job.state.batch is not None
+    assert job.state.batch.backlog_units is not None
+    left = end - now
+    if work is None:
+        if left > 0:
+            return None
+        wanted = level
+    else:
+        if left > 0 and work < left * _widest(job):
+            return None
+        wanted = math.ceil(work / left - EPSILON) if left > 0 else job.state.max_replicas
+        wanted = min(max(wanted, _widest(job)), job.state.max_replicas)
+    units = job.state.batch.backlog_units.value or 0.0
+    message = f"{units:.0f} units must start now to be done by the deadline"
+    return Wish(run=True, reason=Reason.DEADLINE, message=message, replicas=wanted)
+
+
+def _by_price(job: Job, survey: Survey, agenda: Agenda, work: float | None, end: float) -> Wish:
+    """The cheapest hours before `end` that hold `work` replica-seconds."""
+    most = level_of(job) if work is None else _widest(job)
+    slots = sorted(agenda.slots(job, most, end), key=lambda row: (row.price, row.step, row.index))
+    standing = agenda.standing(job)
+    if not slots or not any(row.step == 0 for row in (*slots, *standing)):
+        message = "no price is known: it runs"
+        return Wish(run=True, reason=Reason.PRICE_UNKNOWN, message=message, replicas=most)
+    share = _start_share(job)
+    used, edge = _cheapest(slots, work, share)
+    agenda.take(job, used)
+    start = share * abs(edge)
+    begin = sum(count for slot, count in used if slot.step == 0)
+    dear = [row for row in standing if row.price > edge + STOPS * start + EPSILON]
+    cheap = [row for row in slots if row.step == 0 and row.price <= edge + start + EPSILON]
+    avoid = frozenset(row.index for row in job.spots) - {row.index for row in cheap}
+    present = min(row.price for row in (*slots, *standing) if row.step == 0)
+    if not dear and (cheap or job.standing > 0):
+        wanted = most if work is None else math.ceil(begin - EPSILON)
+        small = _not_worth(job, survey, work, end)
+        if small and job.standing == 0:
+            return Wish(run=False, reason=Reason.CONSOLIDATION, message=small)
+        return Wish(
+            run=True,
+            reason=Reason.CHEAPER_POWER,
+            message=f"{present:.4f} per kWh is among the cheapest hours left",
+            replicas=max(wanted, 1),
+            most=_busy(job, survey, work, wanted),
+            avoid=avoid,
+        )
+    later = [(slot, count) for slot, count in used if slot.step > 0]
+    weight = sum(count * slot.seconds for slot, count in later)
+    mean = edge
+    if weight > 0:
+        mean = sum(slot.price * count * slot.seconds for slot, count in later) / weight
+    paid = min((row.price for row in dear), default=present)
+    hours = sum({slot.step: slot.seconds for slot, _ in later}.values()) / 3600
+    first = min((agenda.start_of(slot.step) for slot, _ in later), default=end)
     return Wish(
-        run=False,
+        run=bool(cheap),
         reason=Reason.EXPENSIVE_POWER,
         message=(
-            f"{present:.4f} per kWh now, {mean:.4f} on average in {seconds / 3600:.1f} h of "
-            f"cheaper power from {start - now:.0f} s on"
+            f"{paid:.4f} per kWh now, {mean:.4f} on average in {hours:.1f} h of cheaper power "
+            f"from {first - survey.now:.0f} s on"
         ),
-        saves_per_kilowatt_hour=present - mean,
-        cheap_hours=seconds / 3600,
-        until=start,
+        replicas=math.ceil(begin - EPSILON) if cheap and work is not None else 0,
+        dear=tuple(
+            (index, math.floor(sum(row.replicas for row in dear if row.index == index) + EPSILON))
+            for index in sorted({row.index for row in dear})
+        ),
+        avoid=avoid,
+        saves_per_kilowatt_hour=paid - mean,
+        cheap_hours=hours,
+        until=first,
     )
 
 
-def _steps(job: Job, survey: Survey, end: float) -> list[tuple[float, float, float]]:
-    """(start, lowest all-in price over the job's placements, seconds) from now to `end`."""
-    feeds = {spot.feed.key: spot.feed for spot in job.spots if spot.feed and spot.frozen is None}
-    edges = {survey.now}
-    for feed in feeds.values():
-        if feed.connection is not None:
-            edges |= {start for start, _ in feed.connection.price_ahead}
-    starts = sorted(row for row in edges if survey.now <= row < end)
-    steps = []
-    for index, start in enumerate(starts):
-        stop = starts[index + 1] if index + 1 < len(starts) else end
-        prices = [_price_at(job, feed, survey, start) for feed in feeds.values()]
-        known = [row for row in prices if row is not None]
-        if known:
-            steps.append((start, min(known), stop - start))
-    return steps if steps and steps[0][0] == survey.now else []
+def _start_share(job: Job) -> float:
+    """Energy of a start as a share of what a replica uses in the time that it should run at least."""
+    shares = [
+        (row.profile.loaded_idle_watts or 0)
+        * row.profile.cold_start_seconds
+        / max(1, row.profile.busy_watts or 0)
+        for row in job.spots
+        if row.profile is not None
+    ]
+    return max(shares, default=0.0) / max(LEAST_RUN_SECONDS, job.state.min_dwell_seconds)
 
 
-def _own_price(job: Job, feed: Feed, price: FeedPrice) -> float | None:
-    """Mean price of the job's own watts now: what stopping would save, or what starting would cost.
+def _cheapest(
+    slots: list[Slot], work: float | None, share: float
+) -> tuple[list[tuple[Slot, float]], float]:
+    """(slot, replicas) that hold the work, and the highest price among them.
 
-    Not the price of the next watt: a job that runs on surplus uses it up, and would stop and start
-    for ever by the price that its own load makes.
+    What costs the same within a start's share is used evenly: fewer replicas for longer. Work of
+    unknown length takes the cheapest hour there is, and all that cost the same.
     """
-    here = sum(spot.replicas for spot in job.spots if spot.feed is feed)
-    blocks = price.down if here > 0 else price.up
-    if not blocks:
-        return None
-    replicas = here or job.standing or level_of(job)
-    each = max(
-        (spot.profile.busy_watts or 0 for spot in job.spots if spot.feed is feed and spot.profile),
-        default=0,
-    )
-    watts = max(1.0, replicas * each * feed.terms.marginal)
-    money, left = 0.0, watts
-    for block in blocks:
-        part = min(left, block.watts)
-        money += part * block.rate.total
-        left -= part
-        if left <= 0:
+    edge, left = slots[0].price, work or 0.0
+    for slot in slots:
+        if left <= 0 and slot.price > edge:
             break
-    return money / (watts - left) if watts > left else blocks[-1].rate.total
+        edge = slot.price
+        left -= slot.replicas * slot.seconds
+    band = share * abs(edge) + EPSILON
+    full = [row for row in slots if row.price < edge - band]
+    even = [row for row in slots if edge - band <= row.price <= edge + band]
+    if work is None:
+        return [(row, row.replicas) for row in (*full, *even)], edge
+    rest = max(0.0, work - sum(row.replicas * row.seconds for row in full))
+    room = sum(row.replicas * row.seconds for row in even)
+    part = min(1.0, rest / room) if room > 0 else 0.0
+    used = [(row, row.replicas) for row in full] + [(row, part * row.replicas) for row in even]
+    return [row for row in used if row[1] > 0], edge
 
 
-def _price_at(job: Job, feed: Feed, survey: Survey, time: float) -> float | None:
-    now = survey.price(feed, 0.0)
-    if feed.connection is None or time <= survey.now:
-        return _own_price(job, feed, now)
-    quote = feed.connection.price
-    for start, step in feed.connection.price_ahead:
-        if start > time:
-            break
-        quote = step
-    if quote is None or quote.up.total is None or not now.up:
+def _busy(job: Job, survey: Survey, work: float | None, wanted: int) -> int | None:
+    """Replicas that the work keeps busy for a while; more of them would soon be idle."""
+    if work is None:
         return None
-    factor = exchange(survey.snapshot.settings, quote.currency)
-    return None if factor is None else float(quote.up.total) * factor + now.up[-1].rate.carbon
+    interval = survey.snapshot.settings.plan_interval_seconds
+    keep = max(LEAST_RUN_SECONDS, job.state.min_dwell_seconds, 2 * interval)
+    return max(1, wanted, math.ceil(work / keep - EPSILON))
+
+
+def _not_worth(job: Job, survey: Survey, work: float | None, end: float) -> str:
+    """Why work that stopped a moment ago is not started again yet; empty = it may."""
+    changed = job.state.last_change_time
+    if work is None or changed is None or work >= LEAST_RUN_SECONDS:
+        return ""
+    since = survey.now - changed
+    if not 0 <= since < LEAST_RUN_SECONDS or survey.now + work + LEAST_RUN_SECONDS > end:
+        return ""
+    return f"stopped {since:.0f} s ago, and what waits is {work:.0f} s of work: not worth a start"

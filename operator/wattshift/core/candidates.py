@@ -39,6 +39,10 @@ class Candidate:
     """Why it may not be chosen, whatever it saves."""
     lasting_seconds: float = 0.0
     """Time over which it was scored and has to pay back; 0 = the workload's horizon."""
+    priced: tuple[int, ...] = ()
+    """Vector that it was scored as, where it is the first step of a longer way; empty = its own."""
+    alone: bool = False
+    """Its score counts already what others take."""
 
     @property
     def disruptive(self) -> bool:

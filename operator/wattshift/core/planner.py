@@ -9,13 +9,15 @@ the same checks as those found without it. Pure: the same snapshot gives the sam
 from __future__ import annotations
 
 from wattshift.core.assemble import Draft, assemble
-from wattshift.core.batch import level_of, wish
+from wattshift.core.batch import wishes
 from wattshift.core.candidates import Candidate, savings, towards
 from wattshift.core.cover import Owed, cover, owed_to
 from wattshift.core.decision import (
     Action,
     Plan,
 )
+from wattshift.core.fewer import fewer
+from wattshift.core.fleet.classes import routed
 from wattshift.core.fleet.goal import Goals, goals
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
@@ -23,7 +25,7 @@ from wattshift.core.power import FeedKey
 from wattshift.core.reasons import Reason
 from wattshift.core.relief import fits, relieve, take
 from wattshift.core.room import Room
-from wattshift.core.routed import routed_step
+from wattshift.core.routed import routed_step, without_head_room
 from wattshift.core.score import Pricer, Score
 from wattshift.core.stability import Budgets, horizon_seconds, pays, waits, within_dwell
 from wattshift.core.standing import standing_order
@@ -62,6 +64,9 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
                 reason=order.reason,
                 message=order.message,
             )
+    wanted = wishes(world, [draft.job for draft in drafts if not draft.settled])
+    for draft in drafts:
+        draft.wish = wanted.get(draft.job.key)
     found, trouble = _optimum(world, drafts)
     for draft in sorted(drafts, key=_first_served):
         if not draft.settled and not routed_step(draft, found, world, room):
@@ -117,7 +122,8 @@ def _cover_owed(draft: Draft, world: Survey, room: Room) -> None:
     if Allowed.SCALE not in job.state.actions and not (job.outside and job.standing == 0):
         draft.hold = (Reason.ACTION_NOT_ALLOWED, f"{owed.message}; Scale is not allowed")
         return
-    vector, why = cover(job, room, draft.pricer, owed, hardness=hardness)
+    avoid = frozenset[int]() if draft.wish is None else draft.wish.avoid
+    vector, why = cover(job, room, draft.pricer, owed, hardness=hardness, avoid=avoid)
     if vector == job.vector:
         draft.hold = (Reason.CAPACITY_SHORT, f"{owed.message}; {why}")
         return
@@ -134,71 +140,34 @@ def _cover_owed(draft: Draft, world: Survey, room: Room) -> None:
 
 
 def _owed_batch(draft: Draft, world: Survey) -> Owed | None:
-    """Replicas that work with outside dispatch should have now; None = it runs, or it waits."""
-    job = draft.job
-    draft.wish = wish(job, world)
-    level = level_of(job)
-    if not draft.wish.run or job.standing >= level:
+    """Replicas that work with outside dispatch should have now; None = it has them, or it waits."""
+    job, wish = draft.job, draft.wish
+    if wish is None or not wish.run or wish.dear or job.standing >= wish.replicas:
         return None
-    if draft.wish.reason is Reason.CHEAPER_POWER:
+    if wish.reason is Reason.CHEAPER_POWER:
         early = within_dwell(job, world.now)
         if early is not None:
             draft.hold = early
             return None
-    return Owed(
-        concurrency=0.0, replicas=level, reason=draft.wish.reason, message=draft.wish.message
-    )
+    return Owed(concurrency=0.0, replicas=wish.replicas, reason=wish.reason, message=wish.message)
 
 
 def _collect(draft: Draft, room: Room, found: Goals | None) -> None:
     """Price what could be saved."""
-    job = draft.job
-    if draft.step is not None:
-        return
-    if job.outside and draft.wish is not None and not draft.wish.run and job.standing > 0:
-        pause = _pause(draft)
-        if pause is not None:
-            draft.candidates.append(pause)
-            return
-    draft.candidates = savings(job, room, draft.pricer)
+    job, wish = draft.job, draft.wish
+    if draft.step is not None or routed(job):
+        return  # of a routed workload only the optimiser knows which origins would be left out
+    if wish is not None and job.standing > 0:
+        less = fewer(job, wish, draft.pricer)
+        if less is not None:
+            draft.candidates.append(less)
+            if not wish.run:
+                return
+    draft.candidates += savings(job, room, draft.pricer)
     goal = None if found is None else found.by_key.get(job.key)
     if goal is not None:
         draft.candidates += towards(job, goal.vector, room, draft.pricer, draft.candidates)
     draft.candidates.sort(key=_by_score)
-
-
-def _pause(draft: Draft) -> Candidate | None:
-    """Pausing until cheaper power: what each kWh saves later against what the stop costs."""
-    job, waiting = draft.job, draft.wish
-    assert waiting is not None
-    if Allowed.PAUSE not in job.state.actions:
-        return None
-    left = [
-        spot.replicas if spot.frozen else min(spot.replicas, spot.state.min_replicas)
-        for spot in job.spots
-    ]
-    for spot in job.spots:
-        left[spot.index] += min(spot.replicas - left[spot.index], max(0, job.floor - sum(left)))
-    vector = tuple(left)
-    if vector == job.vector:
-        return None
-    pause = Candidate(
-        action=Action.PAUSE, vector=vector, reason=waiting.reason, message=waiting.message
-    )
-    score = draft.pricer.score(vector)
-    if not isinstance(score, Score):
-        pause.refused = (score, "a price on the way is unknown")
-        return pause
-    if waiting.reason is Reason.EXPENSIVE_POWER:
-        # the work is done later: what counts is the difference of the hours, not the whole bill
-        kilowatts = -sum(score.watts.values()) / 1000
-        score.parts = dict.fromkeys(score.parts, 0.0) | {
-            "energy": -kilowatts * waiting.saves_per_kilowatt_hour,
-            "move": score.parts["move"] * min(1.0, 1 / max(waiting.cheap_hours, 1e-9)),
-        }
-        score.total = sum(score.parts.values())
-    pause.score = score
-    return pause
 
 
 def _by_score(candidate: Candidate) -> tuple[bool, float, tuple[int, ...]]:
@@ -255,14 +224,18 @@ def _price_again(
 ) -> None:
     """Price a candidate behind what others of this plan took of a surplus that it counted on."""
     score = candidate.score
-    if score is None or candidate.refused is not None:
+    if score is None or candidate.refused is not None or candidate.alone:
         return
     for key, watts in score.watts.items():
         price = draft.pricer.price(world.feeds[key])
         curve = price.up if watts > 0 else price.down
         if len(curve) > 1 and taken.get(key, 0.0) * watts > 0:
-            again = draft.pricer.score(candidate.vector, taken)
-            candidate.score = again if isinstance(again, Score) else score
+            pricer = draft.pricer
+            if candidate.lasting_seconds:
+                pricer = Pricer(world, draft.job, candidate.lasting_seconds)
+            again = pricer.score(candidate.priced or candidate.vector, taken)
+            if isinstance(again, Score):
+                candidate.score = without_head_room(again) if candidate.priced else again
             return
 
 

@@ -23,7 +23,10 @@ def routed_step(draft: Draft, found: Goals | None, world: Survey, room: Room) ->
     job = draft.job
     if found is None or not routed(job):
         return False
-    draft.step = step(found, job, room, world.snapshot.settings, world.now)
+    try:
+        draft.step = step(found, job, room, world.snapshot.settings, world.now)
+    except Exception as error:  # noqa: BLE001  # the others' plan must not wait for one's solver
+        draft.note = f"{job.key}: decided without the optimiser: {type(error).__name__}: {error}"
     if draft.step is None:
         return False
     _draft(draft, draft.step, world, room)
@@ -53,7 +56,7 @@ def _draft(draft: Draft, here: Step, world: Survey, room: Room) -> None:
         if vector == job.vector or any(row.vector == vector for row in draft.candidates):
             continue
         candidate = _candidate(draft, vector, pricer.score(goal))
-        candidate.lasting_seconds = here.lasting_seconds
+        candidate.lasting_seconds, candidate.priced = here.lasting_seconds, goal
         if here.waiting and vector == here.vector:
             candidate.message = f"{candidate.message}; {here.waiting}"
         draft.candidates.append(candidate)
@@ -69,13 +72,17 @@ def _candidate(draft: Draft, vector: tuple[int, ...], score: Score | Reason) -> 
     if not isinstance(score, Score):
         candidate.refused = (score, "a price on the way is unknown")
         return candidate
-    # head room that is short without being owed is no saving
-    score.total -= score.parts["latency"]
-    score.parts["latency"] = 0.0
-    candidate.score = score
+    candidate.score = without_head_room(score)
     if any(count > spot.replicas for count, spot in zip(vector, draft.job.spots, strict=True)):
         candidate.reason = _reason(score)
     return candidate
+
+
+def without_head_room(score: Score) -> Score:
+    """Head room that is short without being owed is no saving of a routed workload."""
+    score.total -= score.parts["latency"]
+    score.parts["latency"] = 0.0
+    return score
 
 
 def _reason(score: Score) -> Reason:
