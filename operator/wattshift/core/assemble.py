@@ -61,7 +61,7 @@ def assemble(
     for row in decisions:
         digest.update(repr((row.workload_key, row.action, row.targets, row.reason)).encode())
     horizon = float(interval)
-    money = None if found is None else objective(found, *_decided(drafts, found))
+    bound, money, told = _bound(drafts, found)
     return Plan(
         id=digest.hexdigest()[:12],
         grid_time=now,
@@ -69,11 +69,25 @@ def assemble(
         decisions=decisions,
         sites=tuple(_outlook(feed, world, horizon, found) for feed in world.feeds.values()),
         objective_per_hour=money,
-        bound_per_hour=None if found is None else found.bound_per_hour,
+        bound_per_hour=bound,
         horizon_hours=None if found is None else found.horizon_hours,
         next_wake_time=next_wake_time(world, [row.wish for row in drafts]),
-        notes=tuple(notes),
+        notes=(*notes, *dict.fromkeys(row.note for row in drafts if row.note), *told),
     )
+
+
+def _bound(
+    drafts: list[Draft], found: Goals | None
+) -> tuple[float | None, float | None, tuple[str, ...]]:
+    """(bound, this plan) in money per hour, both or neither, and a note where there is none."""
+    if found is None:
+        return None, None, ()
+    bound = found.bound_per_hour
+    money = objective(found, *_decided(drafts, found))
+    # limits that no plan keeps, now or in a later step, have no least cost
+    if bound is None or not money >= bound - 1e-6 * max(1e-3, abs(bound)):
+        return None, None, ("no bound: there is no room for all load within every limit",)
+    return bound, money, ()
 
 
 def _outlook(feed: Feed, world: Survey, horizon: float, found: Goals | None) -> SiteOutlook:

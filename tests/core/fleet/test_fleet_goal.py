@@ -10,6 +10,7 @@ from tests.core.build import (
     NOW,
     connection,
     engine,
+    event,
     placement,
     quote,
     site,
@@ -17,10 +18,12 @@ from tests.core.build import (
     supply,
     workload,
 )
+from tests.core.fleet import routed_world as routed
 from wattshift.core.decision import Action
 from wattshift.core.fleet.goal import goals, objective
 from wattshift.core.model import AcceleratorState, Settings
 from wattshift.core.planner import plan
+from wattshift.core.reasons import Reason
 from wattshift.core.survey import survey
 
 NAMES = ("a", "b", "c")
@@ -285,3 +288,31 @@ def test_a_small_workload_beside_a_huge_one_is_placed_exactly(many):
     found = goals(world, world.jobs)
     assert found.by_key["team/small"].vector == (0, 1)
     assert found.by_key["team/vast"].vector[0] == 0
+
+
+def test_users_who_are_left_out_make_no_plan_look_near_the_best():
+    # only a serves, and the south cannot reach it; nothing may be raised
+    full = routed.sites(
+        ("0.80", "0.30", "0.80"), b={"accelerators": gpus(0)}, c={"accelerators": gpus(0)}
+    )
+    made = plan(routed.world(routed.chat((6, 0, 0)), full), NOW)
+    assert (made.bound_per_hour, made.objective_per_hour) == (None, None)
+    assert any("no room for all load" in row for row in made.notes)
+    assert made.decisions[0].reason is not Reason.DEMAND_GROWTH
+
+
+def test_a_limit_that_no_plan_will_keep_has_no_bound_either():
+    soon = event(start=NOW + 7200, end=NOW + 14_400, upper=0, active=False)
+    both = tuple(site(n, price=p, events=(soon,)) for n, p in (("east", "0.80"), ("west", "0.30")))
+    made = plan(snapshot(sites=both), NOW)
+    if made.bound_per_hour is not None:
+        assert made.objective_per_hour >= made.bound_per_hour - 1e-9
+    else:
+        assert any("no room for all load" in row for row in made.notes)
+
+
+def test_those_whom_no_replica_serves_yet_count_as_where_they_will_be_served():
+    # the south has to wait for replicas: the plan is no better for leaving it out meanwhile
+    made = plan(routed.world(routed.chat((6, 0, 0))), NOW)
+    assert made.bound_per_hour is not None
+    assert made.objective_per_hour >= made.bound_per_hour - 1e-9

@@ -8,6 +8,7 @@ import pytest
 from tests.core.build import WALL, connection, engine, event, quote, signal
 from tests.core.fleet.routed_world import NOW, after, chat, decided, origins, sites, world
 from wattshift.core.decision import Action
+from wattshift.core.fleet import carry, goal
 from wattshift.core.model import AcceleratorState, Settings
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
@@ -116,6 +117,30 @@ def test_a_placement_written_within_the_dwell_is_not_changed_for_money():
     assert counts["b"] == 0
 
 
+def test_a_write_of_before_the_clock_was_set_back_freezes_nothing():
+    job = chat()
+    rows = tuple(replace(row, last_write_time=NOW + 86_400) for row in job.placements)
+    _, counts = decided(world(replace(job, placements=rows)))
+    assert counts["b"] == 6
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity"])
+def test_a_price_that_is_no_number_is_no_place_to_go_and_spoils_no_bound(price):
+    here = world(places=sites(("0.80", "0.80", "0.30")), job=chat(origins=origins(None)))
+    odd = replace(
+        here,
+        sites=tuple(
+            replace(row, connections=(connection(price=quote(price)),)) if row.name == "b" else row
+            for row in here.sites
+        ),
+    )
+    found, counts = decided(odd)
+    assert counts["b"] == 0
+    assert counts["c"] > 3
+    made = plan(odd, NOW)
+    assert 0 < made.bound_per_hour <= made.objective_per_hour
+
+
 def test_a_veto_stops_what_lowers():
     here = world()
     found, counts = decided(here)
@@ -213,6 +238,55 @@ def test_a_full_site_has_a_shadow_price():
     rows = {row.site_name: row for row in plan(world(places=sites(b=low)), NOW).sites}
     assert rows["b"].limit_price_per_kilowatt_hour > 0.1
     assert rows["a"].limit_price_per_kilowatt_hour == pytest.approx(0.0, abs=0.05)
+
+
+def one_that_only_sums(counts=(6, 0, 6), loads=(20.0, 10.0)):
+    """More than the sum needs; only a reaches the north, and no KV cache is known."""
+    job = chat(counts, loads)
+    rows = tuple(
+        replace(row, engine=None if row.engine is None else replace(row.engine, kv_cache_usage=None))
+        for row in job.placements
+    )
+    return replace(job, placements=rows)
+
+
+def test_where_the_flow_fails_all_others_are_decided_and_it_is_said(monkeypatch):
+    def fails(*_, **__):
+        raise ArithmeticError("the flow has no solution")
+
+    monkeypatch.setattr(carry, "route", fails)
+    here = world(one_that_only_sums())
+    made = plan(here, NOW)
+    words = "decided without the optimiser: ArithmeticError: the flow has no solution"
+    assert made.notes == (f"team/chat: {words}",)
+    assert made.decisions[0].action is Action.HOLD
+
+
+def test_without_the_optimiser_users_in_need_still_get_capacity(monkeypatch):
+    def fails(*_, **__):
+        raise ArithmeticError("the flow has no solution")
+
+    for module in (carry, goal):
+        monkeypatch.setattr(module, "route", fails)
+    found, counts = decided(world(chat((1, 0, 1), (30.0, 30.0))))
+    assert found.reason is Reason.DEMAND_GROWTH
+    assert sum(counts.values()) > 2
+
+
+def test_without_the_optimiser_nothing_is_lowered_by_the_sum_of_regions(monkeypatch):
+    def fails(*_, **__):
+        raise ArithmeticError("no prices")
+
+    monkeypatch.setattr(goal, "solve", fails)
+    found, counts = decided(world(one_that_only_sums(), sites(("0.80", "0.50", "0.20"))))
+    assert (found.action, counts) == (Action.HOLD, {"a": 6, "b": 0, "c": 6})
+
+
+def test_a_single_placement_that_may_be_touched_is_not_lowered_by_the_sum_of_regions():
+    job = one_that_only_sums()
+    rows = tuple(row if row.name == "a" else replace(row, rival=True) for row in job.placements)
+    _, counts = decided(world(replace(job, placements=rows), sites(("0.80", "0.50", "0.20"))))
+    assert counts["a"] == 6
 
 
 def test_two_plans_of_one_world_are_the_same():

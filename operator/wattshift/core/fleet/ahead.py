@@ -39,7 +39,7 @@ class Ahead:
 
 
 def ahead(feed: Feed, world: Survey, steps: Floats) -> Ahead | None:
-    """Prices over the steps whose edges are `steps`; None where the present price is unknown."""
+    """Prices over the steps whose edges are `steps`; None where the present price is unknown or no number."""
     settings, now, site = world.snapshot.settings, world.now, feed.site
     present = world.price(feed, 0.0)
     if not present.known:
@@ -66,6 +66,8 @@ def ahead(feed: Feed, world: Survey, steps: Floats) -> Ahead | None:
         grams = means(times, values, steps)
         known = max(known, forecast.end_time)
     carbon = float(settings.carbon_price_per_tonne) * grams / GRAMS_PER_TONNE
+    if not np.isfinite(energy + carbon).all():
+        return None
     own, own_watts = None, _own(feed, now, steps)
     rates = [row.rate for row in (*present.up, *present.down) if row.rate.own_supply]
     if own_watts is not None and rates:

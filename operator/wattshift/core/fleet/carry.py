@@ -208,7 +208,8 @@ def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> 
         lower=tuple(lower),
         lower_split=carrier.split(least),
         lower_carried=least.carried,
-        owed=owed and tuple(vector) != job.vector,
+        owed=owed
+        and any(count > spot.replicas for count, spot in zip(lowered, spots, strict=True)),
         waiting=waiting,
         split=carrier.split(after),
         standing_split=carrier.split(standing),

@@ -25,7 +25,7 @@ SMALL, LARGE = 24, 48
 LARGE_COLUMNS = 4000
 """Class x place pairs from which a fleet is large: each iteration gains less there."""
 NOBODY = 1e-3
-"""Share of a workload's need that may stay unserved by rounding."""
+"""Share of a need that may stay unserved by rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,9 @@ class Goals:
     """All goals of one plan."""
 
     by_key: dict[str, Goal]
-    bound_per_hour: float
-    """Money per hour over the horizon below which no plan of these workloads can be."""
+    bound_per_hour: float | None
+    """Money per hour over the horizon below which no plan of these workloads can be; None where
+    there is no room for all of their load: then no plan keeps every limit."""
     horizon_hours: float
     shadow: dict[FeedKey, tuple[float, ...]]
     """By connection and step: money per kWh that one more watt there would save."""
@@ -114,9 +115,10 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
             vector[fleet.spots[k].index] = int(replicas[k])
         by_key[job.key] = Goal(vector=tuple(vector), unserved=unserved)
     hours = float(problem.hours.sum())
+    left_out = flow.unserved > NOBODY * problem.need[0]
     return Goals(
         by_key=by_key,
-        bound_per_hour=dual.bound / hours,
+        bound_per_hour=None if left_out.any() else dual.bound / hours,
         horizon_hours=hours,
         shadow={
             key: tuple(float(row) * 1000 for row in dual.price[:, index])
@@ -156,7 +158,8 @@ def objective(
         found: the goals of this plan.
         vectors: replicas by placement of every workload in it.
         routes: [classes, columns] units, of workloads whose entry routes by origin; others spread
-            their load by capacity.
+            their load by capacity. What nobody serves counts as where it would cost least: leaving
+            users out looks no better than the bound.
     """
     problem, dual, fleet = found.fleet.problem, found.dual, found.fleet
     counts = np.zeros(problem.places)
@@ -169,6 +172,7 @@ def objective(
     for key, units in routes.items():
         rows = np.nonzero(problem.group == groups[key])[0]
         share[rows] = units / np.maximum(units.sum(axis=1), 1e-12)[:, None]
+    share = _all_served(problem, dual, share)
     at = problem.at(share * problem.need[0][:, None])
     # where a kWh earns money, idle replicas are no reason to look better than the bound
     idle = np.maximum(0.0, counts - at / problem.size) * np.maximum(0.0, fleet.idle)
@@ -181,3 +185,16 @@ def objective(
     worth = dual.price * limit * problem.hours[:, None]
     # what its limits are worth later is in the way on already
     return (money - float(worth[1:].sum())) / found.horizon_hours
+
+
+def _all_served(problem: Problem, dual: Dual, share: Floats) -> Floats:
+    """Shares in which a class that has none stands where it would cost least."""
+    rows = np.nonzero(share.sum(axis=1) <= 0)[0]
+    if not rows.size:
+        return share
+    hourly = problem.cost[0] * problem.hours[0] + problem.enter
+    cost = problem.need[0][:, None] * hourly[problem.place] + dual.ahead
+    best = np.where(problem.open, cost, np.inf)[rows].argmin(axis=1)
+    share = share.copy()
+    share[rows, best] = 1.0
+    return share

@@ -116,4 +116,7 @@ class Places:
 def dwells(job: Job, spot: Spot, now: float) -> bool:
     """Whether a placement of a routed workload was written within the dwell."""
     written = spot.state.last_write_time
-    return routed(job) and written is not None and now - written < job.state.min_dwell_seconds
+    if not routed(job) or written is None:
+        return False
+    # a write "in the future" was made before the clock was set back: it says nothing
+    return 0 <= now - written < job.state.min_dwell_seconds
