@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from tests.core.build import NOW, event, placement, site, snapshot, workload
+from wattshift.control import fleet_loop
 from wattshift.control.act import Acted
 from wattshift.control.clock import ManualClock
 from wattshift.control.config import Config
@@ -240,6 +242,53 @@ async def test_a_plan_is_carried_out_recorded_and_shown(parts):
     await loop._iterate()
     assert parts.latest.plan is not None and parts.latest.plan_snapshot is parts.world
     assert parts.calls.index("carry_out") < parts.calls.index("plan")
+
+
+async def test_a_plan_that_fails_is_tried_ever_later_and_its_trace_is_told_once(parts, caplog):
+    loop = parts.planner()
+    assert loop._pause_seconds() == 1.0
+    parts.failing["snapshot"] = RuntimeError("nobody thought of this")
+    pauses = []
+    for _ in range(9):
+        await loop._try()
+        pauses.append(loop._pause_seconds())
+    assert pauses[:3] == [2.0, 4.0, 8.0]
+    assert pauses[-1] == 60.0
+    assert sum(row.exc_info not in (None, False) for row in caplog.records) == 1
+    assert "9 times in a row: RuntimeError: nobody thought of this" in caplog.text
+    parts.failing.clear()
+    await loop._try()
+    assert loop._pause_seconds() == 1.0
+    assert parts.latest.plan is not None
+
+
+async def test_a_late_plan_is_said_and_the_last_one_stays_until_it_comes(parts, caplog, monkeypatch):
+    first = Plan(id="first", grid_time=NOW, valid_until=NOW, decisions=(), sites=())
+    loop, go = parts.planner(), threading.Event()
+    parts.latest.plan = first
+    real = fleet_loop.plan
+
+    def slow(*arguments):
+        assert go.wait(10)
+        return real(*arguments)
+
+    monkeypatch.setattr(fleet_loop, "plan", slow)
+    monkeypatch.setattr(fleet_loop, "LATE_SECONDS", 0.01)
+    monkeypatch.setattr(fleet_loop, "BEAT_SECONDS", 0.01)
+    parts.progress.expect("planner", stall_seconds=60)
+    parts.clock.advance(61)
+    task = asyncio.create_task(loop._iterate())
+    while "planner" in parts.progress.stalled():
+        await asyncio.sleep(0.001)
+    assert parts.latest.plan is first
+    assert caplog.text.count("the last one stays in force") == 1
+    # one that never comes is a stall again
+    parts.clock.advance(fleet_loop.ENDLESS_SECONDS)
+    await asyncio.sleep(0.05)
+    assert "planner" in parts.progress.stalled()
+    go.set()
+    await task
+    assert parts.latest.plan is not first
 
 
 def test_the_planner_is_due_at_its_interval_or_at_its_own_wake_time(parts):

@@ -25,6 +25,12 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 30.0
 """Wall seconds after which a waiting loop says that it lives: an interval may be an hour."""
+LATE_SECONDS = 10.0
+"""Wall seconds after which a plan is late: the last one stays in force until it comes."""
+ENDLESS_SECONDS = 900.0
+"""Wall seconds after which a plan will not come: the loop says no more that it lives, and is restarted."""
+RETRY_SECONDS = 60.0
+"""Wall seconds at most between tries of a plan that fails; the governor needs none."""
 
 
 class FleetLoop:
@@ -50,11 +56,11 @@ class FleetLoop:
         self._show = show
         self._recorder = recorder
         self._latest = latest
+        self._failures = 0
 
     async def run(self) -> None:
         """Plan until cancelled."""
         runtime = self._runtime
-        settings = runtime.config.planner
         while True:
             causes = await runtime.planner_wake.wait(min(BEAT_SECONDS, self._due_seconds()))
             if not causes and self._due_seconds() > 0:
@@ -63,15 +69,32 @@ class FleetLoop:
             for cause in causes or ("tick",):
                 runtime.metrics.loop_wakes.labels(self.name, cause).inc()
             with runtime.metrics.loop_seconds.labels(self.name).time():
-                try:
-                    await self._iterate()
-                except WattshiftError as error:
-                    log.warning("plan: %s", error.message, extra={"reason": error.reason})
-                except Exception:
-                    runtime.metrics.bugs.labels(self.name).inc()
-                    log.exception("plan failed", extra={"reason": "Bug"})
+                await self._try()
             runtime.progress.beat(self.name)
-            await asyncio.sleep(settings.minimum_wall_seconds)
+            await asyncio.sleep(self._pause_seconds())
+
+    async def _try(self) -> None:
+        """One iteration; what fails is told once, and tried again ever later."""
+        try:
+            await self._iterate()
+        except WattshiftError as error:
+            log.warning("plan: %s", error.message, extra={"reason": error.reason})
+        except Exception as error:
+            self._failures += 1
+            self._runtime.metrics.bugs.labels(self.name).inc()
+            if self._failures == 1:
+                log.exception("plan failed", extra={"reason": "Bug"})
+            else:
+                words = "plan failed, %d times in a row: %s: %s"
+                cause = (self._failures, type(error).__name__, error)
+                log.warning(words, *cause, extra={"reason": "Bug"})
+        else:
+            self._failures = 0
+
+    def _pause_seconds(self) -> float:
+        """Wall seconds to the next try at least: a plan that fails would else fill log and processor."""
+        least = self._runtime.config.planner.minimum_wall_seconds
+        return min(max(least, RETRY_SECONDS), least * 2.0 ** min(self._failures, 16))
 
     def _due_seconds(self) -> float:
         """Wall seconds until the next plan is due; 0 or less when it is."""
@@ -90,12 +113,30 @@ class FleetLoop:
         with stage.labels("gather").time():
             snapshot = self._gather.snapshot()
         with stage.labels("plan").time():
-            # Pure, so it may leave the event loop: probes and watches go on meanwhile.
-            decided = await asyncio.to_thread(plan, snapshot, snapshot.grid_time)
+            decided = await self._planned(snapshot)
         with stage.labels("act").time():
             acted = await self._act(decided, self._gather.snapshot())
         with stage.labels("record").time():
             self._record(snapshot, decided, acted)
+
+    async def _planned(self, snapshot: Snapshot) -> Plan:
+        """The plan; while it is late the last one stays in force, and the loop says that it lives."""
+        runtime, begun = self._runtime, self._runtime.clock.monotonic()
+        # Pure, so it may leave the event loop: probes and watches go on meanwhile.
+        task = asyncio.create_task(asyncio.to_thread(plan, snapshot, snapshot.grid_time))
+        wait, told = LATE_SECONDS, False
+        try:
+            while not (await asyncio.wait({task}, timeout=wait))[0]:
+                spent = runtime.clock.monotonic() - begun
+                if not told:
+                    words = "no plan after %.0f s: the last one stays in force until it comes"
+                    log.warning(words, spent, extra={"reason": "PlanLate"})
+                if spent < ENDLESS_SECONDS:
+                    runtime.progress.beat(self.name)
+                wait, told = BEAT_SECONDS, True
+            return task.result()
+        finally:
+            task.cancel()
 
     async def _act(self, decided: Plan, fresh: Snapshot) -> tuple[Acted, ...]:
         moves = [row for row in decided.decisions if row.action is Action.MIGRATE]
