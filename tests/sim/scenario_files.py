@@ -27,13 +27,14 @@ sites:
   longitude: 10.7
   currency: EUR
   price: {unit: EURPerMegawattHour, constant: 40}
+  carbon: {unit: GramPerKilowattHour, constant: 30}
 settings: {reportingCurrency: EUR}
 roundTrips: {greatCircle: {}}
 workloads:
 - name: chat
   placements: [{siteName: "*", profileName: reference-64, maxReplicas: 4}]
   demand:
-    shape: {unit: Count, dailyCurve: [1, 2, 3, 2]}
+    shape: {unit: Count, dailyCurve: [1, 2, 3, 2], interpolation: Linear}
     size: {ownPeak: {replicas: 4, headRoom: 1.5}}
 windows:
   listed:

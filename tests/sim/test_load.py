@@ -224,6 +224,7 @@ def test_defaults_are_merged_key_by_key_and_labels_fill_texts(tmp_path):
         " floor: 7}\nsites:\n- name: berlin",
     )
     text = files.changed("column: berlin}", 'column: "{column}"}', text)
+    text = files.changed("  carbon: {unit: GramPerKilowattHour, constant: 30}\n", "", text)
     scenario = load(files.write(tmp_path, text))
     assert scenario.sites[0].price.values[12] == pytest.approx(0.001)
     assert scenario.sites[0].carbon.values[0] == 350
@@ -269,7 +270,7 @@ def test_a_contract_is_parsed_and_its_points_are_filled_in(tmp_path):
 def test_a_contract_may_be_a_manifest_in_a_file(tmp_path):
     (tmp_path / "contract.yaml").write_text(
         "apiVersion: wattshift.io/v1alpha1\nkind: EnergyContract\nmetadata: {name: fixed}\n"
-        'spec: {role: Complete, currency: EUR, timeZone: UTC, components: [{name: energy, measure: '
+        "spec: {role: Complete, currency: EUR, timeZone: UTC, components: [{name: energy, measure: "
         '{type: Energy, energy: {basis: Import}}, rate: "0.10", per: kWh}]}\n'
     )
     text = files.changed(
@@ -284,7 +285,7 @@ def test_a_trace_is_folded_into_its_mean_day_at_local_time(tmp_path):
     rows += [f"{600 * n},{(n // 6) % 24 + (n >= 144) * 2}" for n in range(288)]
     (tmp_path / "trace.csv").write_text("\n".join(rows) + "\n")
     text = files.changed(
-        "    shape: {unit: Count, dailyCurve: [1, 2, 3, 2]}\n",
+        "    shape: {unit: Count, dailyCurve: [1, 2, 3, 2], interpolation: Linear}\n",
         "    shape: {unit: Count, csv: {file: trace.csv, column: load, timeFormat: Seconds, "
         "timeColumn: t_s}}\n    fold: MeanDay\n    interpolation: Hold\n",
     )

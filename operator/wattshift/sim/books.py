@@ -58,7 +58,8 @@ class Sums:
     carbon: Whole = field(default_factory=lambda: np.zeros(0, np.int64))
     """mg by site, location-based, of what is imported."""
     green: Array = field(default_factory=lambda: np.zeros(0))
-    """mWh by site: hourly minimum of load and own supply, and the grid's green share of the rest."""
+    """mWh by site: hourly minimum of all load and own supply, and the grid's green share of the rest.
+    """
     hour: dict[str, Array] = field(default_factory=dict)
     demand_tokens: float = 0.0
     served_tokens: float = 0.0
@@ -84,6 +85,7 @@ class Sums:
     govern_seconds: list[float] = field(default_factory=list)
     batch_done: Array = field(default_factory=lambda: np.zeros(0))
     batch_late: Array = field(default_factory=lambda: np.zeros(0))
+    batch_arrived: Array = field(default_factory=lambda: np.zeros(0))
     bounds_per_hour: list[float] = field(default_factory=list)
     series: dict[str, list[Array]] = field(default_factory=dict)
     """By step of the scenario: what the report draws; requests are counted from the window's start."""
@@ -130,6 +132,7 @@ class Books:
             reversals=np.zeros(self._workloads),
             batch_done=np.zeros(self._workloads),
             batch_late=np.zeros(self._workloads),
+            batch_arrived=np.zeros(self._workloads),
             queue_begin=queue_tokens,
         )
         self._hour = -1
@@ -240,7 +243,7 @@ class Books:
             self._close_hour(sums)
             self._hour = hour
         held = sums.hour
-        held["load"] += energy["facility"]
+        held["load"] += energy["facility"] + energy["uncontrolled"]
         held["supply"] += energy["supply"]
         held["grid"] += energy["import"]
         held["grid_green"] += energy["import"] * self._truth.green_share[record.step]

@@ -189,6 +189,7 @@ def _figures(result: Result) -> dict[str, Any]:
     millions = tokens / 1e6
     days = result.seconds / DAY * max(1, result.workloads)
     facility, it = result.watt_hours("facility"), result.watt_hours("it")
+    used = facility + result.watt_hours("uncontrolled")
     own = result.watt_hours("taken")
     supply = result.watt_hours("supply")
     energies = {key: result.watt_hours(key) / 1000 for key in ENERGIES}
@@ -211,8 +212,9 @@ def _figures(result: Result) -> dict[str, Any]:
         "carbonGramsPerMillionTokens": _ratio(result.carbon_grams, millions),
         "energyCostPerMillionTokens": _ratio(result.energy_cost, millions),
         "itJoulesPerToken": _ratio(it * 3600, tokens),
-        "greenShareHourly": _ratio(green, facility),
-        "certificateRatio": _ratio(own, facility),
+        "greenShareHourly": _ratio(green, used),
+        # own generation less what is exported, curtailed or lost in storage (docs/contract.md)
+        "certificateRatio": _ratio(used - result.watt_hours("import"), used),
         "itKilowattHours": it / 1000,
         "facilityKilowattHours": facility / 1000,
         "energyKilowattHours": energies,
@@ -233,6 +235,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "importLimitViolationKilowattHours": sum(row.over_import_milliwatt_hours for row in rows)
         / 1e6,
         "coolingLimitViolationSeconds": sum(row.over_cooling_seconds for row in rows),
+        "batchUnitsArrived": sum(float(row.batch_arrived.sum()) for row in rows),
         "batchUnitsDone": sum(float(row.batch_done.sum()) for row in rows),
         "batchUnitsLate": sum(float(row.batch_late.sum()) for row in rows),
         "events": event_figures(result.events),
@@ -359,6 +362,13 @@ def capture(
     )
 
 
+def reduced(base: float | None, value: float | None) -> float | None:
+    """What is less than `base` as a share of its size; a bill may be below zero."""
+    if not base or value is None:
+        return None
+    return (base - value) / abs(base)
+
+
 def compare(result: Result, baseline: Result) -> dict[str, Any]:
     """Differences from a baseline over the same windows: reductions, latency loss in points."""
     mine, theirs = _figures(result), _figures(baseline)
@@ -366,14 +376,12 @@ def compare(result: Result, baseline: Result) -> dict[str, Any]:
     ours = result.attainment()
     for objective, groups in baseline.attainment().items():
         loss[objective] = {
-            group: 100.0 * (share - ours.get(objective, {}).get(group, 1.0))
-            for group, share in groups.items()
+            group: 100.0 * (share - ours[objective][group]) for group, share in groups.items()
         }
-    worst = max((value for groups in loss.values() for value in groups.values()), default=0.0)
+    worst = max((value for groups in loss.values() for value in groups.values()), default=None)
 
     def reduction(key: str) -> float | None:
-        below = theirs[key]
-        return None if not below else 1.0 - mine[key] / below
+        return reduced(theirs[key], mine[key])
 
     return {
         "baseline": baseline.policy,

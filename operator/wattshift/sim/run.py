@@ -22,7 +22,7 @@ from wattshift.sim.plant import Plant
 from wattshift.sim.policies.base import Policy
 from wattshift.sim.pricing import ContractBook
 from wattshift.sim.result import Result, WindowResult
-from wattshift.sim.scenario import Scenario, SimWorkload, Window
+from wattshift.sim.scenario import Array, Scenario, SimWorkload, Window
 from wattshift.sim.world import World
 
 WARM_UP_SECONDS = 6 * 3600.0
@@ -259,7 +259,8 @@ class _Run:
         for window in stretch:
             starts = self._counters()
             self._begin_contracts(window.first_step * scenario.step_seconds)
-            late = self._plant.batch.late.copy()
+            batch = self._plant.batch
+            late, arrived = batch.late.copy(), self._arrived(window.first_step)
             self._books.open(window.name, float(self._plant.queue.sum()))
             every = max(1, (window.last_step - window.first_step) // 100)
             for step in range(window.first_step, window.last_step):
@@ -269,7 +270,8 @@ class _Run:
                     progress(passed / whole, f"{self._policy.name} {window.name}")
             done += window.last_step - window.first_step
             sums = self._books.close()
-            sums.batch_late = self._plant.batch.late - late
+            sums.batch_late = batch.late - late
+            sums.batch_arrived = self._arrived(window.last_step) - arrived
             self._count_starts(sums, starts)
             yield window, self._result(sums, window)
 
@@ -277,6 +279,14 @@ class _Run:
         for book in self._contracts:
             if book is not None:
                 book.begin(self._scenario.start_time + at)
+
+    def _arrived(self, step: int) -> Array:
+        """Units of batch work by workload that had come by the start of a step."""
+        now, batch = step * self._scenario.step_seconds, self._plant.batch
+        rows = self._scenario.workloads
+        return np.asarray(
+            [0.0 if row.batch is None else batch.arrived(w, now) for w, row in enumerate(rows)]
+        )
 
     def _counters(self) -> tuple[int, int, int]:
         fleet = self._plant.fleet

@@ -15,12 +15,30 @@ import numpy as np
 
 from wattshift.core.contract.margin import Moment
 from wattshift.core.contract.meter import opening_period
+from wattshift.core.contract.model import (
+    Basis,
+    Contract,
+    EnergyMeasure,
+    PositionType,
+    ShareMeasure,
+    SurplusOwner,
+    SurplusUse,
+)
 from wattshift.core.contract.quote import SiteState
 from wattshift.core.contract.rates import bands_at, index_value
 from wattshift.core.prices import exchange
 from wattshift.errors import NeedsHuman
 from wattshift.sim.scenario import Array, Scenario, SimSite
 
+_SUNK = frozenset(
+    {
+        PositionType.FIXED_VOLUME,
+        PositionType.CONTRACT_FOR_DIFFERENCE,
+        PositionType.PAY_AS_PRODUCED,
+        PositionType.PAY_AS_AVAILABLE,
+    }
+)
+_USED = frozenset({Basis.IMPORT, Basis.GROSS_USE, Basis.SELF_USE})
 _EMPTY = SiteState(import_watts=0, load_watts=0)
 
 
@@ -34,6 +52,38 @@ class SitePrices:
     because a bound may as well take the grid."""
     sale: Array
     """Of own supply that is sold where the site has no contract; else 0."""
+
+
+def bent(contract: Contract) -> str:
+    """What makes the volumetric bill more than price x energy, so that no bound here prices it.
+
+    Empty = nothing: bill and bound then differ by what is used alone, and savings compare.
+    """
+    positions, components = contract.positions, contract.components
+    energy = [row for row in components if isinstance(row.measure, EnergyMeasure)]
+    names = {row.name for row in energy} | {row.name for row in positions}
+    reasons = {
+        "volumes that are paid whatever is used": any(row.type in _SUNK for row in positions),
+        "surplus that the contract sells": any(
+            row.surplus is not None
+            and row.surplus.use is SurplusUse.EXPORT
+            and row.surplus.owner is SurplusOwner.CONSUMER
+            for row in positions
+        ),
+        "tiers": any(row.blocks for row in energy),
+        "rebates on energy": any(row.rebates for row in energy),
+        "rates that depend on the year's use": bool(contract.regimes),
+        "shares of energy lines": any(
+            names & set(row.measure.of_components)
+            for row in components
+            if isinstance(row.measure, ShareMeasure)
+        ),
+        "fees on generation": any(
+            isinstance(row.measure, EnergyMeasure) and row.measure.basis not in _USED
+            for row in energy
+        ),
+    }
+    return " and ".join(words for words, there in reasons.items() if there)
 
 
 def prices_of(scenario: Scenario, site: SimSite) -> SitePrices:

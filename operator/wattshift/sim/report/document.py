@@ -20,6 +20,7 @@ from wattshift.sim.bounds.frontier import (
 )
 from wattshift.sim.bounds.ladder import Ladder
 from wattshift.sim.policies.registry import TITLES
+from wattshift.sim.report.compared import compares
 from wattshift.sim.report.study import (
     BASELINE,
     CARBON_ONLY,
@@ -92,6 +93,8 @@ def _run(study: Study, run: Run, baseline: Result | None) -> dict[str, Any]:
         "total": _without_times(total),
         "againstB0": None if baseline is None else compare(run.result, baseline),
         "capture": captures(study, run.result, baseline),
+        "comparable": compares(study.incomparable, run.policy, run.objective),
+        "incomparable": list(study.incomparable.get((run.policy, run.objective), ())),
         "windows": {},
         "events": plain["events"],
         "decisionTime": {name: total[name] for name in _TIMES},

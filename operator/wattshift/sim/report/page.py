@@ -14,7 +14,17 @@ from typing import Any
 
 from wattshift.sim.report import plots
 from wattshift.sim.report.study import BASELINE, Run, Study
-from wattshift.sim.report.table import amount, counted, decimal, percent, points, reduced
+from wattshift.sim.report.table import (
+    MARK,
+    MARKED,
+    amount,
+    counted,
+    decimal,
+    percent,
+    points,
+    ratio,
+)
+from wattshift.sim.result import reduced
 
 Json = Mapping[str, Any]
 _STYLE = """
@@ -70,6 +80,7 @@ def page(study: Study, document: Json) -> str:
         _highlights(document, run),
         "<h2>Policies against the bounds</h2>",
         _policies(document, run),
+        _marked(document),
         f'<p class="small">{html.escape(_explained(document))}</p>',
     ]
     for found in plots.sections(study, run, baseline):
@@ -109,19 +120,21 @@ def _highlights(document: Json, run: Run) -> str:
     beside, total = row["againstB0"], row["total"]
     facts: list[tuple[str, str]] = []
     if beside is not None and run.policy != BASELINE:
+        mark = "" if row["comparable"] else f" {MARK}"
         facts += [
-            (percent(beside["billReduction"], sign=-1), "energy bill against B0"),
-            (percent(beside["carbonReduction"], sign=-1), "carbon against B0"),
+            (percent(beside["billReduction"], sign=-1) + mark, "energy bill against B0"),
+            (percent(beside["carbonReduction"], sign=-1) + mark, "carbon against B0"),
         ]
         facts += [
             (f"{found['ratio']:.3f}", f"capture of the {name} bound")
             for name, found in row["capture"].items()
             if found["ratio"] is not None
+            and row["comparable"]
             and (run.objective == name or (run.objective, name != "declared") == ("declared", True))
         ]
-        facts.append(
-            (f"{points(beside['worstLatencyLossPoints'])} pp", "latency loss, worst class")
-        )
+        loss = beside["worstLatencyLossPoints"]
+        if loss is not None:
+            facts.append((f"{points(loss)} pp", "latency loss, worst class"))
     facts.append((decimal(total["movesPerWorkloadDay"], 1), "moves per workload and day"))
     if total["events"]["count"]:
         facts.append(
@@ -167,7 +180,7 @@ def _policies(document: Json, run: Run) -> str:
         if several and row["policy"] != BASELINE:
             label += f" for {row['objective']}"
         cells = [
-            label,
+            label if row["comparable"] else f"{label} {MARK}",
             amount(total["volumetricBill"]),
             "-" if base else percent(beside["billReduction"], sign=-1),
             amount(total["carbonGrams"] / 1000),
@@ -176,8 +189,8 @@ def _policies(document: Json, run: Run) -> str:
             percent(total["greenShareHourly"]),
             decimal(total["movesPerWorkloadDay"], 1),
             "-" if base else points(beside["worstLatencyLossPoints"]),
-            _ratio(row, "money"),
-            _ratio(row, "carbon"),
+            ratio(row, "money"),
+            ratio(row, "carbon"),
         ]
         lines.append((cells, "us" if row["policy"] == run.policy == "ours" else ""))
     lines += [(cells, "bound") for cells in _bounds(document, len(heads))]
@@ -203,9 +216,12 @@ def _bounds(document: Json, width: int) -> list[list[str]]:
     return rows
 
 
-def _ratio(row: Json, objective: str) -> str:
-    found = row["capture"].get(objective)
-    return "-" if not found or found["ratio"] is None else f"{found['ratio']:.3f}"
+def _marked(document: Json) -> str:
+    """Why rows carry a mark; the notes stand where the mark is read."""
+    if all(row["comparable"] for row in document["runs"]):
+        return ""
+    notes = "".join(f"<li>{html.escape(text)}</li>" for text in document["notes"])
+    return f"<p>{MARK} {html.escape(MARKED.partition(':')[0])}:</p><ul>{notes}</ul>"
 
 
 def _explained(document: Json) -> str:
@@ -224,6 +240,8 @@ def _losses(document: Json) -> str:
     for row in document["runs"]:
         for objective, found in row["capture"].items():
             if found["ratio"] is None or row["objective"] not in (objective, "declared"):
+                continue
+            if not row["comparable"]:
                 continue
             label = row["title"] if row["policy"] == "ours" else f"{row['policy']} {row['title']}"
             lost = found["lost"]
@@ -256,7 +274,8 @@ def _losses(document: Json) -> str:
 def _simulated(document: Json) -> str:
     scenario = document["scenario"]
     sources = "".join(f"<li>{html.escape(text)}</li>" for text in scenario["sources"])
-    notes = "".join(f"<li>{html.escape(text)}</li>" for text in document["notes"])
+    shown = [] if _marked(document) else document["notes"]
+    notes = "".join(f"<li>{html.escape(text)}</li>" for text in shown)
     return (
         "<h2>What this is</h2><p>A simulation. Replicas, queues, power, token latency, starting and "
         "draining follow tables and formulas, not machines; decisions are those of the real planner and "

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,6 +21,8 @@ from wattshift.sim.bounds.flow import CARBON, MONEY, Weights
 from wattshift.sim.bounds.frontier import SHARES, Point, carbon_price_per_tonne, points_of
 from wattshift.sim.bounds.ladder import Ladder, ladder
 from wattshift.sim.policies.registry import TITLES, make
+from wattshift.sim.report.compared import incomparable, told
+from wattshift.sim.report.unpriced import unpriced
 from wattshift.sim.result import Result
 from wattshift.sim.run import choose, simulate, stretches, with_seed
 from wattshift.sim.scenario import Scenario, Window
@@ -30,7 +33,6 @@ OBJECTIVES = (DECLARED, MONEY_ONLY, CARBON_ONLY)
 """What policies are told to minimise: the settings of the scenario, or one quantity alone."""
 POLICIES = tuple(TITLES)
 Progress = Callable[[float, str], None]
-LOST_SHARE = 0.001
 CARBON_PRICE = 1e6
 """Currency per tonne at which money no longer counts."""
 
@@ -65,7 +67,9 @@ class Study:
     """By objective; empty where they were not asked for or do not exist."""
     frontier: Frontier | None
     notes: tuple[str, ...]
-    """What is missing and why."""
+    """What is missing and why, and what does not compare."""
+    incomparable: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """By (policy, objective): why its bill, carbon and capture do not compare; absent = they do."""
 
     def baseline(self) -> Result | None:
         """The run of B0."""
@@ -120,7 +124,7 @@ def study(
     ladders = _ladders(scenario, chosen, notes, progress) if bounds else {}
     reference = next((row.result for row in runs if row.policy == BASELINE), None)
     area = None
-    if ladders and reference is not None:
+    if ladders.keys() >= {MONEY_ONLY, CARBON_ONLY} and reference is not None:
         area = _frontier(scenario, chosen, reference, notes)
     if frontier and area is not None:
         area = replace(
@@ -131,7 +135,8 @@ def study(
                 if name != BASELINE
             },
         )
-    notes += _incomparable(runs)
+    broken = incomparable(runs)
+    notes += told(runs, broken)
     return Study(
         scenario=scenario,
         windows=chosen,
@@ -139,30 +144,8 @@ def study(
         bounds=ladders,
         frontier=area,
         notes=tuple(dict.fromkeys(notes)),
+        incomparable=broken,
     )
-
-
-def _incomparable(runs: Sequence[Run]) -> list[str]:
-    """Runs that broke a limit or lost work: they paid for less than the bounds do."""
-    notes = []
-    for run in runs:
-        total = run.result.to_json()["total"]
-        broken = [
-            words
-            for key, words in (
-                ("importLimitViolationSeconds", "the import limit"),
-                ("coolingLimitViolationSeconds", "the cooling limit"),
-            )
-            if total[key] > 0
-        ]
-        lost = total["lostTokens"] / max(1.0, total["demandTokens"])
-        if lost > LOST_SHARE:
-            broken.append(f"demand ({lost:.1%} was lost)")
-        if broken:
-            notes.append(
-                f"{run.policy} broke {' and '.join(broken)}: its bill and capture do not compare"
-            )
-    return notes
 
 
 def aimed(scenario: Scenario, objective: str) -> Scenario:
@@ -260,10 +243,18 @@ def _run_all(
         while left:
             finished, left = wait(left, timeout=0.25, return_when="FIRST_COMPLETED")
             for one in finished:
-                if one.exception() is not None:
-                    for other in left:
-                        other.cancel()
-                    raise one.exception()  # type: ignore[misc]
+                problem = one.exception()
+                if problem is None:
+                    continue
+                for other in left:
+                    other.cancel()
+                if isinstance(problem, BrokenProcessPool):
+                    raise NeedsHuman(
+                        "a process of the run was ended from outside, most likely for want of memory: "
+                        "take fewer --processes or --weeks",
+                        reason="ProcessEnded",
+                    )
+                raise problem
             if progress is not None:
                 running = [i for i in order if 0 < done[i] < 1]
                 what = ", ".join(_label(jobs[index]) for index in running[:2])
@@ -325,6 +316,10 @@ def _ladders(
     found: dict[str, Ladder] = {}
     for objective in OBJECTIVES:
         if objective == DECLARED and float(scenario.settings.carbon_price_per_tonne or 0) <= 0:
+            continue
+        missing = unpriced(scenario, objective)
+        if missing:
+            notes.append(f"no bound for {objective}: {missing}")
             continue
         if progress is not None:
             progress(1.0, f"bound for {objective}")

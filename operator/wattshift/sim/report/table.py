@@ -5,19 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wattshift.sim.result import reduced
+
 WIDTH = 100
 NAME_WIDTH = 23
 Json = Mapping[str, Any]
 _ABSENT = "-"
+MARK = "*"
+LEGEND = (
+    (
+        "energy: the bill of energy alone. Capture: what a policy saves of what perfect knowledge could "
+        "(B8m); 1 = all of it."
+    ),
+    (
+        "Moves: whole shares of a workload that changed their site. SLO: requests inside their latency "
+        "objective. All figures: docs/simulator.md."
+    ),
+)
+MARKED = "does not compare with B0, bounds and others: see the notes"
 
 
 def table(document: Json) -> str:
     """Everything that a person wants first."""
-    parts = [_head(document), _policies(document)]
-    parts += [part for part in (_detail(document), _events(document)) if part]
-    parts += [_losses(document)] if _losses(document) else []
-    parts += [wrap(f"note: {note}") for note in document["notes"]]
-    return "\n\n".join(parts)
+    grids = (_policies, _detail, _bills, _events, _losses)
+    parts = [_head(document), *(part for made in grids if (part := made(document)))]
+    parts.append("\n".join(wrap(line) for line in LEGEND))
+    notes = [wrap(f"note: {note}") for note in document["notes"]]
+    if not all(run["comparable"] for run in document["runs"]):
+        notes.insert(0, wrap(f"{MARK} {MARKED}"))
+    return "\n\n".join([*parts, "\n".join(notes)] if notes else parts)
 
 
 def _head(document: Json) -> str:
@@ -60,14 +76,25 @@ def _policies(document: Json) -> str:
                 amount(total["itKilowattHours"]),
                 decimal(total["movesPerWorkloadDay"], 1),
                 _ABSENT if base or beside is None else points(beside["worstLatencyLossPoints"]),
-                _captured(run, "money"),
-                _captured(run, "carbon"),
+                ratio(run, "money"),
+                ratio(run, "carbon"),
             ]
         )
     rows += _bound_rows(document)
     heads = [
-        ["", "bill", "vs", "carbon", "vs", "IT", "moves", "latency", "capture of", ""],
-        ["policy", currency, "B0", "kg", "B0", "kWh", "/day", "loss pp", "money", "carbon"],
+        ["", "energy", "vs", "carbon", "vs", "IT", "moves", "latency", "capture of", ""],
+        [
+            "policy",
+            currency,
+            "B0",
+            "kg",
+            "B0",
+            "kWh",
+            "/day",
+            "loss pp",
+            "money",
+            "carbon",
+        ],
     ]
     return grid(heads, rows)
 
@@ -94,11 +121,6 @@ def _bound_rows(document: Json) -> list[list[str]]:
     return rows
 
 
-def reduced(base: float, value: float | None) -> float | None:
-    """Reduction as a share."""
-    return None if value is None or not base else 1 - value / base
-
-
 def _detail(document: Json) -> str:
     currency = document["currency"]
     several = len({row["objective"] for row in document["runs"]}) > 1
@@ -119,7 +141,9 @@ def _detail(document: Json) -> str:
                 percent(total["ownSupplyUsedShare"]),
                 percent(worst, digits=2),
                 decimal(total["reversalsPerWorkloadDay"], 2),
-                decimal(total["importLimitViolationSeconds"], 0),
+                decimal(
+                    total["importLimitViolationSeconds"] + total["coolingLimitViolationSeconds"], 0
+                ),
                 _milliseconds(plan["p50"]),
                 _milliseconds(plan["p99"]),
             ]
@@ -155,6 +179,33 @@ def _detail(document: Json) -> str:
     return grid(heads, rows)
 
 
+def _bills(document: Json) -> str:
+    """The whole bill, where it is more than energy: peaks and fixed charges."""
+    runs = document["runs"]
+    if all(abs(run["total"]["bill"] - run["total"]["volumetricBill"]) < 0.005 for run in runs):
+        return ""
+    several = len({row["objective"] for row in runs}) > 1
+    base = next((run["total"]["bill"] for run in runs if run["policy"] == "b0"), None)
+    rows = []
+    for run in runs:
+        total = run["total"]
+        saved = None if base is None or run["policy"] == "b0" else reduced(base, total["bill"])
+        rows.append(
+            [
+                _name(run, several=several),
+                amount(total["volumetricBill"]),
+                amount(total["bill"] - total["volumetricBill"]),
+                amount(total["bill"]),
+                percent(saved, sign=-1),
+            ]
+        )
+    heads = [
+        ["whole bill", "energy", "peaks and", "in all", "vs"],
+        ["policy", document["currency"], "fixed", "", "B0"],
+    ]
+    return grid(heads, rows)
+
+
 def _events(document: Json) -> str:
     if not any(run["total"]["events"]["count"] for run in document["runs"]):
         return ""
@@ -182,16 +233,18 @@ def _events(document: Json) -> str:
 
 
 def _losses(document: Json) -> str:
-    """Where capture went, for wattshift or the only policy."""
+    """Where capture went, for runs that compare."""
     rows = []
     for run in document["runs"]:
         for objective, found in run["capture"].items():
             if run["objective"] not in (objective, "declared") or found["ratio"] is None:
                 continue
+            if not run["comparable"]:
+                continue
             lost = found["lost"]
             rows.append(
                 [
-                    f"{run['policy']} of {objective}",
+                    f"{'wattshift' if run['policy'] == 'ours' else run['policy']}, {objective}",
                     decimal(found["ratio"], 3),
                     *(decimal(lost.get(name), 3) for name in ("rounding", "moves", "information")),
                     decimal(lost.get("margin"), 3),
@@ -211,15 +264,21 @@ def _losses(document: Json) -> str:
 
 def _name(run: Json, *, several: bool) -> str:
     if several and run["policy"] != "b0":
-        return f"{'wattshift' if run['policy'] == 'ours' else run['policy']} for {run['objective']}"
+        name = "wattshift" if run["policy"] == "ours" else run["policy"]
+        return f"{name} for {run['objective']}{'' if run['comparable'] else f' {MARK}'}"
     words = str(run["title"])
     name = words if run["policy"] == "ours" else f"{run['policy']} {words}"
-    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}."
+    mark = "" if run["comparable"] else f" {MARK}"
+    most = NAME_WIDTH - len(mark)
+    return (name if len(name) <= most else f"{name[: most - 1]}.") + mark
 
 
-def _captured(run: Json, objective: str) -> str:
+def ratio(run: Json, objective: str) -> str:
+    """Capture of a run; in brackets where it does not compare."""
     found = run["capture"].get(objective)
-    return _ABSENT if not found or found["ratio"] is None else f"{found['ratio']:.3f}"
+    if not found or found["ratio"] is None:
+        return _ABSENT
+    return f"{found['ratio']:.3f}" if run["comparable"] else f"({found['ratio']:.3f})"
 
 
 def amount(value: float | None) -> str:
@@ -243,7 +302,7 @@ def percent(value: float | None, *, digits: int = 1, sign: int = 1) -> str:
 
 def points(value: float | None) -> str:
     """Percentage points; a gain is negative."""
-    return _ABSENT if value is None else f"{value:+.2f}"
+    return _ABSENT if value is None else f"{round(value, 2) + 0.0:+.2f}"
 
 
 def _milliseconds(value: float | None) -> str:
