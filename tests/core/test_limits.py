@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 from tests.core.build import NOW, connection, event, reading, signal, site, supply
-from wattshift.core.limits import Hardness, limits_of
+from wattshift.core.limits import COOLING_RESERVE, Hardness, limits_of
 from wattshift.core.model import Firmness
 from wattshift.core.reasons import Reason
 from wattshift.core.units import Quantity
@@ -196,3 +196,15 @@ def test_own_supply_is_at_the_first_connection_and_the_least_over_a_lead():
     falling = replace(here, supplies=(replace(supply(3000.0), forecast=ahead),))
     assert limits_of(falling, rows[0], FLAT, NOW).upper_watts == 8000
     assert limits_of(falling, rows[0], FLAT, NOW, lead_seconds=400).upper_watts == 6000
+
+
+def test_a_cooling_limit_is_it_power_and_fans_come_on_top():
+    here = site("a", limit=None, cooling_limit=reading(27_500))
+    terms = FacilityTerms(fixed_watts=1500, marginal=1.14)
+    assert of(here, terms=terms).upper_watts == pytest.approx(32_850)
+
+
+def test_plans_leave_a_part_of_a_cooling_limit_free_and_nothing_is_shed_for_that_part():
+    here = site("a", limit=None, cooling_limit=reading(10_000))
+    assert of(here).upper_watts == 10_000
+    assert of(here, lead_seconds=300).upper_watts == pytest.approx(10_000 * (1 - COOLING_RESERVE))

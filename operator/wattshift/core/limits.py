@@ -32,6 +32,9 @@ _HARDNESS = {
     Firmness.VOLUNTARY: Hardness.VOLUNTARY,
 }
 
+COOLING_RESERVE = 0.04
+"""Share of a cooling limit that plans leave free: weather takes from it, and load grows, until the next."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
@@ -120,7 +123,10 @@ def limits_of(
         if cooling is None:
             frozen.append("the cooling limit is unknown")
         else:
-            watts = cooling - other_watts
+            if lead_seconds > 0:
+                cooling *= 1 - COOLING_RESERVE
+            # what can be cooled is IT power; what the fans and chillers draw comes on top
+            watts = terms.fixed_watts + terms.marginal * cooling - other_watts
             bounds.append(_physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True))
     if connection is not None:
         own = _own_watts(site, connection, now, lead_seconds)
