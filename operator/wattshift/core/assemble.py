@@ -67,11 +67,20 @@ def assemble(
         grid_time=now,
         valid_until=now + 2 * interval,
         decisions=decisions,
-        sites=tuple(_outlook(feed, world, horizon, found) for feed in world.feeds.values()),
+        sites=tuple(
+            # without room for all load no price of a limit means anything
+            _outlook(feed, world, horizon, None if bound is None else found)
+            for feed in world.feeds.values()
+        ),
         objective_per_hour=money,
         bound_per_hour=bound,
         horizon_hours=None if found is None else found.horizon_hours,
         next_wake_time=next_wake_time(world, [row.wish for row in drafts]),
+        loads=tuple(
+            (draft.job.key, draft.job.load.concurrency)
+            for draft in drafts
+            if draft.job.load.concurrency is not None
+        ),
         notes=(*notes, *dict.fromkeys(row.note for row in drafts if row.note), *told),
     )
 
@@ -92,10 +101,19 @@ def _bound(
 
 def _outlook(feed: Feed, world: Survey, horizon: float, found: Goals | None) -> SiteOutlook:
     row = outlook(feed, world, horizon)
-    prices = () if found is None else found.shadow.get(feed.key, ())
-    if not prices:
+    if found is None:
         return row
-    return replace(row, limit_price_per_kilowatt_hour=prices[0], limit_price_ahead=prices)
+    prices = found.shadow.get(feed.key, ())
+    first = feed.connection is None or feed.connection is feed.site.connections[0]
+    devices = sorted(found.device_shadow.items()) if first else []
+    return replace(
+        row,
+        limit_price_per_kilowatt_hour=prices[0] if prices else None,
+        limit_price_ahead=prices,
+        device_prices=tuple(
+            (name, price) for (site, name), price in devices if site == feed.site.name
+        ),
+    )
 
 
 def _decided(

@@ -108,10 +108,14 @@ class SiteOutlook:
     """Reporting currency: all-in marginal price the planner used."""
     suspect: bool = False
     """Model and meter disagree by more than 10 %."""
+    import_price_per_kilowatt_hour: float | None = None
+    """Reporting currency: all-in price of import at this moment, whatever own supply there is."""
     limit_price_per_kilowatt_hour: float | None = None
     """Reporting currency: what one more kWh under the binding bound would save now; None = no solver."""
     limit_price_ahead: tuple[float, ...] = ()
     """The same by step of the plan's horizon."""
+    device_prices: tuple[tuple[str, float], ...] = ()
+    """(resource, reporting currency per device and hour): what one more device of a full site would save."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,8 @@ class Plan:
     next_wake_time: float | None = None
     """Band change, event or deadline that should wake the planner."""
     notes: tuple[str, ...] = ()
+    loads: tuple[tuple[str, float], ...] = ()
+    """(workload, sequences) that were known: what `core/lately.py` remembers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

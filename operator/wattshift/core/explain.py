@@ -9,6 +9,10 @@ from __future__ import annotations
 from wattshift.core.decision import Action, Alternative, Decision, Governance, Plan, SiteOutlook
 
 MOST_BYTES = 1024
+TELLING = 0.01
+"""Of the price of a kWh: below it what a limit is worth is a rest of the search for prices."""
+WITHOUT_BOUND = ("no bound: ", "decided without the optimiser: ")
+"""How notes begin that say why no bound is told."""
 _KILO = 1000
 
 
@@ -88,22 +92,28 @@ def site_line(row: SiteOutlook, currency: str) -> str:
         words.append(f"at least {watts(row.lower_watts)}")
     shadow = row.shadow_price_per_kilowatt_hour
     words.append("price unknown" if shadow is None else f"{shadow:.4f} {currency}/kWh")
-    worth = row.limit_price_per_kilowatt_hour
-    if worth:
+    least = TELLING * abs(shadow or 0.0)
+    worth = row.limit_price_per_kilowatt_hour or 0.0
+    if worth > least:
         words.append(f"one more kWh under its limit is worth {worth:.4f} {currency}")
     ahead = max(row.limit_price_ahead, default=0.0)
-    if ahead > (worth or 0.0):
+    if ahead > max(worth, least):
         words.append(f"up to {ahead:.4f} {currency} later")
+    words += [
+        f"one more {name} is worth {price:.4f} {currency}/h"
+        for name, price in row.device_prices
+        if round(price, 4) > 0
+    ]
     if row.suspect:
         words.append("power model suspect")
     return ", ".join(words)
 
 
 def bound_line(plan: Plan, currency: str) -> str:
-    """How far the plan can be from the best; empty where the optimiser placed nothing."""
+    """How far the plan can be from the best, or why nobody knows; empty where there was no choice."""
     bound, planned = plan.bound_per_hour, plan.objective_per_hour
     if bound is None or planned is None:
-        return ""
+        return next((row for row in plan.notes if row.startswith(WITHOUT_BOUND)), "")
     hours = f" over {plan.horizon_hours:.1f} h" if plan.horizon_hours is not None else ""
     apart = max(0.0, planned - bound)
     share = f" ({apart / abs(bound):.2%})" if bound else ""
@@ -124,7 +134,7 @@ def plan_lines(plan: Plan, currency: str, *, holds: bool = True) -> tuple[str, .
     scores = [row.score for row in plan.decisions if row.score is not None]
     lines.append(f"all decisions together: {money(sum(scores, 0.0), currency)}")
     told = bound_line(plan, currency)
-    return (*lines, told) if told else tuple(lines)
+    return (*lines, told) if told and told not in plan.notes else tuple(lines)
 
 
 def governance_lines(governance: Governance, currency: str) -> tuple[str, ...]:

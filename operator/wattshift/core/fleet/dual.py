@@ -96,8 +96,11 @@ def values(problem: Problem, dual: Dual) -> list[Floats]:
     return [row.T for row in paths.later]
 
 
-def solve(problem: Problem, *, iterations: int) -> Dual:
-    """Best bound and prices after `iterations` subgradient steps; 0 = prices of nothing."""
+def solve(problem: Problem, *, iterations: int, eager: float = 1.0) -> Dual:
+    """Best bound and prices after `iterations` subgradient steps; 0 = prices of nothing.
+
+    `eager` makes more of a slight excess: few classes make usage coarse, and are near either way.
+    """
     hard = np.isfinite(problem.limit)
     limit = np.where(hard, problem.limit, 0.0)
     per = np.where(limit > 0, limit, 1.0)
@@ -122,8 +125,9 @@ def solve(problem: Problem, *, iterations: int) -> Dual:
         if count == iterations:
             break
         step = 1.0 / (1 + count) ** 0.6
-        excess = np.where(hard, np.clip((usage - limit) / per, -1.0, 3.0), 0.0)
-        over = np.where(budget, np.clip(moved / np.maximum(allowed, 1e-12) - 1, -1.0, 3.0), 0.0)
+        excess = np.where(hard, np.clip(eager * (usage - limit) / per, -1.0, 3.0), 0.0)
+        beyond = eager * (moved / np.maximum(allowed, 1e-12) - 1)
+        over = np.where(budget, np.clip(beyond, -1.0, 3.0), 0.0)
         ways = (_turned(ways[0], excess), _turned(ways[1], over))
         price = np.minimum(np.maximum(0.0, price + step * scale * ways[0]), problem.ceiling)
         move = np.maximum(0.0, move + step * typical * ways[1])

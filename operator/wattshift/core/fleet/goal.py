@@ -20,10 +20,9 @@ from wattshift.core.power import FeedKey
 from wattshift.core.stability import horizon_seconds
 from wattshift.core.survey import Job, Survey
 
-SMALL, LARGE = 24, 48
-"""Iterations of the dual: of a handful of sites, and of thousands of workloads."""
-LARGE_COLUMNS = 4000
-"""Class x place pairs from which a fleet is large: each iteration gains less there."""
+EFFORTS = ((256, 80, 2.0), (4000, 24, 1.0), (10**9, 48, 1.0))
+"""(class x place pairs up to, iterations of the dual, how eager): where they cost little there are more,
+and a large fleet needs more than a few sites with many origins."""
 NOBODY = 1e-3
 """Share of a need that may stay unserved by rounding."""
 
@@ -68,8 +67,7 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
     if fleet is None:
         return None
     problem = fleet.problem
-    large = int(problem.open.sum()) > LARGE_COLUMNS
-    dual = solve(problem, iterations=LARGE if large else SMALL)
+    dual = solve_well(problem)
     worth = _worth(problem, dual)
     bonus = problem.start + dual.move_price[problem.owner]
     kept = fleet.kept
@@ -129,6 +127,13 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
         dual=dual,
         worth=worth,
     )
+
+
+def solve_well(problem: Problem) -> Dual:
+    """The dual with as much effort as its size is worth."""
+    pairs = int(problem.open.sum())
+    iterations, eager = next(row[1:] for row in EFFORTS if pairs <= row[0])
+    return solve(problem, iterations=iterations, eager=eager)
 
 
 def _worth(problem: Problem, dual: Dual) -> Floats:

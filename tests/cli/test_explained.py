@@ -1,0 +1,149 @@
+"""`wattshift plan` and `wattshift explain` on hand-made worlds: bound, prices of limits, what was rejected."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from types import SimpleNamespace
+
+import pytest
+from tests.core.build import NOW, engine, placement, quote, connection, site, snapshot, workload
+
+from wattshift.cli.explain import render
+from wattshift.cli.main import main
+from wattshift.control.clock import ManualClock
+from wattshift.control.latest import Latest
+from wattshift.control.record.recorder import dump_snapshot
+from wattshift.control.serve.api_views import explain_view
+from wattshift.core.fleet import goal
+from wattshift.core.model import AcceleratorState
+from wattshift.core.planner import plan
+
+BUSY, FULL = 600.0, 14.0
+"""Watts and sequences of a full replica; 66 sequences x 1.2 head room are to be carried."""
+LOADED = 400.0 + 200.0 * (FULL / 1.2) / 20
+"""Watts of a replica that carries its load without the head room: the line from floor to busy."""
+
+
+def gpus(count):
+    return (AcceleratorState(resource_name="nvidia.com/gpu", profile_name="h100", count=count),)
+
+
+def chat():
+    rows = (placement("east", 6, engine=engine(66.0, pods=6)), placement("west", 0))
+    return workload(placements=rows)
+
+
+def world(**west):
+    return snapshot((chat(),), (site("east", price="0.80"), site("west", price="0.30", **west)))
+
+
+def offline(here, tmp_path):
+    path = tmp_path / "snapshot.json"
+    path.write_bytes(dump_snapshot(here))
+    out = io.StringIO()
+    with redirect_stdout(out):
+        assert main(["plan", "--snapshot", str(path), "--holds"]) == 0
+    return out.getvalue()
+
+
+def live(here, *, sites=True):
+    """What the operator's memory tells, as `explain --server` prints it."""
+    latest = Latest(snapshot=here, plan_snapshot=here, plan=plan(here, NOW))
+    runtime = SimpleNamespace(
+        clock=ManualClock(utc=NOW), config=SimpleNamespace(reporting_currency="CNY")
+    )
+    view = explain_view(runtime, latest, "team/chat", sites=sites)
+    bare = {
+        "metadata": {"name": "chat", "namespace": "team"},
+        "spec": {"placements": [{"name": n, "siteName": n} for n in ("east", "west")]},
+    }
+    return render(bare, [], [], view)
+
+
+def told(text, before):
+    """The number behind some words."""
+    return float(text.split(before, 1)[1].split()[0])
+
+
+@pytest.mark.parametrize("limit", [700, 1300, 3000])
+def test_one_more_watt_at_a_full_feed_is_worth_what_it_moves(limit, tmp_path):
+    text = offline(world(limit=limit), tmp_path)
+    # one more kWh under the limit lets LOADED/BUSY kWh be drawn at 0.30 instead of 0.80; a little is
+    # taken off for starting there
+    most = 0.5 * LOADED / BUSY
+    assert 0.95 * most < told(text, "one more kWh under its limit is worth ") <= most
+
+
+def test_one_more_device_at_a_full_site_is_worth_what_it_moves(tmp_path):
+    text = offline(world(accelerators=gpus(2)), tmp_path)
+    most = 0.5 * LOADED / 1000
+    assert 0.95 * most < told(text, "one more nvidia.com/gpu is worth ") <= most
+
+
+def test_where_nothing_is_full_no_limit_is_worth_anything(tmp_path):
+    text = offline(world(), tmp_path)
+    assert "is worth" not in text
+    assert "bound: no placement costs less than" in text
+
+
+def test_the_bound_is_what_the_best_placement_costs(tmp_path):
+    text = offline(world(), tmp_path)
+    # all load in the west, watts in proportion to what a replica with its head room draws
+    least = 66 * 1.2 / FULL * LOADED / 1000 * 0.30
+    assert told(text, "no placement costs less than ") == pytest.approx(least, rel=0.1)
+    assert told(text, "no placement costs less than ") >= least
+
+
+def test_no_bound_and_no_price_is_told_where_load_has_no_room(tmp_path):
+    none = snapshot(
+        (chat(),), (site("east", price="0.80", limit=900), site("west", price="0.30", limit=900))
+    )
+    text = offline(none, tmp_path)
+    assert text.count("no bound: there is no room for all load within every limit") == 1
+    assert "no placement costs less" not in text
+    assert "is worth" not in text
+    assert "no bound: there is no room for all load within every limit" in live(none)
+
+
+def test_a_plan_without_the_optimiser_says_so(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise ArithmeticError("the flow has no solution")
+
+    monkeypatch.setattr(goal, "route", fails)
+    words = "decided without the optimiser: ArithmeticError: the flow has no solution"
+    assert offline(world(), tmp_path).count(words) == 1
+    assert words in live(world())
+
+
+def test_explain_tells_bound_prices_and_what_was_rejected_with_its_score():
+    text = live(world(limit=700))
+    assert "bound: no placement costs less than" in text
+    assert "one more kWh under its limit is worth" in text
+    assert "CapacityShort: move 6 of 6 replicas from east to 6 at west: west has room for 1" in text
+    rejected = [row for row in text.splitlines() if "rejected: [" in row]
+    assert rejected
+    assert all("CNY/h: " in row for row in rejected)
+
+
+def test_explain_without_the_right_to_see_sites_tells_none():
+    text = live(world(limit=700), sites=False)
+    assert "bound: no placement costs less than" in text
+    assert "is worth" not in text
+
+
+def test_rejected_scores_are_those_that_the_decision_compared():
+    made = plan(world(), NOW).decisions[0]
+    assert made.alternatives
+    for row in made.alternatives:
+        assert row.score == pytest.approx(sum(part for _, part in row.parts))
+        assert row.score >= made.score
+
+
+def test_an_unknown_price_is_said_and_has_no_worth(tmp_path):
+    here = snapshot(
+        (chat(),), (site("east", price="0.80"), site("west", feed=connection(price=quote(None))))
+    )
+    text = offline(here, tmp_path)
+    assert "price unknown" in text
+    assert "is worth" not in text
