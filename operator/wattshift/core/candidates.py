@@ -57,7 +57,7 @@ def savings(job: Job, room: Room, pricer: Pricer) -> list[Candidate]:
     elif job.need is None or job.verdict.veto:
         return []
     else:
-        need, floor = job.need, job.floor
+        need, floor = _kept(job), job.floor
     found: list[Candidate] = []
     slack = capacity(job, job.vector) - need
     givers = [spot for spot in job.spots if _may_give(job, spot)]
@@ -111,7 +111,7 @@ def towards(
     for source in givers:
         for destination in takers:
             for candidate in _moves(
-                job, (source, destination), room, (job.need, job.floor), two_blocks=True
+                job, (source, destination), room, (_kept(job), job.floor), two_blocks=True
             ):
                 here = candidate.vector[destination.index]
                 if candidate.vector in seen or here > goal[destination.index]:
@@ -123,6 +123,20 @@ def towards(
                     candidate.reason = _reason(job, candidate, score, pricer)
                     found.append(candidate)
     return found
+
+
+def _kept(job: Job) -> float:
+    """Concurrency that a saving must leave: the need, and room for a load that trembles.
+
+    Replicas are raised when half of the head room is used up (`core/cover.py`): what is lowered in a
+    trough would be started again at the next crest. Never more than stands, so nothing is raised for it.
+    """
+    assert job.need is not None
+    high, load = job.state.load_high, job.load.concurrency
+    if high is None or not load:
+        return job.need
+    again = high * (job.need / load + 1) / 2
+    return max(job.need, min(again, capacity(job, job.vector)))
 
 
 def _may_give(job: Job, spot: Spot) -> bool:

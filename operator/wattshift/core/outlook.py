@@ -9,6 +9,7 @@ from wattshift.core.survey import Feed, Survey
 def outlook(feed: Feed, world: Survey, horizon_seconds: float) -> SiteOutlook:
     """Power, bounds and shadow price of one feed, rounded to watts."""
     power, limits = feed.power, feed.limits
+    present = world.price(feed, 0.0)
     return SiteOutlook(
         site_name=power.site_name,
         connection_name=power.connection_name,
@@ -19,4 +20,5 @@ def outlook(feed: Feed, world: Survey, horizon_seconds: float) -> SiteOutlook:
         binding=limits.binding,
         shadow_price_per_kilowatt_hour=world.price(feed, horizon_seconds).shadow,
         suspect=power.suspect,
+        import_price_per_kilowatt_hour=present.up[-1].rate.total if present.up else None,
     )

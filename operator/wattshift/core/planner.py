@@ -19,6 +19,7 @@ from wattshift.core.decision import (
 from wattshift.core.fewer import fewer
 from wattshift.core.fleet.classes import routed
 from wattshift.core.fleet.goal import Goals, goals
+from wattshift.core.fleet.lasting import Lasting
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
 from wattshift.core.power import FeedKey
@@ -178,6 +179,7 @@ def _by_score(candidate: Candidate) -> tuple[bool, float, tuple[int, ...]]:
 def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Budgets) -> None:
     """Best saving of each job, the most valuable job first, while room and budgets last."""
     settings, now = world.snapshot.settings, world.now
+    lasting = Lasting(world)
     queue = []
     for draft in drafts:
         if draft.settled:
@@ -196,6 +198,7 @@ def _choose_savings(drafts: list[Draft], world: Survey, room: Room, budgets: Bud
             refused = (
                 candidate.refused
                 or pays(candidate, settings, candidate.lasting_seconds or seconds)
+                or lasting.refuses(draft.job, candidate)
                 or waits(draft.job, candidate, now)
                 or budgets.refuses(draft.job, candidate)
             )
