@@ -108,6 +108,8 @@ class Member:
             raise self._failure
         if self._client is None or self._state in (MemberState.CONNECTING, MemberState.LOST):
             detail = f": {self._failure}" if self._failure else ""
+            if self._state is MemberState.READY:  # what is known is current, the connection is new
+                detail = " and connects anew"
             raise SpokeUnreachable(f"member {self.name} is {self._state}{detail}")
         return self._client
 
@@ -134,6 +136,7 @@ class Member:
                     if access is not None:
                         await self._connected(access)
                         if not self._refused:
+                            log.info("member %s: its credential changed, connects anew", self.name)
                             continue
                 except Exception as error:  # our own fault must not end the member for ever
                     log.exception("member %s", self.name, extra={"reason": "Bug"})
