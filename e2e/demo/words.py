@@ -141,8 +141,8 @@ def _latency(report: Mapping[str, Any]) -> list[str]:
         lines += [f"    {count} x {error}" for error, count in row["errors"].items()]
     if any(row["seen"] and row["name"] == VETO for row in report["moments"]):
         lines.append(
-            "a veto freezes the savings of its model for three clean windows of its objective: half an hour "
-            "on the wall, the rest of this day"
+            "a veto freezes the savings of its model for three clean windows of its objective, on the wall "
+            "clock: long on the plots"
         )
     batch = report["batch"]
     if batch:
