@@ -40,7 +40,9 @@ from wattshift.core.model import (
 )
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
+from wattshift.core.score import Pricer
 from wattshift.core.signal import OnStale
+from wattshift.core.survey import survey
 from wattshift.core.units import Quantity
 
 
@@ -151,8 +153,29 @@ def test_an_unknown_price_moves_nothing_and_is_said():
 def test_negative_prices_never_start_replicas_for_their_own_sake():
     sites = (site("east", price="-0.20"), site("west", price="-0.10"))
     found = decide(snapshot(sites=sites))
-    assert found.action is Action.HOLD
-    assert found.reason is Reason.NOTHING_TO_GAIN
+    # four of the six serve nobody: they stop, though burning power would earn money
+    assert (found.action, found.reason) == (Action.SCALE_TO, Reason.CONSOLIDATION)
+    assert counts(found) == {"east": 2, "west": 0}
+    assert dict(found.parts)["waste"] < 0 < dict(found.parts)["energy"]
+    assert found.effect.money_per_hour == pytest.approx(sum(dict(found.parts).values()))
+
+
+def test_at_negative_prices_work_goes_where_most_is_paid_for_it_and_moves_cost_as_ever():
+    rows = (placement("east", 2, engine=engine()), placement("west", 0))
+    for east, west, action in (
+        ("-0.10", "-0.80", Action.MIGRATE),
+        ("-0.80", "-0.10", Action.HOLD),
+        ("-0.50", "-0.501", Action.HOLD),  # a hair is worth no move
+    ):
+        sites = (site("east", price=east), site("west", price=west))
+        assert decide(snapshot((workload(placements=rows),), sites)).action is action
+
+
+def test_a_price_of_zero_or_above_knows_no_waste():
+    made = plan(snapshot(sites=(site("east", price="0"), site("west", price="0.3"))), NOW)
+    world = survey(snapshot(sites=(site("east", price="0"), site("west", price="0.3"))), NOW)
+    assert Pricer(world, world.jobs[0], 900.0).lift() == 0
+    assert dict(made.decisions[0].parts).get("waste", 0.0) == 0
 
 
 def test_zero_demand_shrinks_to_the_floor_and_not_below():

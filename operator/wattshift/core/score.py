@@ -1,8 +1,10 @@
 """What a target vector costs against staying, in the reporting currency per hour and in parts.
 
-`energy + demand peak + green shortfall + carbon + moves + latency risk`; lower is better, staying is
-0. Weights are prices that a user can read. Power by the same linear model on both sides, so that
-changing nothing scores exactly 0. Neighbours: `core/prices.py`, `core/candidates.py`.
+`energy + demand peak + green shortfall + carbon + waste + moves + latency risk`; lower is better,
+staying is 0. Weights are prices that a user can read. Power by the same linear model on both sides, so
+that changing nothing scores exactly 0. While a price is negative, work goes where most is paid for it,
+and no power is burnt for its own sake: waste counts as `lift` says. Neighbours: `core/prices.py`,
+`core/candidates.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ WARM_SECONDS = 60.0
 PREFILL_SHARE = 0.3
 """Extra uncached prefill of what moved (serving.md 2: 1.15-1.3x over five minutes)."""
 PREFILL_SECONDS = 300.0
-PARTS = ("energy", "demand", "green", "carbon", "move", "latency")
+PARTS = ("energy", "demand", "green", "carbon", "waste", "move", "latency")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Pricer:
         self._base = watts_by_feed(job, job.vector)
         self._unit_costs: dict[int, float | None] = {}
         self._short_now: float | None = None
+        self._lift: float | None = None
 
     def price(self, feed: Feed, *, present: bool = False) -> FeedPrice:
         """Price curves over the horizon, or of this moment."""
@@ -70,7 +73,17 @@ class Pricer:
             return None
         watts = spot.feed.terms.marginal * watts_of(spot, spot.capacity)
         curve = price.down if spot.replicas > 0 else price.up
-        return watts / WATT_HOURS_PER_KILOWATT_HOUR * curve[0].rate.total / spot.capacity
+        rate = curve[0].rate.total + self.lift()
+        return watts / WATT_HOURS_PER_KILOWATT_HOUR * rate / spot.capacity
+
+    def lift(self) -> float:
+        """Money per kWh on top everywhere while a price is negative: `lift_of` the lowest one."""
+        if self._lift is None:
+            prices = [self.price(spot.feed) for spot in self._job.spots if spot.feed is not None]
+            self._lift = lift_of(
+                min((row.up[-1].rate.total for row in prices if row.up), default=0)
+            )
+        return self._lift
 
     def score(
         self, vector: tuple[int, ...], taken: Mapping[FeedKey, float] | None = None
@@ -99,6 +112,7 @@ class Pricer:
             added, surplus = _along(curve, change, parts, skip)
             own = own or (surplus and change > 0)
             grams = None if grams is None or added is None else grams + added
+        parts["waste"] = self.lift() * sum(watts.values()) / WATT_HOURS_PER_KILOWATT_HOUR
         once = self._once(vector)
         if isinstance(once, Reason):
             return once
@@ -131,7 +145,7 @@ class Pricer:
                 return price.reason or Reason.PRICE_UNKNOWN
             per_watt_second = (
                 spot.feed.terms.marginal
-                * max(0.0, price.up[-1].rate.total)
+                * max(0.0, price.up[-1].rate.total + self.lift())
                 / WATT_HOURS_PER_KILOWATT_HOUR
                 / 3600
             )
@@ -160,6 +174,14 @@ class Pricer:
             return 0.0
         costs = [self.unit_cost(spot) for spot in self._job.spots]
         return missing * max((cost for cost in costs if cost is not None), default=0.0)
+
+
+def lift_of(lowest: float) -> float:
+    """Twice what the lowest price is below zero: differences stay, and waste costs as much as it earns.
+
+    Equal work is shifted alike at both ends, so that only the power that serves nobody is dearer.
+    """
+    return 2 * max(0.0, -lowest)
 
 
 def watts_by_feed(job: Job, vector: tuple[int, ...]) -> dict[FeedKey, float]:

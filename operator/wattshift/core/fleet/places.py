@@ -13,6 +13,7 @@ from wattshift.core.score import (
     PREFILL_SECONDS,
     PREFILL_SHARE,
     WARM_SECONDS,
+    lift_of,
     prompt_watts,
     watts_of,
 )
@@ -49,6 +50,9 @@ class Places:
         self.least: Integers = np.zeros(n, dtype=np.int64)
         self.pool, self.feed, self.supply = (np.full(n, rows.count) for _ in range(3))
         self._hours, self._rows = hours, rows
+        # a negative price earns by work, not by waste (core/score.py)
+        lowest = np.min([row.grid for row in prices.values()], axis=0)
+        self._lift: Floats = np.asarray([lift_of(float(row)) for row in lowest])
         for k, spot in enumerate(spots):
             assert spot.feed is not None
             job = jobs[owner[k]]
@@ -67,6 +71,7 @@ class Places:
             full = min(1.0, job.load.concurrency / job.need)
         # own supply is cheaper up to what there is: the rest pays the difference at its limit
         rate = price.grid if price.own is None else np.minimum(price.own, price.grid)
+        rate = rate + self._lift
         marginal = feed.terms.marginal
         self.cost[:, k] = (
             rate * marginal * watts_of(spot, spot.capacity * full) / 1000 / spot.capacity
@@ -76,7 +81,7 @@ class Places:
         self.idle[k] = rate[0] * marginal * lowest / 1000 * self._hours[0]
         busy = float(profile.busy_watts or 0)
         prompts = PREFILL_SHARE * PREFILL_SECONDS * prompt_watts(job, spot) / max(job.standing, 1)
-        paid = max(0.0, float(price.grid[0])) / WATT_SECONDS_PER_KILOWATT_HOUR
+        paid = max(0.0, float(price.grid[0] + self._lift[0])) / WATT_SECONDS_PER_KILOWATT_HOUR
         each = marginal * paid / spot.capacity
         # while both sides stand the load is served once: what is wasted is idle power
         start, arrival = (START_CHARGED, ARRIVAL_CHARGED) if routed(job) else (1.0, 1.0)
