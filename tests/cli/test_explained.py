@@ -15,9 +15,11 @@ from wattshift.control.clock import ManualClock
 from wattshift.control.latest import Latest
 from wattshift.control.record.recorder import dump_snapshot
 from wattshift.control.serve.api_views import explain_view
+from wattshift.core.explain import capacity_lines
 from wattshift.core.fleet import goal
 from wattshift.core.model import AcceleratorState
 from wattshift.core.planner import plan
+from wattshift.core.survey import survey
 
 BUSY, FULL = 600.0, 14.0
 """Watts and sequences of a full replica; 66 sequences x 1.2 head room are to be carried."""
@@ -95,15 +97,17 @@ def test_the_bound_is_what_the_best_placement_costs(tmp_path):
     assert told(text, "no placement costs less than ") >= least
 
 
-def test_no_bound_and_no_price_is_told_where_load_has_no_room(tmp_path):
+def test_load_without_room_is_said_and_makes_no_limit_worth_beyond_all_sense(tmp_path):
     none = snapshot(
         (chat(),), (site("east", price="0.80", limit=900), site("west", price="0.30", limit=900))
     )
     text = offline(none, tmp_path)
-    assert text.count("no bound: there is no room for all load within every limit") == 1
-    assert "no placement costs less" not in text
-    assert "is worth" not in text
-    assert "no bound: there is no room for all load within every limit" in live(none)
+    words = "sequences with head room fit nowhere within the limits"
+    assert text.count(words) == 1
+    assert words in live(none)
+    for row in text.splitlines():
+        if "is worth" in row:
+            assert told(row, "one more kWh under its limit is worth ") <= LOADED / BUSY
 
 
 def test_a_plan_without_the_optimiser_says_so(tmp_path, monkeypatch):
@@ -147,3 +151,27 @@ def test_an_unknown_price_is_said_and_has_no_worth(tmp_path):
     text = offline(here, tmp_path)
     assert "price unknown" in text
     assert "is worth" not in text
+
+
+def test_explain_tells_the_capacity_that_the_decision_used():
+    def row(name, **more):
+        return placement(name, 2, engine=engine(20.0, pods=2, kv_cache_usage=more.pop("cache", 0.1)), **more)
+
+    job = workload(
+        placements=(
+            row("a"),
+            row("b", learned_concurrency=17.5),
+            row("c", learned_concurrency=30.0, cache=0.8),
+            placement("d", 0, profile_name="nobody"),
+        )
+    )
+    here = snapshot((job,), tuple(site(name) for name in "abcd"))
+    lines = capacity_lines(here, job)
+    used = survey(here, NOW).jobs[0].spots
+    for line, spot in zip(lines[:3], used, strict=False):
+        assert told(line, f"capacity of {spot.state.name}: ") == pytest.approx(spot.capacity, abs=0.05)
+    assert "14.0 sequences a replica, 0.7 x power profile" in lines[0]
+    assert "17.5 sequences a replica, learnt" in lines[1]
+    assert "12.0 sequences a replica, its KV cache bears no more; 30.0 learnt" in lines[2]
+    assert "no power profile" in lines[3]
+    assert "capacity of east: 14.0 sequences a replica" in live(world())

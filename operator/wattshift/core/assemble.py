@@ -68,7 +68,7 @@ def assemble(
         valid_until=now + 2 * interval,
         decisions=decisions,
         sites=tuple(
-            # without room for all load no price of a limit means anything
+            # where nobody can keep a limit its price means nothing
             _outlook(feed, world, horizon, None if bound is None else found)
             for feed in world.feeds.values()
         ),
@@ -88,14 +88,18 @@ def assemble(
 def _bound(
     drafts: list[Draft], found: Goals | None
 ) -> tuple[float | None, float | None, tuple[str, ...]]:
-    """(bound, this plan) in money per hour, both or neither, and a note where there is none."""
+    """(bound, this plan) in money per hour, both or neither, and notes about it."""
     if found is None:
         return None, None, ()
-    bound = found.bound_per_hour
-    money = objective(found, *_decided(drafts, found))
-    # limits that no plan keeps, now or in a later step, have no least cost
-    if bound is None or not money >= bound - 1e-6 * max(1e-3, abs(bound)):
-        return None, None, ("no bound: there is no room for all load within every limit",)
+    bound, money = found.bound_per_hour, objective(found, *_decided(drafts, found))
+    # a limit that no plan keeps, now or in a later step, has no least cost
+    if not money >= bound - 1e-6 * max(1e-3, abs(bound)):
+        return None, None, ("no bound: what stands, or is needed later, is over a limit",)
+    if found.left_out:
+        words = (
+            f"no room: {found.left_out:.1f} sequences with head room fit nowhere within the limits"
+        )
+        return bound, money, (f"{words}; bound and plan are told without them",)
     return bound, money, ()
 
 

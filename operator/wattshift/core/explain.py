@@ -7,12 +7,14 @@ Pure text from recorded values: it adds nothing that the decision did not know. 
 from __future__ import annotations
 
 from wattshift.core.decision import Action, Alternative, Decision, Governance, Plan, SiteOutlook
+from wattshift.core.demand import UNLEARNT_SHARE, cache_capacity, capacity_of
+from wattshift.core.model import Snapshot, WorkloadState
 
 MOST_BYTES = 1024
 TELLING = 0.01
 """Of the price of a kWh: below it what a limit is worth is a rest of the search for prices."""
-WITHOUT_BOUND = ("no bound: ", "decided without the optimiser: ")
-"""How notes begin that say why no bound is told."""
+ABOUT_BOUND = ("no bound: ", "decided without the optimiser: ", "no room: ")
+"""How notes begin that say why there is no bound, or what it leaves out."""
 _KILO = 1000
 
 
@@ -110,10 +112,10 @@ def site_line(row: SiteOutlook, currency: str) -> str:
 
 
 def bound_line(plan: Plan, currency: str) -> str:
-    """How far the plan can be from the best, or why nobody knows; empty where there was no choice."""
+    """How far the plan can be from the best; empty where the optimiser placed nothing."""
     bound, planned = plan.bound_per_hour, plan.objective_per_hour
     if bound is None or planned is None:
-        return next((row for row in plan.notes if row.startswith(WITHOUT_BOUND)), "")
+        return ""
     hours = f" over {plan.horizon_hours:.1f} h" if plan.horizon_hours is not None else ""
     apart = max(0.0, planned - bound)
     share = f" ({apart / abs(bound):.2%})" if bound else ""
@@ -121,6 +123,31 @@ def bound_line(plan: Plan, currency: str) -> str:
         f"bound: no placement costs less than {bound:.4f} {currency}/h{hours}; "
         f"this plan {planned:.4f}, at most {apart:.4f} above the best{share}"
     )
+
+
+def capacity_lines(snapshot: Snapshot, workload: WorkloadState) -> tuple[str, ...]:
+    """Sequences that one replica was taken to carry at each placement, and why."""
+    profiles = {row.name: row for row in snapshot.profiles}
+    rows = []
+    for row in workload.placements:
+        profile = profiles.get(row.profile_name)
+        if profile is None:
+            rows.append(f"capacity of {row.name}: unknown, it has no power profile")
+            continue
+        believed = capacity_of(row, profile)
+        cache = cache_capacity(row, snapshot.settings.head_room_permille)
+        why = f"{UNLEARNT_SHARE:g} x power profile" if row.learned_concurrency is None else "learnt"
+        if cache < believed:
+            why = f"its KV cache bears no more; {believed:.1f} {why}"
+        rows.append(
+            f"capacity of {row.name}: {min(believed, cache):.1f} sequences a replica, {why}"
+        )
+    return tuple(rows)
+
+
+def notes_on_bound(plan: Plan) -> tuple[str, ...]:
+    """Why there is no bound, or what it leaves out."""
+    return tuple(row for row in plan.notes if row.startswith(ABOUT_BOUND))
 
 
 def plan_lines(plan: Plan, currency: str, *, holds: bool = True) -> tuple[str, ...]:
@@ -134,7 +161,7 @@ def plan_lines(plan: Plan, currency: str, *, holds: bool = True) -> tuple[str, .
     scores = [row.score for row in plan.decisions if row.score is not None]
     lines.append(f"all decisions together: {money(sum(scores, 0.0), currency)}")
     told = bound_line(plan, currency)
-    return (*lines, told) if told and told not in plan.notes else tuple(lines)
+    return (*lines, told) if told else tuple(lines)
 
 
 def governance_lines(governance: Governance, currency: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -301,6 +302,17 @@ def test_status_is_valid_small_and_waits_for_the_hour(bench):
     bench.engines.each = 24.0
     bench.minutes(30)
     assert compare(first, bench.status(), ratio=0.02) is Urgency.TOTALS
+
+
+@pytest.mark.parametrize(("each", "bad"), [(20.0, 0), (10.0, 30), (6.0, 0), (17.0, 3)])
+def test_status_says_what_decisions_use(bench, each, bad):
+    bench.engines.each, bench.engines.bad = each, bad
+    bench.minutes(21)
+    used, rows = bench.learnt(), bench.status()["learnt"]["capacities"]
+    (row,) = (row for row in rows if bench.first in row["placementNames"])
+    assert (row["source"] == "Learnt") is (used is not None)
+    prior = 0.7 * PROFILE.max_concurrency_at_objective
+    assert row["sequences"] == math.floor(used or prior)
 
 
 def test_growth_of_the_load_is_learnt_and_survives(bench):

@@ -10,7 +10,6 @@ from tests.core.build import (
     NOW,
     connection,
     engine,
-    event,
     placement,
     quote,
     site,
@@ -290,25 +289,36 @@ def test_a_small_workload_beside_a_huge_one_is_placed_exactly(many):
     assert found.by_key["team/vast"].vector[0] == 0
 
 
-def test_users_who_are_left_out_make_no_plan_look_near_the_best():
+def test_bound_and_plan_are_told_without_users_who_have_no_room():
     # only a serves, and the south cannot reach it; nothing may be raised
     full = routed.sites(
         ("0.80", "0.30", "0.80"), b={"accelerators": gpus(0)}, c={"accelerators": gpus(0)}
     )
-    made = plan(routed.world(routed.chat((6, 0, 0)), full), NOW)
-    assert (made.bound_per_hour, made.objective_per_hour) == (None, None)
-    assert any("no room for all load" in row for row in made.notes)
-    assert made.decisions[0].reason is not Reason.DEMAND_GROWTH
+    less = plan(routed.world(routed.chat((6, 0, 0)), full), NOW)
+    assert less.bound_per_hour is not None
+    assert less.objective_per_hour >= less.bound_per_hour - 1e-9
+    assert less.objective_per_hour < 1.2 * less.bound_per_hour
+    assert any("no room: 36.0 sequences with head room" in row for row in less.notes)
+    assert less.decisions[0].reason is not Reason.DEMAND_GROWTH
 
 
-def test_a_limit_that_no_plan_will_keep_has_no_bound_either():
-    soon = event(start=NOW + 7200, end=NOW + 14_400, upper=0, active=False)
-    both = tuple(site(n, price=p, events=(soon,)) for n, p in (("east", "0.80"), ("west", "0.30")))
-    made = plan(snapshot(sites=both), NOW)
-    if made.bound_per_hour is not None:
-        assert made.objective_per_hour >= made.bound_per_hour - 1e-9
-    else:
-        assert any("no room for all load" in row for row in made.notes)
+def test_a_workload_without_room_takes_no_bound_from_the_others():
+    stuck = workload("stuck", (placement("east", 1, engine=engine(99.0, pods=1), max_replicas=1),))
+    stuck = replace(stuck, placements=(*stuck.placements, placement("west", 0, max_replicas=1)))
+    alone, both = (plan(snapshot(jobs), NOW) for jobs in ((workload(),), (workload(), stuck)))
+    assert both.bound_per_hour > alone.bound_per_hour
+    assert both.objective_per_hour >= both.bound_per_hour - 1e-9
+
+
+def test_what_stands_over_a_limit_makes_no_plan_look_better_than_its_bound():
+    # three replicas are kept where a feed bears none; the optimum is without them
+    kept = placement("b", 3, engine=engine(30.0, pods=3), min_replicas=3)
+    rows = (placement("a", 0), kept)
+    sites = (site("a", price="0.80"), site("b", price="0.30", limit=0))
+    made = plan(snapshot((workload(placements=rows),), sites), NOW)
+    assert made.bound_per_hour is None
+    assert any(row.startswith("no bound: what stands") for row in made.notes)
+    assert all(row.limit_price_per_kilowatt_hour is None for row in made.sites)
 
 
 def test_those_whom_no_replica_serves_yet_count_as_where_they_will_be_served():

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from tests.core.fleet.cases import optimum, problem
 from wattshift.core.fleet.dual import solve
 from wattshift.core.fleet.flow import route
-from wattshift.core.fleet.goal import EFFORTS, solve_well
+from wattshift.core.fleet.goal import LARGE, told_dual
 from wattshift.core.fleet.roll import rolled
 
 FEW = settings(max_examples=40, deadline=None)
@@ -92,15 +92,14 @@ def test_more_iterations_close_the_gap():
 @pytest.mark.parametrize("seed", [3, 4])
 def test_as_many_iterations_as_a_large_fleet_gets_come_near_the_best_bound(seed):
     case = problem(seed, classes=80, places=12, steps=6, tight=0.1)
-    iterations = EFFORTS[-1][1]
-    assert solve(case, iterations=iterations).bound >= 0.995 * solve(case, iterations=800).bound
+    assert solve(case, iterations=LARGE).bound >= 0.995 * solve(case, iterations=800).bound
 
 
 def test_the_bound_of_small_fleets_is_tight():
     gaps = []
     for seed in range(30):
         case = problem(seed, classes=8, places=4, steps=4, tight=0.3, supply=seed % 3 == 0)
-        gaps.append(1 - solve_well(case).bound / optimum(case))
+        gaps.append(1 - told_dual(case, None).bound / optimum(case))
     assert sum(gaps) / len(gaps) < 0.003
     assert max(gaps) < 0.03
 

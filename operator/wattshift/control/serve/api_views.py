@@ -24,8 +24,10 @@ from wattshift.control.runtime import Runtime
 from wattshift.core.decision import Decision, SiteOutlook
 from wattshift.core.explain import (
     bound_line,
+    capacity_lines,
     decision_lines,
     governance_lines,
+    notes_on_bound,
     plan_lines,
     site_line,
 )
@@ -122,7 +124,9 @@ def explain_view(runtime: Runtime, latest: Latest, key: str, *, sites: bool) -> 
         view["decision"] = _decision_document(plan_document(plan), key)
         view["text"] += decision_lines(decision, currency)
         told = bound_line(plan, currency)
-        view["text"] += [told] if told else []
+        view["text"] += [*([told] if told else []), *notes_on_bound(plan)]
+        here = next(row for row in snapshot.workloads if row.key == key)
+        view["text"] += capacity_lines(snapshot, here)
     if governance is not None:
         if urgent is not None:
             view["governance"] = _decision_document(governance_document(governance), key)

@@ -6,7 +6,7 @@ same checks as any other candidate and carries it out make before break.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,9 +20,14 @@ from wattshift.core.power import FeedKey
 from wattshift.core.stability import horizon_seconds
 from wattshift.core.survey import Job, Survey
 
-EFFORTS = ((256, 80, 2.0), (4000, 24, 1.0), (10**9, 48, 1.0))
-"""(class x place pairs up to, iterations of the dual, how eager): where they cost little there are more,
-and a large fleet needs more than a few sites with many origins."""
+SMALL, LARGE = 24, 48
+"""Iterations of the dual that decisions follow: of a handful of sites, and of thousands of workloads."""
+TINY_PAIRS, LARGE_PAIRS = 256, 4000
+"""Class x place pairs up to which bound and prices that are told get `TELLING` more eager iterations,
+and from which a fleet is large."""
+TELLING = 80
+SLACK = 0.02
+"""Of what has room of a load that has not all: left free, so that it fits."""
 NOBODY = 1e-3
 """Share of a need that may stay unserved by rounding."""
 
@@ -42,9 +47,10 @@ class Goals:
     """All goals of one plan."""
 
     by_key: dict[str, Goal]
-    bound_per_hour: float | None
-    """Money per hour over the horizon below which no plan of these workloads can be; None where
-    there is no room for all of their load: then no plan keeps every limit."""
+    bound_per_hour: float
+    """Money per hour over the horizon below which no plan can be of the load that has room."""
+    left_out: float
+    """Units of the first step that have no room anywhere within the limits."""
     horizon_hours: float
     shadow: dict[FeedKey, tuple[float, ...]]
     """By connection and step: money per kWh that one more watt there would save."""
@@ -52,6 +58,8 @@ class Goals:
     """By (site, resource): money per device and hour, first step."""
     fleet: Fleet
     dual: Dual
+    with_room: tuple[Problem, Dual]
+    """The same without the load that has no room: what bound and objective are about."""
     worth: Floats
     """[C, F] money per unit for standing at a column in the first step."""
 
@@ -67,7 +75,8 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
     if fleet is None:
         return None
     problem = fleet.problem
-    dual = solve_well(problem)
+    large = int(problem.open.sum()) > LARGE_PAIRS
+    dual = solve(problem, iterations=LARGE if large else SMALL)
     worth = _worth(problem, dual)
     bonus = problem.start + dual.move_price[problem.owner]
     kept = fleet.kept
@@ -113,27 +122,41 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
             vector[fleet.spots[k].index] = int(replicas[k])
         by_key[job.key] = Goal(vector=tuple(vector), unserved=unserved)
     hours = float(problem.hours.sum())
-    left_out = flow.unserved > NOBODY * problem.need[0]
+    room, bounding = _with_room(problem, flow, dual)
     return Goals(
         by_key=by_key,
-        bound_per_hour=None if left_out.any() else dual.bound / hours,
+        bound_per_hour=bounding.bound / hours,
+        left_out=0.0 if room is problem else float(flow.unserved.sum()),
         horizon_hours=hours,
         shadow={
-            key: tuple(float(row) * 1000 for row in dual.price[:, index])
+            key: tuple(float(row) * 1000 for row in bounding.price[:, index])
             for key, index in fleet.feeds.items()
         },
-        device_shadow={key: float(dual.price[0, row]) for key, row in fleet.devices.items()},
+        device_shadow={key: float(bounding.price[0, row]) for key, row in fleet.devices.items()},
         fleet=fleet,
         dual=dual,
+        with_room=(room, bounding),
         worth=worth,
     )
 
 
-def solve_well(problem: Problem) -> Dual:
-    """The dual with as much effort as its size is worth."""
+def _with_room(problem: Problem, flow: Flow, dual: Dual) -> tuple[Problem, Dual]:
+    """The problem without what the flow left out, and its dual: else no plan has a finite bound."""
+    need, room = problem.need[0], problem
+    if (flow.unserved > NOBODY * need).any():
+        served = 1 - np.clip(flow.unserved / np.maximum(need, 1e-12), 0.0, 1.0)
+        # a little less, so that limits are not just met: their prices would mean nothing
+        served = np.where(served < 1, (1 - SLACK) * served, served)
+        room = replace(problem, need=problem.need * served)
+    return room, told_dual(room, None if room is not problem else dual)
+
+
+def told_dual(problem: Problem, dual: Dual | None) -> Dual:
+    """Bound and prices that are told: better ones than `dual` where they cost little."""
     pairs = int(problem.open.sum())
-    iterations, eager = next(row[1:] for row in EFFORTS if pairs <= row[0])
-    return solve(problem, iterations=iterations, eager=eager)
+    if pairs <= TINY_PAIRS:
+        return solve(problem, iterations=TELLING, eager=2.0)
+    return dual or solve(problem, iterations=LARGE if pairs > LARGE_PAIRS else SMALL)
 
 
 def _worth(problem: Problem, dual: Dual) -> Floats:
@@ -166,7 +189,7 @@ def objective(
             their load by capacity. What nobody serves counts as where it would cost least: leaving
             users out looks no better than the bound.
     """
-    problem, dual, fleet = found.fleet.problem, found.dual, found.fleet
+    (problem, dual), fleet = found.with_room, found.fleet
     counts = np.zeros(problem.places)
     groups = {job.key: group for group, job in enumerate(fleet.jobs)}
     for k, spot in enumerate(fleet.spots):
