@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.sim import small
 from tests.core.build import (
     NOW,
     PROFILE,
@@ -38,6 +40,9 @@ from wattshift.sim.policies.b7_cap import _equally
 from wattshift.sim.policies.base import Orders
 from wattshift.sim.policies.costs import per_sequence, rates, room_watts
 from wattshift.sim.policies.handover import Handover
+from wattshift.sim.policies.registry import BASELINES, make
+from wattshift.sim.run import simulate
+from wattshift.sim.scenario import SimBatch
 from wattshift.sim.policies.jobs import devices_of, job_of
 from wattshift.sim.policies.placing import cheapest_flow, fill, place_all, write
 
@@ -346,3 +351,23 @@ def test_load_that_went_away_is_not_held():
     memory = Handover()
     moved([2, 0, 0], {("o0", 0): 20.0}, memory, NOW)
     assert moved([2, 0, 0], {("o0", 0): 8.0}, memory, NOW + 300, loads=(8.0,)) == [1, 0, 0]
+
+
+def test_batch_work_that_may_shift_traffic_has_no_origin_to_route():
+    """ShiftTraffic is a default action of scenario files, also of work that comes from nowhere."""
+    base = small.scenario(24)
+    batch = SimBatch(
+        arrivals_units=np.full(24, 5.0), due_seconds=3600.0, units_per_replica_hour=60.0
+    )
+    job = replace(
+        base.workloads[0],
+        origins=(),
+        demand_tokens_per_second=np.zeros((24, 0)),
+        batch=batch,
+        actions=(Allowed.SCALE, Allowed.SHIFT_TRAFFIC),
+    )
+    scenario = replace(base, workloads=(job,))
+
+    for name in BASELINES:
+        total = simulate(scenario, make(name, scenario)).to_json()["total"]
+        assert total["batchUnitsDone"] == pytest.approx(120.0, abs=6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -122,3 +124,20 @@ def test_demand_is_conserved_and_capacity_kept(demand, planned, extra, queue, sp
     assert np.all(routed.offered[most <= 0] <= 1e-6)
     if routed.past_margin == 0 and routed.lost.sum() == 0:
         assert np.all(routed.offered <= planned + 1e-6)
+
+
+def test_what_is_spread_past_the_margin_is_counted_too():
+    """Without a split nobody keeps the margin: what they save by it must be told."""
+    base = small.scenario(4)
+    spread = small.chat(4, NAMES, actions=(Allowed.SCALE,))
+    layout = layout_of(replace(base, workloads=(spread,)))
+    planned, full = np.array([90.0, 0.0, 0.0]), np.array([100.0, 0.0, 0.0])
+    router = Router(layout)
+
+    inside = router.route(np.array([40.0, 50.0]), planned, full, 1.2 * full)
+    past = router.route(np.array([40.0, 56.0]), planned, full, 1.2 * full)
+    queued = router.route(np.array([40.0, 90.0]), planned, full, 1.2 * full)
+
+    assert inside.past_margin == 0
+    assert past.past_margin == pytest.approx(6.0)
+    assert queued.past_margin == pytest.approx(30.0)  # what waits is not served

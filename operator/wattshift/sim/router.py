@@ -80,6 +80,8 @@ class Router:
         past = 0.0
         if self._any_spread:
             self._spread_out(demand, full, flow, lost)
+            there = sums(arcs.placement, flow, places)
+            past = float(np.maximum(np.minimum(there, most) - planned, 0.0).sum())
         if self._any_follow:
             left = np.where(self._layout.follows, demand, 0.0)
             room = planned.copy()
@@ -93,7 +95,7 @@ class Router:
                 left = self._nearest(left, np.maximum(0.0, full - used), flow)
                 used = sums(arcs.placement, flow, places)
                 left = self._nearest(left, np.maximum(0.0, most - used), flow)
-                past = before - float(left.sum())
+                past += before - float(left.sum())
                 left = self._queue(left, most, flow)
                 lost += left
         offered = sums(arcs.placement, flow, places)

@@ -8,6 +8,7 @@ Storage begins full and is run with perfect knowledge. Neighbours: `flow.py`, `l
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -265,7 +266,8 @@ def _batches(
     for keys, workload in rows:
         batch = workload.batch
         assert batch is not None
-        due = max(0, round(batch.due_seconds / scenario.step_seconds))
+        # what comes late in a step is due that much later in the last one: rounding down were no bound
+        due = max(0, math.ceil(batch.due_seconds / scenario.step_seconds - 1e-9))
         key = (tuple(sorted({pools[row] for row in keys})), due)
         hours = np.asarray(batch.arrivals_units, dtype=float) / batch.units_per_replica_hour
         merged[key] = merged.get(key, 0.0) + hours

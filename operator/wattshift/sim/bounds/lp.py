@@ -22,6 +22,9 @@ NEVER = 1e3
 """Cost of an unmet token/s, in the dearest tokens of the step."""
 
 
+_PLAIN = "use_dual_simplex: true use_preprocessing: false"
+
+
 class Infeasible(Bug):
     """No schedule keeps a coupling constraint; unmet demand alone always has a price."""
 
@@ -118,6 +121,10 @@ def run(solver: pywraplp.Solver) -> None:
         Bug: no optimum for another reason: the model is wrong.
     """
     status = solver.Solve()
+    if status in (pywraplp.Solver.ABNORMAL, pywraplp.Solver.NOT_SOLVED):
+        # GLOP's presolve ends some programs that it solves without (seen with storage and batches)
+        solver.SetSolverSpecificParametersAsString(_PLAIN)
+        status = solver.Solve()
     if status == pywraplp.Solver.INFEASIBLE:
         raise Infeasible("no schedule keeps all constraints")
     if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):

@@ -75,6 +75,8 @@ def write(orders: Orders, job: Job, flow: Flow) -> None:
     if not job.shifts:
         return
     for origin in job.loads:
+        if not origin:
+            continue  # batch work comes from nowhere: there is nothing to route
         parts = {
             job.spots[index].state.name: amount
             for (name, index), amount in flow.items()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from wattshift.errors import NeedsHuman
+from wattshift.errors import NeedsHuman, WattshiftError
 from wattshift.sim.bounds.flow import CARBON, MONEY, Weights
 from wattshift.sim.bounds.frontier import SHARES, Point, carbon_price_per_tonne, points_of
 from wattshift.sim.bounds.ladder import Ladder, ladder
@@ -325,7 +325,7 @@ def _ladders(
             progress(1.0, f"bound for {objective}")
         try:
             found[objective] = ladder(scenario, windows, weights_of(scenario, objective))
-        except (NeedsHuman, ValueError) as error:
+        except (WattshiftError, ValueError) as error:  # runs of hours are told without a bound
             notes.append(f"no bound for {objective}: {_said(error)}")
             continue
         if found[objective].unmet_tokens > 1e-6 * _demand(scenario, windows):
@@ -357,7 +357,7 @@ def _frontier(
         return None
     try:
         points, own = points_of(scenario, windows, point)
-    except (NeedsHuman, ValueError) as error:
+    except (WattshiftError, ValueError) as error:
         notes.append(f"no frontier: {_said(error)}")
         return None
     return Frontier(reference=point, own=own, bound=points)
