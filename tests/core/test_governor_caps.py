@@ -20,7 +20,7 @@ from tests.core.build import (
     snapshot,
     workload,
 )
-from wattshift.core.caps import throughput
+from wattshift.core.power_profile import throughput
 from wattshift.core.governor import govern
 from wattshift.core.model import Firmness, Tier
 from wattshift.core.power import estimate
@@ -115,7 +115,15 @@ def test_caps_stand_in_until_drains_are_done_and_are_lifted_then():
             for job in draining.workloads
         ),
     )
-    assert govern(done, None, NOW + 30).caps == ()
+    # the model may be wrong about what a cap saves: half of what it takes too much, again and again
+    levels = [min(row.permille for row in first.caps)]
+    while levels[-1] < 1000:
+        tick = govern(done, None, NOW + 30 + 5 * len(levels))
+        assert not tick.decisions
+        levels.append(min((row.permille for row in tick.caps), default=1000))
+        done = carried_out(done, tick)
+    assert levels == sorted(levels)
+    assert len(levels) < 10
 
 
 def held(replicas):

@@ -15,15 +15,14 @@ from wattshift.core.ladder import Mechanism, Step, available, steps
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Mode, Snapshot, Tier
 from wattshift.core.power import running_replicas, uncapped_watts
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power_profile import CONCAVITY, WHOLE, PowerProfile, throughput
 from wattshift.core.survey import Feed, Job, Spot
 
-WHOLE = 1000
-"""Permille of busy watts at which a cap takes nothing."""
-CONCAVITY = 0.6
-"""Throughput grows with this power of the sequences in published tables: half give 0.65."""
 LIFT = 0.5
 """Part of what caps take too much that one correction lifts; what they take too little is taken whole."""
+LIFT_ELSEWHERE = 0.2
+"""The same where load can be served elsewhere: it went there, and comes back when a cap is lifted, with
+watts that no cap counts. One that lifted half would swing where three times the watts come back."""
 MARGIN_PERMILLE = 1
 """Share of the bound by which caps aim below it, so that noise does not lie above it half the time."""
 STEADY_PERMILLE = 1
@@ -86,23 +85,6 @@ def cappable(
     return found
 
 
-def throughput(profile: PowerProfile, permille: int) -> float:
-    """Share 0..1 of its throughput that a replica keeps under a cap, between points of its curve."""
-    curve = profile.cap_throughput_permille
-    if not curve or permille >= WHOLE:
-        return 1.0
-    low = curve[0]
-    for high in curve:
-        if permille <= high[0]:
-            break
-        low = high
-    else:
-        high = (WHOLE, WHOLE)
-    span = high[0] - low[0]
-    part = (permille - low[0]) / span if span > 0 else 0.0
-    return min(1.0, (low[1] + max(0.0, part) * (high[1] - low[1])) / WHOLE)
-
-
 def _harmless(job: Job, profile: PowerProfile, vectors: Mapping[str, Sequence[int]]) -> int:
     """Lowest cap under which the replicas that stay serve the load, less what the tier tolerates."""
     if job.outside:
@@ -149,7 +131,12 @@ def allot(
     margin = MARGIN_PERMILLE * upper_watts / WHOLE
     saved = sum(row.saved(row.spot.state.power_cap_permille or WHOLE) for row in loads)
     # a model that reads low takes savings for half of what they are: lifting all would swing
-    wanted = max(bridge_watts, saved - LIFT * (saved - bridge_watts)) + margin
+    elsewhere = any(
+        row.spot.state.power_cap_permille is not None and _served_elsewhere(row.job, row.spot)
+        for row in loads
+    )
+    lift = LIFT_ELSEWHERE if elsewhere else LIFT
+    wanted = max(bridge_watts, saved - lift * (saved - bridge_watts)) + margin
     if wanted <= margin or not loads:
         return []
     lasting = steps(Mechanism.POWER_CAP, hardness)
@@ -179,6 +166,13 @@ def allot(
                         job=row.job, spot=row.spot, permille=level, step=step
                     )
     return list(chosen.values())
+
+
+def _served_elsewhere(job: Job, spot: Spot) -> bool:
+    """Whether requests can go to replicas of another site while these are slow."""
+    return not job.outside and any(
+        row.replicas > 0 and row.state.site_name != spot.state.site_name for row in job.spots
+    )
 
 
 def _rungs() -> tuple[Step, ...]:

@@ -11,6 +11,7 @@ from wattshift.core.batch import level_of
 from wattshift.core.cover import Owed, cover, owed_to
 from wattshift.core.decision import Action, Decision, Effect, Governance, Notice, Plan, Target
 from wattshift.core.guard import GuardState
+from wattshift.core.held import SETTLED_SECONDS, explained, held_until, in_time, settling
 from wattshift.core.hold_above import Above
 from wattshift.core.hold_under import Under
 from wattshift.core.limits import Hardness
@@ -25,8 +26,6 @@ from wattshift.core.survey import Feed, Job, Survey, survey
 
 VALID_SECONDS = 60.0
 """A governor decision is for now."""
-SETTLED_SECONDS = 120.0
-"""Wall seconds after a change before held work may return while a bound is still in force."""
 TIERS = tuple(Tier)
 
 
@@ -96,6 +95,10 @@ class _Tick:
             message="",
         )
         taken = {spot.index for spot in job.spots if base[spot.index] < spot.replicas}
+        until, name = held_until(job, self.world.now)
+        if name:
+            # what the event takes is back before a replica that is started for it would serve
+            taken |= {s.index for s in job.spots if not in_time(s, until, self.world.now)}
         vector, _ = cover(job, self.room, None, owed, base=base, avoid=frozenset(taken))
         self._raise(job, base, vector)
 
@@ -127,12 +130,22 @@ class _Tick:
         if owed is None:
             return
         pricer = Pricer(self.world, job, horizon_seconds(state, self.world.snapshot.settings))
-        vector, why = cover(job, self.room, pricer, owed, hardness=hardness)
+        avoid = self._waits(job)
+        vector, why = cover(job, self.room, pricer, owed, hardness=hardness, avoid=avoid)
         if vector != job.vector:
             self._raise(job, job.vector, vector)
             self._because(job.key, owed.reason, owed.message)
         elif why:
             self.blocked[job.key] = why
+
+    def _waits(self, job: Job) -> frozenset[int]:
+        """Placements where nothing is given back yet: an event just took it, or is over before it serves."""
+        now, speed = self.world.now, self.world.snapshot.speed
+        found = {spot.index for spot in job.spots if settling(spot, now, speed)}
+        until, name = held_until(job, now)
+        if name and explained(job):
+            found |= {spot.index for spot in job.spots if not in_time(spot, until, now)}
+        return frozenset(found)
 
     def keep_above(self) -> None:
         """Raise where an event wants more power."""

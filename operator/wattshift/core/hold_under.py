@@ -166,7 +166,8 @@ class Under:
             over = _now(feed, row) + power.cap_saved_watts - row.upper_watts
             if over > bridge:
                 bridge = over
-                bound = row if steady < over else bound
+                # without one that binds, the nearest: caps are lifted towards it, not all at once
+                bound = row if binding is None or steady < over else bound
         if bound is None or bound.upper_watts is None:
             return
         most = power.cap_saved_watts + _ramp_down(feed, bound) - self.freed.get(feed.key, 0.0)
@@ -176,6 +177,9 @@ class Under:
         hardness = bound.hardness
         if bound.reason in ON_ITS_WAY_BACK:
             hardness = min(hardness, Hardness.COMMITTED)
+        if bound.reason in ON_ITS_WAY_BACK:
+            # caps are lifted along such a bound; work that nobody waits for is also put back by it
+            loads = [row for row in loads if row.job.outside or _is_capped(row)]
         found = allot(loads, steady, min(bridge, most), hardness, bound.upper_watts)
         for cap in found:
             words = (
@@ -203,6 +207,10 @@ class Under:
                 message=words,
             )
         )
+
+
+def _is_capped(row: Load) -> bool:
+    return row.spot.state.power_cap_permille is not None
 
 
 def _uppers(feed: Feed) -> list[Bound]:

@@ -17,7 +17,7 @@ from wattshift.core.model import (
     Snapshot,
     WorkloadState,
 )
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power_profile import CONCAVITY, WHOLE, PowerProfile, throughput
 from wattshift.core.reasons import Reason
 from wattshift.core.watts import (
     FacilityTerms,
@@ -212,9 +212,17 @@ def _add(
 
 
 def watts_of_one(
-    placement: PlacementState, running: float, profile: PowerProfile, snapshot: Snapshot
+    placement: PlacementState,
+    running: float,
+    profile: PowerProfile,
+    snapshot: Snapshot,
+    *,
+    held_up: float = 0.0,
 ) -> float:
-    """IT watts of each of `running` replicas that share a placement's load, without a cap."""
+    """IT watts of each of `running` replicas that share a placement's load, without a cap.
+
+    `held_up`: share of the sequences that would not be in flight without it.
+    """
     engine = placement.engine
     concurrency: float | None = None
     output: float | None = None
@@ -222,7 +230,7 @@ def watts_of_one(
     if engine is not None and running > 0:
         limit = engine.scrape_interval_seconds * snapshot.settings.scrape_stale_intervals
         if engine.age_seconds <= limit:
-            concurrency = engine.concurrency / running
+            concurrency = engine.concurrency * (1 - held_up) / running
             output = engine.output_tokens_per_second / running
             prompt = engine.prompt_tokens_per_second / running
     duty = None if engine is None or concurrency is None else engine.duty
@@ -240,10 +248,34 @@ def uncapped_watts(
 ) -> float:
     """`watts_of_one`, and busy for held work under a cap: it runs as fast as its devices let it."""
     watts = watts_of_one(placement, running, profile, snapshot)
+    if placement.power_cap_permille is None:
+        return watts
     held = workload.batch is not None and workload.batch.external_dispatch
-    if held and placement.power_cap_permille is not None:
+    if held:
         return max(watts, float(profile.busy_watts or 0))
-    return watts
+    part = held_up(placement, running, profile, snapshot)
+    if part <= 0:
+        return watts
+    limit = float(profile.busy_watts or 0) * placement.power_cap_permille / WHOLE
+    return max(limit, watts_of_one(placement, running, profile, snapshot, held_up=part))
+
+
+def held_up(
+    placement: PlacementState, running: float, profile: PowerProfile, snapshot: Snapshot
+) -> float:
+    """Share 0..1 of a placement's sequences that are in flight only because a cap slows tokens down.
+
+    A replica that gives `s` of its throughput holds `s^(-1 / CONCAVITY)` times the sequences; a cap
+    above what they draw holds up nothing.
+    """
+    permille = placement.power_cap_permille
+    if permille is None:
+        return 0.0
+    if watts_of_one(placement, running, profile, snapshot) <= (
+        (profile.busy_watts or 0) * permille / WHOLE
+    ):
+        return 0.0
+    return 1.0 - float(throughput(profile, permille) ** (1 / CONCAVITY))
 
 
 def _finish_site(site: SiteState, feeds: dict[FeedKey, FeedPower], now: float) -> None:

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WHOLE = 1000
+"""Permille of busy watts at which a cap takes nothing."""
+CONCAVITY = 0.6
+"""Throughput grows with this power of the sequences in published tables: half give 0.65."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerProfile:
@@ -38,3 +43,20 @@ class PowerProfile:
     def has_power(self) -> bool:
         """Whether watts are known, so that the planner may count on them."""
         return None not in (self.loaded_idle_watts, self.floor_watts, self.busy_watts)
+
+
+def throughput(profile: PowerProfile, permille: int) -> float:
+    """Share 0..1 of its throughput that a replica keeps under a cap, between points of its curve."""
+    curve = profile.cap_throughput_permille
+    if not curve or permille >= WHOLE:
+        return 1.0
+    low = curve[0]
+    for high in curve:
+        if permille <= high[0]:
+            break
+        low = high
+    else:
+        high = (WHOLE, WHOLE)
+    span = high[0] - low[0]
+    part = (permille - low[0]) / span if span > 0 else 0.0
+    return min(1.0, (low[1] + max(0.0, part) * (high[1] - low[1])) / WHOLE)

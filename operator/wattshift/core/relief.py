@@ -122,8 +122,9 @@ def _relieving(drafts: list[Draft], key: FeedKey) -> list[tuple[Draft, Candidate
 
 
 def fits(job: Job, candidate: Candidate, room: Room) -> bool:
-    """Whether room, ramp, devices and lower bounds still allow a candidate."""
-    if candidate.score is not None and not room.may_free(candidate.score.watts):
+    """Whether room, ramp, devices, lower bounds and the way back from events allow a candidate."""
+    score = candidate.score
+    if score is not None and not (room.may_free(score.watts) and room.may_arrive(score.watts)):
         return False
     return all(
         count <= spot.replicas or count - spot.replicas <= room.most(spot)

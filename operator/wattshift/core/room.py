@@ -20,6 +20,8 @@ from wattshift.core.survey import Feed, Spot, Survey
 
 STILL = 0.01
 """Share of a ramp below which nothing counts as under way."""
+ARRIVING = 3.0
+"""Watts at first for each watt of load that arrives: its prompts are computed again."""
 
 
 class Room:
@@ -55,6 +57,11 @@ class Room:
             self._ramp[feed.site.name] = left
             if risen > STILL * (limit or 0.0):
                 self._stepped.add(feed.site.name)
+
+    @property
+    def now(self) -> float:
+        """Grid time of the decision."""
+        return self._survey.now
 
     def copy(self) -> Room:
         """What is left now, to be used up apart from this."""
@@ -138,6 +145,15 @@ class Room:
             -watts <= self._down[key] + 1e-6
             for key, watts in change.items()
             if watts < 0 and key in self._down
+        )
+
+    def may_arrive(self, change: Mapping[FeedKey, float]) -> bool:
+        """Whether load that comes keeps what events that have ended leave for a while."""
+        return all(
+            ARRIVING * watts <= max(0.0, row.left) + 1e-6
+            for key, watts in change.items()
+            if watts > 0
+            for row in self._soft.get(key, ())
         )
 
     def free(self, change: Mapping[FeedKey, float]) -> None:

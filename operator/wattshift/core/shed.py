@@ -19,6 +19,7 @@ from wattshift.core.ladder import Mechanism, Step, steps
 from wattshift.core.limits import Bound, Hardness
 from wattshift.core.model import Allowed, Mode, OverrideMode, Tier
 from wattshift.core.preference import Preference
+from wattshift.core.reach import only_here
 from wattshift.core.reasons import Reason
 from wattshift.core.survey import Feed, Job, Spot
 
@@ -228,12 +229,29 @@ def _spare(step: Step, job: Job, spot: Spot, vector: list[int], bound: Bound) ->
             return 0
         if bound.hardness is Hardness.VOLUNTARY and not spot.verdict.removal_allowed:
             return 0
-        keep = job.need
+        keep, part = job.need, 1.0
     else:
         # of what is needed, else of what was found: of what is left would lose a share every tick
-        keep = (_found(job) if job.need is None else job.need) * (1 - job.state.tier.tolerated_loss)
-    slack = capacity(job, tuple(vector)) - keep
-    return max(0, min(here, int(slack / spot.capacity + EPSILON)))
+        part = 1 - job.state.tier.tolerated_loss
+        keep = (_found(job) if job.need is None else job.need) * part
+    # replicas that start yet carry nothing: they go first, and nothing is taken because they come
+    serving = tuple(_serving(row, vector[row.index]) for row in job.spots)
+    starting = vector[spot.index] - serving[spot.index]
+    site = spot.state.site_name
+    here_too = sum(
+        count * row.capacity
+        for count, row in zip(serving, job.spots, strict=True)
+        if row.state.site_name == site
+    )
+    own = here_too - part * only_here(job, spot)
+    slack = min(capacity(job, serving) - keep, own)
+    return max(0, min(here, starting + int(max(0.0, slack) / spot.capacity + EPSILON)))
+
+
+def _serving(spot: Spot, count: int) -> int:
+    """Of `count` replicas of a placement those that carry load already."""
+    seen = spot.state.in_service_replicas
+    return count if seen is None else min(count, seen)
 
 
 def _found(job: Job) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wattshift.core.decision import Action
+from wattshift.core.held import explained, held_until, in_time
 from wattshift.core.limits import Hardness
 from wattshift.core.model import OverrideMode
 from wattshift.core.reasons import Reason
@@ -46,7 +47,7 @@ def standing_order(job: Job, room: Room) -> Order | None:
         if override.mode is OverrideMode.HOLD:
             return _hold(here, Reason.OVERRIDE_HOLD, words)
         return _pin(job, room, words)
-    return None
+    return _kept_still(job, room.now)
 
 
 def _untouchable(job: Job) -> Order | None:
@@ -65,6 +66,20 @@ def _untouchable(job: Job) -> Order | None:
         why = next(spot.frozen for spot in job.spots if spot.frozen is not None)
         return _hold(here, why[0], why[1])
     return None
+
+
+def _kept_still(job: Job, now: float) -> Order | None:
+    """While an event presses that is over before a replica would serve, the governor alone acts.
+
+    What is short by more than the tier tolerates is no event's doing: that is planned.
+    """
+    until, name = held_until(job, now)
+    if not name or not explained(job):
+        return None
+    if any(spot.feed is not None and in_time(spot, until, now) for spot in job.spots):
+        return None
+    words = f"the governor keeps event {name}, which ends in {until - now:.0f} s"
+    return _hold(job.vector, Reason.EVENT_LIMIT, words)
 
 
 def _hold(vector: tuple[int, ...], reason: Reason, message: str) -> Order:

@@ -39,6 +39,7 @@ from wattshift.core.power import FeedKey, FeedPower, estimate
 from wattshift.core.power_profile import PowerProfile
 from wattshift.core.prices import carbon_intensity
 from wattshift.core.reasons import Reason
+from wattshift.core.slowed import unslowed
 from wattshift.core.views import Feed, Job, Spot, Survey, Why
 from wattshift.core.watts import commanded_replicas, connection_of, facility_terms
 
@@ -268,6 +269,7 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
     verdicts = tuple(spot.verdict for spot in spots)
     load = load_of(workload, verdicts, now)
     standing = sum(spot.replicas for spot in spots)
+    workload, load = unslowed(workload, load, profiles, snapshot)
     need = None
     if any(spot.replicas > 0 and spot.capacity <= 0 for spot in spots):
         load = Load(concurrency=None, source="a replica that serves has no capacity profile")

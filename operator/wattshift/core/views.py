@@ -80,6 +80,8 @@ class Spot:
     """Nothing may be changed here."""
     no_raise: Why = None
     """No new load may come here."""
+    own_load: float | None = None
+    """Sequences that only this site may serve; kept by `core/reach.py` once it was asked."""
 
 
 @dataclass(slots=True, kw_only=True)
