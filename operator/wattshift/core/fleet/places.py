@@ -42,52 +42,70 @@ class Places:
     ) -> None:
         n = len(spots)
         self.size = np.asarray([spot.capacity for spot in spots])
-        self.cost = np.empty((hours.shape[0], n))
-        self.idle, self.most = np.empty(n), np.empty(n)
-        self.start, self.arrive = np.empty(n), np.empty(n)
+        self.cost: Floats = np.empty((hours.shape[0], n))
+        self.idle: Floats = np.empty(n)
+        self.start: Floats = np.empty(n)
+        self.arrive: Floats = np.empty(n)
+        self.most = np.empty(n)
         self.watts, self.devices, self.carries = np.empty(n), np.zeros(n), np.zeros(n)
         self.paid = np.zeros(n)
         self.least: Integers = np.zeros(n, dtype=np.int64)
         self.pool, self.feed, self.supply = (np.full(n, rows.count) for _ in range(3))
-        self._hours, self._rows = hours, rows
-        # a negative price earns by work, not by waste (core/score.py)
-        lowest = np.min([row.grid for row in prices.values()], axis=0)
-        self._lift: Floats = np.asarray([lift_of(float(row)) for row in lowest])
+        self._rows = rows
+        # IT power of a unit in kW, and of an idle replica in W; seconds of W that starting and arriving take
+        self._unit, self._lowest = np.empty(n), np.empty(n)
+        self._starting, self._arriving = np.empty(n), np.empty(n)
+        numbers = {key: number for number, key in enumerate(prices)}
+        where = np.empty(n, dtype=np.int64)
+        marginal = np.empty(n)
         for k, spot in enumerate(spots):
             assert spot.feed is not None
             job = jobs[owner[k]]
-            self._price(k, job, spot, prices[spot.feed.key])
+            where[k], marginal[k] = numbers[spot.feed.key], spot.feed.terms.marginal
+            self._power(k, job, spot)
             self._count(k, job, spot)
+        self._price(list(prices.values()), where, marginal, hours)
         typical = float(np.median(np.abs(self.cost[0])))
         self.start = np.maximum(self.start, LEAST_ENTER * typical * hours[0])
         self.arrive = np.maximum(self.arrive, LEAST_ENTER * typical * hours[0])
 
-    def _price(self, k: int, job: Job, spot: Spot, price: Ahead) -> None:
-        feed, profile = spot.feed, spot.profile
-        assert feed is not None
+    def _power(self, k: int, job: Job, spot: Spot) -> None:
+        profile = spot.profile
         assert profile is not None
         full = 1.0
         if job.need and job.load.concurrency is not None:
             full = min(1.0, job.load.concurrency / job.need)
-        # own supply is cheaper up to what there is: the rest pays the difference at its limit
-        rate = price.grid if price.own is None else np.minimum(price.own, price.grid)
-        rate = rate + self._lift
-        marginal = feed.terms.marginal
-        self.cost[:, k] = (
-            rate * marginal * watts_of(spot, spot.capacity * full) / 1000 / spot.capacity
-        )
+        self._unit[k] = watts_of(spot, spot.capacity * full) / 1000 / spot.capacity
         idle = float(profile.loaded_idle_watts or 0)
-        lowest = max(idle, float(profile.floor_watts or 0))
-        self.idle[k] = rate[0] * marginal * lowest / 1000 * self._hours[0]
-        busy = float(profile.busy_watts or 0)
-        prompts = PREFILL_SHARE * PREFILL_SECONDS * prompt_watts(job, spot) / max(job.standing, 1)
-        paid = max(0.0, float(price.grid[0] + self._lift[0])) / WATT_SECONDS_PER_KILOWATT_HOUR
-        each = marginal * paid / spot.capacity
+        self._lowest[k] = max(idle, float(profile.floor_watts or 0))
+        prompts = 0.0
+        if profile.watts_per_prompt_token_per_second:
+            prompts = PREFILL_SHARE * PREFILL_SECONDS * prompt_watts(job, spot)
+            prompts /= max(job.standing, 1)
         # while both sides stand the load is served once: what is wasted is idle power
         start, arrival = (START_CHARGED, ARRIVAL_CHARGED) if routed(job) else (1.0, 1.0)
-        self.start[k] = start * idle * profile.cold_start_seconds * each
-        self.arrive[k] = arrival * (idle * WARM_SECONDS + prompts) * each
-        self.watts[k] = marginal * max(busy, 1.0) / spot.capacity
+        self._starting[k] = start * idle * profile.cold_start_seconds / spot.capacity
+        self._arriving[k] = arrival * (idle * WARM_SECONDS + prompts) / spot.capacity
+        self.watts[k] = max(float(profile.busy_watts or 0), 1.0) / spot.capacity
+
+    def _price(self, prices: list[Ahead], where: Integers, marginal: Floats, hours: Floats) -> None:
+        """Money of what places draw; `where` = connection of each, `marginal` = facility W per IT W."""
+        # a negative price earns by work, not by waste (core/score.py)
+        least = np.min([row.grid for row in prices], axis=0)
+        lift: Floats = np.asarray([lift_of(float(row)) for row in least])
+        # own supply is cheaper up to what there is: the rest pays the difference at its limit
+        rates = np.stack(
+            [row.grid if row.own is None else np.minimum(row.own, row.grid) for row in prices],
+            axis=1,
+        )
+        rates += lift[:, None]
+        self.cost = rates[:, where] * (marginal * self._unit)
+        self.idle = rates[0, where] * marginal * self._lowest / 1000 * hours[0]
+        grid = np.asarray([float(row.grid[0]) for row in prices]) + lift[0]
+        paid = marginal * (np.maximum(0.0, grid) / WATT_SECONDS_PER_KILOWATT_HOUR)[where]
+        self.start = self._starting * paid
+        self.arrive = self._arriving * paid
+        self.watts *= marginal
 
     def _count(self, k: int, job: Job, spot: Spot) -> None:
         feed, profile, rows = spot.feed, spot.profile, self._rows
