@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
+from hypothesis import given
+from hypothesis import strategies as st
 from wattshift.core.model import Firmness
 from wattshift.sim.events import judge
 from wattshift.sim.result import event_figures
-from wattshift.sim.scenario import SimEvent
+from wattshift.sim.run import simulate
+from wattshift.sim.scenario import SimEvent, Window
+
+from tests.sim import small
 
 EVENT = SimEvent(
     name="e",
@@ -97,8 +101,9 @@ def test_spans_of_several_minutes_count_once_a_minute():
     )
     found = judge(replace(EVENT, ramp_seconds=0.0), rows)
 
-    assert found.samples == 5  # the span of the start lies before the ramp of 30 s
-    assert found.samples_inside == 0
+    # nine whole minutes behind the least ramp of 30 s; four of them end before 1300
+    assert found.samples == 9
+    assert found.samples_inside == 4
 
 
 def test_figures_over_many_events():
@@ -110,3 +115,62 @@ def test_figures_over_many_events():
     assert figures["samplesInsideShare"] == pytest.approx(0.5)
     assert figures["secondsToShed"]["p50"] == 12
     assert event_figures(())["samplesInsideShare"] is None
+
+
+def test_short_and_long_spans_weigh_by_their_time():
+    """Seconds after a change and long spans between them: eleven seconds are no eleven minutes."""
+    rows = [(900.0, 100.0, 1000.0)]
+    rows += [(1000.0 + second, 1.0, 1000.0) for second in range(11)]
+    rows += [(1011.0, 289.0, 700.0), (1300.0, 300.0, 700.0)]
+    found = judge(replace(EVENT, ramp_seconds=0.0), np.asarray(rows))
+
+    assert (found.samples, found.samples_inside) == (9, 9)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 7, 49, 60, 300]), st.integers(400, 1000)), min_size=5),
+    st.integers(1, 40),
+)
+def test_minutes_are_those_of_the_same_power_second_by_second(spans, number):
+    """However the simulator cuts time, the same power gives the same verdict."""
+    rows, now = [(900.0, 100.0, 1000.0)], 1000.0
+    for seconds, watts in spans * number:
+        rows.append((now, float(seconds), float(watts)))
+        now += seconds
+    fine = [
+        (begin + second, 1.0, watts) for begin, length, watts in rows for second in range(int(length))
+    ]
+    coarse, exact = judge(EVENT, np.asarray(rows)), judge(EVENT, np.asarray(fine))
+
+    assert coarse.samples == exact.samples
+    assert coarse.samples_inside == exact.samples_inside
+
+
+def test_too_little_power_under_a_lower_bound_is_an_error():
+    event = replace(EVENT, upper_watts=None, lower_watts=1200.0)
+    found = judge(event, trace((1000, 1000), (1600, 1100)))
+
+    assert found.error == pytest.approx(0.1)
+
+
+def run_with(event, windows, steps=12):
+    base = small.scenario(steps=steps, govern_every_seconds=60.0)
+    rows = tuple(
+        Window(name=f"w{i}", first_step=a, last_step=b) for i, (a, b) in enumerate(windows)
+    )
+    return simulate(replace(base, events=(event,), windows=rows), small.Nothing())
+
+
+def test_an_event_across_two_windows_is_judged_whole():
+    event = replace(EVENT, start_seconds=1500.0, duration_seconds=900.0, upper_watts=1e6)
+    whole = run_with(event, [(0, 12)]).events
+    halves = run_with(event, [(0, 6), (6, 12)])
+
+    assert [len(row.events) for row in halves.windows] == [1, 0]
+    assert halves.events == whole
+
+
+def test_an_event_that_the_run_does_not_see_the_end_of_is_not_judged():
+    event = replace(EVENT, start_seconds=1500.0, duration_seconds=900.0, upper_watts=1e6)
+
+    assert run_with(event, [(0, 6)]).events == ()

@@ -35,7 +35,7 @@ class EventResult:
     seconds_to_shed: float | None
     """Order to 95 % of the target; None = never reached."""
     error: float
-    """Mean of what was above the upper bound after the ramp."""
+    """Mean of what was above the upper or below the lower bound after the ramp."""
     over_curtailment: float
     """Mean of what was below the upper bound after the ramp."""
     rebound: float
@@ -83,12 +83,18 @@ class EventLog:
         return {name: np.asarray(self._rows[name]) for name in names}
 
     def judge(self, start: float, end: float) -> tuple[EventResult, ...]:
-        """Events that began inside `[start, end)`."""
+        """Events that began inside `[start, end)` and were over when the run ended.
+
+        To be asked once all is run: an event may end, and power come back, after its window.
+        """
         found = []
         for event in self._events:
-            if not start <= event.start_seconds < end or not self._rows[event.name]:
+            rows = np.asarray(self._rows[event.name])
+            if not start <= event.start_seconds < end or not len(rows):
                 continue
-            found.append(judge(event, np.asarray(self._rows[event.name])))
+            seen = float(rows[-1, 0] + rows[-1, 1])
+            if seen >= event.start_seconds + event.duration_seconds - 1e-6:
+                found.append(judge(event, rows))
         return tuple(found)
 
 
@@ -122,9 +128,12 @@ def judge(event: SimEvent, rows: Array) -> EventResult:
             error = float((above * weight).sum() / weight.sum() / committed)
             over = float((below * weight).sum() / weight.sum() / committed)
     after = begin >= last
+    if lower is not None and length[settled].sum() > 0:
+        under = np.maximum(0.0, lower - watts[settled]) * length[settled]
+        error += float(under.sum() / length[settled].sum() / committed)
     if after.any():
         rebound = max(0.0, float(watts[after].max()) - reference) / committed
-    minutes = _minutes(begin[settled], length[settled], watts[settled], first + ramp)
+    minutes = _minutes(begin, length, watts, (first + ramp, last))
     good = np.ones(len(minutes), dtype=bool)
     if upper is not None:
         good &= minutes <= upper + 0.5
@@ -146,14 +155,14 @@ def judge(event: SimEvent, rows: Array) -> EventResult:
     )
 
 
-def _minutes(begin: Array, length: Array, watts: Array, origin: float) -> Array:
-    """Means of whole minutes from `origin` on; a span that is longer than one counts once a minute."""
-    if not begin.size:
+def _minutes(begin: Array, length: Array, watts: Array, within: tuple[float, float]) -> Array:
+    """Means of the whole minutes of a stretch, however long the spans are; one where it is shorter."""
+    first, last = max(within[0], float(begin[0])), min(within[1], float(begin[-1] + length[-1]))
+    if last - first <= 0:
         return np.zeros(0)
-    if float(length.max()) >= SAMPLE_SECONDS:
-        return np.repeat(watts, np.maximum(1, np.rint(length / SAMPLE_SECONDS)).astype(int))
-    bins = ((begin - origin) // SAMPLE_SECONDS).astype(int)
-    weight = np.bincount(bins, length)
-    total = np.bincount(bins, watts * length)
-    result: Array = total[weight > 0] / weight[weight > 0]
+    count = max(1, int((last - first) / SAMPLE_SECONDS + 1e-9))
+    edges = first + np.minimum(SAMPLE_SECONDS * np.arange(count + 1), last - first)
+    joules = np.concatenate(([0.0], np.cumsum(watts * length)))
+    at = np.interp(edges, np.append(begin, begin[-1] + length[-1]), joules)
+    result: Array = np.diff(at) / np.diff(edges)
     return result

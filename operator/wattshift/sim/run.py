@@ -13,6 +13,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
+from wattshift.core.contract.bill import Line
 from wattshift.sim.books import Books, Sums, check
 from wattshift.sim.events import EventLog
 from wattshift.sim.facility import Truth, truth_of
@@ -256,6 +257,7 @@ class _Run:
             self._world.see(record)
         for step in range(begin, first):
             self._step(step)
+        finished: list[tuple[Window, Sums, dict[str, tuple[Line, ...]]]] = []
         for window in stretch:
             starts = self._counters()
             self._begin_contracts(window.first_step * scenario.step_seconds)
@@ -273,7 +275,10 @@ class _Run:
             sums.batch_late = batch.late - late
             sums.batch_arrived = self._arrived(window.last_step) - arrived
             self._count_starts(sums, starts)
-            yield window, self._result(sums, window)
+            finished.append((window, sums, self._bills()))
+        # an event may end in the next window, and power come back there: judge when all is seen
+        for window, sums, bills in finished:
+            yield window, self._result(sums, window, bills)
 
     def _begin_contracts(self, at: float) -> None:
         for book in self._contracts:
@@ -320,11 +325,16 @@ class _Run:
         if record is not None:
             self._books.draw(record)
 
-    def _result(self, sums: Sums, window: Window) -> WindowResult:
-        lines = {}
-        for site, book in zip(self._scenario.sites, self._contracts, strict=True):
-            if book is not None:
-                lines[site.name] = book.lines()
+    def _bills(self) -> dict[str, tuple[Line, ...]]:
+        return {
+            site.name: book.lines()
+            for site, book in zip(self._scenario.sites, self._contracts, strict=True)
+            if book is not None
+        }
+
+    def _result(
+        self, sums: Sums, window: Window, bills: dict[str, tuple[Line, ...]]
+    ) -> WindowResult:
         events = self._events.judge(
             window.first_step * self._scenario.step_seconds,
             window.last_step * self._scenario.step_seconds,
@@ -334,7 +344,7 @@ class _Run:
             sums=sums,
             first_step=window.first_step,
             groups=tuple(self._books.attainment.groups),
-            bills=lines,
+            bills=bills,
             events=events,
             traces=self._events.traces([row.name for row in events if shown(row.duration_seconds)]),
         )
