@@ -64,3 +64,9 @@ def test_beta_is_a_probability_and_symmetric(a, b, x):
 def test_millions_of_tokens_are_judged():
     assert share_above(51_000, 1_000_000, 0.05, 0.1)
     assert share_at_most(49_000, 1_000_000, 0.05, 0.1)
+
+
+def test_more_bad_ones_than_samples_count_as_all():
+    assert share_above(5, 4, 0.05, 0.1) == share_above(4, 4, 0.05, 0.1)
+    assert not share_at_most(5, 4, 0.05, 0.1)
+    assert not share_above(3, 0, 0.05, 0.1)

@@ -35,8 +35,10 @@ def share_at_most(bad: int, samples: int, share: float, doubt: float) -> bool:
 def share_above(bad: int, samples: int, share: float, doubt: float) -> bool:
     """Whether the Clopper-Pearson lower limit of the bad share is above `share`.
 
-    Equivalent to P(X >= bad | samples, share) < doubt. False without bad samples.
+    Equivalent to P(X >= bad | samples, share) < doubt. False without bad samples; more of them than
+    samples, as torn histograms may say, count as all.
     """
+    bad = min(bad, samples)
     if samples <= 0 or bad <= 0 or share >= 1:
         return False
     if share <= 0:

@@ -219,6 +219,22 @@ def test_carbon_moves_load_when_it_has_a_price():
     assert counts["b"] > 0
 
 
+@pytest.mark.parametrize("shares_", [(500, 500), (100, 100), (1, 1), (0, 0)])
+def test_users_whom_no_share_names_are_served_too(shares_):
+    rows = tuple(
+        replace(row, share_permille=share) for row, share in zip(origins(), shares_, strict=True)
+    )
+    job = chat((3, 0, 3), origins=rows, origin_loads=())
+    _, counts = decided(world(job, sites(("0.80", "0.80", "0.80"))))
+    assert counts == {"a": 3, "b": 0, "c": 3}
+
+
+def test_load_of_an_origin_that_is_not_declared_is_served_too():
+    job = chat(origin_loads=(("north", 15.0), ("south", 15.0), ("elsewhere", 30.0)))
+    _, counts = decided(world(job, sites(("0.80", "0.80", "0.80"))))
+    assert sum(counts.values()) * 14 >= 60 * 1.1
+
+
 def test_an_origin_that_may_go_anywhere_does():
     job = chat(origins=origins(None))
     found, counts = decided(world(job, sites(("0.80", "0.80", "0.20"))))

@@ -119,11 +119,20 @@ def asked_more(job: Job) -> float:
 
 
 def by_origin(job: Job) -> dict[str, float]:
-    """Load by origin: as measured at the entry, else by the declared shares."""
-    if any(load > 0 for _, load in job.state.origin_loads):
-        return {name: max(0.0, load) for name, load in job.state.origin_loads}
-    load = job.load.concurrency or 0.0
-    return {row.name: load * row.share_permille / 1000 for row in job.state.origins}
+    """Load by origin: as measured at the entry, else by the declared shares.
+
+    What belongs to no declared origin, or to no share, is spread like the rest: nobody else serves it.
+    """
+    measured = {name: max(0.0, load) for name, load in job.state.origin_loads}
+    names = [row.name for row in job.state.origins]
+    whole = sum(measured.values()) or job.load.concurrency or 0.0
+    weights = {name: measured.get(name, 0.0) for name in names}
+    if not any(weights.values()):
+        weights = {row.name: float(row.share_permille) for row in job.state.origins}
+    if not any(weights.values()):
+        weights = dict.fromkeys(names, 1.0)
+    total = sum(weights.values())
+    return {name: whole * (weight / total) for name, weight in weights.items()}
 
 
 def _whole(job: Job, settings: Settings, steps: Floats) -> Floats:
