@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from e2e.lab.client import wait_for
 from e2e.lab.install import installed
@@ -12,6 +13,13 @@ from e2e.lab.install import installed
 pytestmark = pytest.mark.lab
 GROUP = "/apis/wattshift.io/v1alpha1"
 RESTORE = "wattshift.io/restore"
+SHORT_LEASE = {
+    "durationSeconds": 6,
+    "renewDeadlineSeconds": 4,
+    "retryPeriodSeconds": 1,
+    "fenceMarginSeconds": 2,
+}
+"""A dead leader is found after 8 s; the usual lease takes 20."""
 
 
 def fw(namespace: str, name: str = "chat") -> str:
@@ -38,7 +46,7 @@ def pinned(crds, namespace, start_whole_operator, wattshift, objects):
         objects.workload(namespace, "chat", "s1", powerProfileName="h100-llama-3-1-70b"),
     )
     roll_out(crds, namespace)
-    operator = start_whole_operator().wait_ready()
+    operator = start_whole_operator(lease=SHORT_LEASE).wait_ready()
     objects.condition_is(crds, fw(namespace), "Ready", "True")
     done = wattshift(
         "override", "fw/chat", "-n", namespace, "--pin", "3", "--for", "1h", "--reason", "test"
@@ -210,7 +218,9 @@ def test_the_uninstall_hook_needs_no_right_that_the_chart_does_not_give(
         account = crds.as_service_account(namespace, "wattshift", tmp_path / "hook.kubeconfig")
         mounted = crds.get(f"/api/v1/namespaces/{namespace}/configmaps/wattshift")["data"]
         config = tmp_path / "hook.yaml"
-        config.write_text(mounted["config.yaml"])
+        settings = yaml.safe_load(mounted["config.yaml"])
+        settings["lease"] = (settings.get("lease") or {}) | SHORT_LEASE
+        config.write_text(yaml.safe_dump(settings))
         start = len(api_server.audit_log.read_text().splitlines())
         done = wattshift(
             "release", "--all", "--wait", "--deadline", "110", "--reason", "uninstall",

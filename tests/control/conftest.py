@@ -134,7 +134,7 @@ def serve(access: Access) -> None:
 
     def established() -> bool:
         for path in paths:
-            rows = access.get(path).get("status", {}).get("conditions", ())
+            rows = access.get(path).get("status", {}).get("conditions") or ()
             if not any(row["type"] == "Established" and row["status"] == "True" for row in rows):
                 return False
         return True

@@ -33,8 +33,12 @@ from wattshift.kube.client import ClusterClient
 from wattshift.kube.errors import ApiError
 from wattshift.kube.resources import LEASES, Json
 
-DEAD_SECONDS = 20.0
-"""A Lease that nobody renewed for so long has no living leader (it lasts 15 s)."""
+DEAD_LEASES = 4 / 3
+"""A Lease that nobody renewed for so many of its own durations has no living leader."""
+USUAL_LEASE_SECONDS = 15.0
+"""Where the Lease does not say how long it lasts, or there is none."""
+LEAST_DEAD_SECONDS = 5.0
+"""A Lease that was handed back lasts a second: time for another operator to take it."""
 
 
 class LeaseWatch:
@@ -56,6 +60,12 @@ class LeaseWatch:
         """Who holds it, as last seen; empty = nobody."""
         return str((self._record or {}).get("holderIdentity") or "")
 
+    @property
+    def dead_seconds(self) -> float:
+        """How long nobody must have renewed it until nobody is believed to lead."""
+        lasts = (self._record or {}).get("leaseDurationSeconds") or USUAL_LEASE_SECONDS
+        return max(LEAST_DEAD_SECONDS, DEAD_LEASES * float(lasts))
+
     async def look(self) -> bool:
         """Read the Lease; True = nobody leads. False also where it may not be read."""
         try:
@@ -71,7 +81,7 @@ class LeaseWatch:
         record = dict(lease.get("spec") or {})
         if record != self._record:
             self._record, self._since = record, self._monotonic()
-        return self._monotonic() - self._since >= DEAD_SECONDS
+        return self._monotonic() - self._since >= self.dead_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from wattshift.cli.connect import Hub, ObjectName, object_path
-from wattshift.cli.giving_back import DEAD_SECONDS, LeaseWatch, Left, StandIn, left_of, strip
+from wattshift.cli.giving_back import LeaseWatch, Left, StandIn, left_of, strip
 from wattshift.cli.override_apply import apply_override, grid_now, grid_speed, override_document
 from wattshift.control.clock import SystemClock
 from wattshift.control.config import Config
@@ -148,7 +148,7 @@ class Release:
     async def _take_over(self) -> None:
         if self._config is None:
             self._say(
-                f"nobody has renewed the Lease for {DEAD_SECONDS:.0f} s: start the operator, or run"
+                f"nobody has renewed the Lease for {self._lease.dead_seconds:.0f} s: start the operator, or run"
                 " this with its settings (--config) and rights"
             )
             return
