@@ -206,13 +206,59 @@ def test_growth_beyond_what_the_tier_tolerates_is_no_event_s_doing():
 
 
 def test_what_an_event_just_took_returns_only_when_it_has_settled():
-    def world(ago):
-        more = {"last_write_time": NOW - ago, "desired_replicas": 3}
-        row = placement("east", 3, engine=engine(40.0, pods=3), **more)
-        return here((chat(rows=(row,)),), 5000, metered=reading(1700.0))
+    def world(ago, upper=6400):
+        more = {"last_write_time": NOW - ago, "desired_replicas": 10}
+        row = placement("east", 10, engine=engine(136.0, pods=10), **more)
+        return here((chat(rows=(row,)),), upper, metered=reading(5700.0))
 
     assert counts(govern(world(5.0), None, NOW)) is None
-    assert counts(govern(world(150.0), None, NOW))["east"] > 3
+    assert counts(govern(world(150.0), None, NOW))["east"] > 10
+
+
+def test_growth_does_not_wait_under_an_event_that_takes_nothing():
+    more = {"last_write_time": NOW - 5, "desired_replicas": 10}
+    row = placement("east", 10, engine=engine(136.0, pods=10), **more)
+    world = here((chat(rows=(row,)),), 20_000, metered=reading(5700.0))
+    assert counts(govern(world, None, NOW))["east"] > 10
+
+
+# ---- the order of the ladder
+
+
+def mandatory(upper, east=2, west=1, load=30.0, **more):
+    return here((chat(east, west, load, **more),), upper, firmness=Firmness.MANDATORY)
+
+
+def words(tick):
+    return next(row.message for row in tick.decisions)
+
+
+def test_below_floors_is_said_only_where_a_floor_is_broken():
+    # the other replica is in the west: the floor of one holds, the load is not carried any more
+    tick = govern(mandatory(300, east=1, min_replicas=1), None, NOW)
+    assert counts(tick)["east"] == 0
+    assert "step 7 of 8, beyond the tolerated loss" in words(tick)
+    tick = govern(mandatory(100, east=1, west=0, min_replicas=1), None, NOW)
+    assert counts(tick)["east"] == 0
+    assert "step 8 of 8, below floors" in words(tick)
+
+
+def test_no_floor_is_broken_while_others_may_still_give():
+    rows = {"east": 4, "west": 0, "load": 50.0, "min_replicas": 3}
+    first = chat(**rows)
+    second = replace(first, name="search", uid="uid-search", min_replicas=1)
+    world = here((first, second), 3000, firmness=Firmness.MANDATORY)
+    tick = govern(world, None, NOW)
+    assert counts(tick, "team/search")["east"] == 1
+    assert counts(tick, "team/chat") is None or counts(tick, "team/chat")["east"] >= 3
+
+
+def test_firm_work_loses_nothing_it_needs_before_the_floors_of_others():
+    firm = replace(chat(4, 0, 50.0, min_replicas=1, tier=Tier.FIRM), name="desk", uid="uid-desk")
+    soft = chat(4, 0, 50.0, min_replicas=3, tier=Tier.HIGH)
+    tick = govern(here((firm, soft), 3000, firmness=Firmness.MANDATORY), None, NOW)
+    assert counts(tick, "team/desk") is None or counts(tick, "team/desk")["east"] == 4
+    assert counts(tick, "team/chat")["east"] < 3
 
 
 # ---- the planner meanwhile

@@ -72,8 +72,8 @@ def test_the_table_is_in_the_order_of_harm_and_says_all_of_every_step():
     [
         (Hardness.VOLUNTARY, (1, 2)),
         (Hardness.COMMITTED, (1, 2, 5)),
-        (Hardness.MANDATORY, (1, 2, 5, 7)),
-        (Hardness.PHYSICAL, (1, 2, 5, 7)),
+        (Hardness.MANDATORY, (1, 2, 5, 7, 8)),
+        (Hardness.PHYSICAL, (1, 2, 5, 7, 8)),
     ],
 )
 def test_a_harder_bound_justifies_more(hardness, numbers):

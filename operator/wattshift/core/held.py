@@ -17,6 +17,8 @@ WORTH_STARTS = 2.0
 """Starts that an event has to last yet: a replica that is started for it serves as long as it starts."""
 SETTLED_SECONDS = 120.0
 """Wall seconds after a change before what an event took may return while it is in force."""
+ROOMY = 0.25
+"""Share of an event's bound that is free where it takes nothing."""
 
 
 def pressing(feed: Feed, spot: Spot) -> EventState | None:
@@ -70,6 +72,8 @@ def settling(spot: Spot, now: float, speed: float) -> bool:
     bound = feed.limits.upper
     if bound.hardness > Hardness.COMMITTED or _event_of(feed, bound) is None:
         return False
+    if feed.room_watts(bound.hardness) > ROOMY * (bound.upper_watts or 0.0):
+        return False  # no event that takes anything leaves so much
     if feed.power.it_watts > feed.power.commanded_it_watts + 1.0:
         return True
     return written is not None and 0 <= now - written < SETTLED_SECONDS * max(1.0, speed)

@@ -36,7 +36,9 @@ class Harm(IntEnum):
     """Tokens a few per cent slower; prompts a little longer."""
     TOLERATED = 3
     """Throughput is lost up to what the tier tolerates."""
-    OUTAGE = 4
+    LOST = 4
+    """Throughput is lost beyond what the tier tolerates; the floors that its owner set hold."""
+    OUTAGE = 5
     """Below the floors that its owner set."""
 
 
@@ -153,6 +155,18 @@ LADDER = (
     ),
     Step(
         number=7,
+        name="beyond the tolerated loss",
+        mechanism=Mechanism.SCALE,
+        yields=Yields.STANDING,
+        typical_permille=650,
+        seconds_to_effect=30,
+        undo_seconds=300,
+        harm=Harm.LOST,
+        softest=Hardness.MANDATORY,
+        rounds=True,
+    ),
+    Step(
+        number=8,
         name="below floors",
         mechanism=Mechanism.SCALE,
         yields=Yields.WHOLE,
@@ -178,5 +192,5 @@ def available(mechanism: Mechanism, placement: PlacementState) -> bool:
 
 
 def spoken(step: Step) -> str:
-    """`step 2 of 7, spare replicas go`, for messages."""
+    """`step 2 of 8, spare replicas go`, for messages."""
     return f"step {step.number} of {len(LADDER)}, {step.name}"

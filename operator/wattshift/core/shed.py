@@ -1,7 +1,7 @@
 """Whose replicas go when a feed is over a bound: the rungs of `core/ladder.py` that change counts.
 
 Held work, spare replicas, (committed and harder) down to each tier's tolerated loss, (mandatory and
-physical) below floors; all rungs of acting workloads before those of workloads that only watch. In a
+physical) beyond it, then below floors; all rungs of acting workloads before those of workloads that only watch. In a
 rung: flexible tiers first, then whom the plan prefers, then who has not given for longest. Taken
 greedily, then fitted (`core/fit.py`). Neighbour: `core/caps.py`.
 """
@@ -24,7 +24,7 @@ from wattshift.core.reasons import Reason
 from wattshift.core.survey import Feed, Job, Spot
 
 TIERS = tuple(Tier)
-HELD, SPARE, FIRST_CAP, BELOW_FLOORS = 1, 2, 4, 7
+HELD, SPARE, FIRST_CAP, BEYOND, BELOW_FLOORS = 1, 2, 4, 7, 8
 """Rungs that follow rules of their own; the one between keeps what the tier tolerates."""
 Pair = tuple[Job, Spot]
 
@@ -222,7 +222,12 @@ def _spare(step: Step, job: Job, spot: Spot, vector: list[int], bound: Bound) ->
     here = min(vector[spot.index] - spot.state.min_replicas, sum(vector) - job.floor)
     if job.outside:
         return max(0, here) if step.number == HELD else 0
-    if step.number == HELD or here <= 0 or spot.capacity <= 0:
+    if step.number == HELD or here <= 0:
+        return 0
+    if step.number == BEYOND:
+        # the firm tier tolerates nothing: it gives last, with the floors of the others
+        return 0 if job.state.tier is Tier.FIRM else here
+    if spot.capacity <= 0:
         return 0
     if step.number == SPARE:
         if job.need is None or job.verdict.veto:
