@@ -149,3 +149,20 @@ def test_many_series_at_once_equal_each_alone():
     alone = issuer(both[:, 1], ForecastModel.HOUR_OF_DAY).issue(5 * DAY)
 
     assert np.allclose(whole.values[:, 1], alone.values[:, 0])
+
+
+def test_a_noisy_forecast_of_late_data_knows_the_present_no_better_than_the_past():
+    """Data that come two hours late: the present is a forecast of two hours' lead."""
+    values = np.full(288 * 20, 100.0)
+    now = 5 * DAY
+    prompt = issuer(values, ForecastModel.NOISY, relative_error=0.1)
+    late = issuer(values, ForecastModel.NOISY, relative_error=0.1, delay_seconds=2 * HOUR)
+    error = late.issue(now).values[0, 0] / 100.0 - 1
+
+    assert prompt.issue(now).values[0, 0] == 100.0
+    # the same draw of the error, as at two hours' lead
+    draw = prompt.issue(now).values[:, 0] / 100.0 - 1
+    lead = (prompt.issue(now).starts - now) / HOUR
+    at = int(np.argmax(lead >= 0.08))
+    assert error == pytest.approx(draw[at] / np.sqrt(lead[at]) * np.sqrt(2.0), rel=0.5)
+    assert error != 0.0

@@ -182,7 +182,9 @@ class Issuer:
                 self._values.shape, self._seed, np.exp(-self._dt / (ERROR_HOURS * 3600.0))
             )
         rows = np.clip(target, 0, len(self._values) - 1)
-        lead = np.clip((starts - now) / 3600.0, 0.0, LONGEST_ERROR_HOURS)
+        # from the newest value that anybody knows: late data are no exact nowcast
+        ahead = starts - now + self._how.delay_seconds
+        lead = np.clip(ahead / 3600.0, 0.0, LONGEST_ERROR_HOURS)
         size = self._how.relative_error * np.sqrt(lead)
         values: Array = self._values[rows] * (1.0 + size[:, None] * self._errors[rows])
         return values

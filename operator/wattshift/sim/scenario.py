@@ -89,7 +89,8 @@ class Forecasting:
     published_at_hour: int = 12
     """Published: local hour at which the next local day becomes known."""
     relative_error: float = 0.0
-    """Noisy: standard deviation at one hour's lead as a share of the value; x sqrt(lead) to 24 h."""
+    """Noisy: standard deviation at one hour's lead as a share of the value; x sqrt(lead) to 24 h. The
+    lead counts from the newest value known."""
     bias: float = 0.0
     """Added share, for all sites alike or by site: +0.3 = 30 % too high."""
 

@@ -209,11 +209,13 @@ class ForecastSpec(FileModel):
     delay_seconds: NotNegative = 0.0
     """delaySeconds is the age of the newest value that anybody can know."""
     horizon_seconds: Positive = 86400.0
-    """horizonSeconds is how far the forecast reaches."""
+    """horizonSeconds is how far the forecast reaches; Published reaches to the end of the last local
+    day that was published."""
     published_at_hour: Annotated[int, Field(ge=0, le=23)] = 12
     """publishedAtHour is the local hour at which Published shows the next local day."""
     relative_error: NotNegative = 0.0
-    """relativeError of Noisy is the standard deviation at one hour's lead, as a share of the value."""
+    """relativeError of Noisy is the standard deviation at one hour's lead, as a share of the value; the
+    lead counts from the newest value known (`delaySeconds`)."""
     bias: Annotated[float, Field(ge=-1, le=10)] = 0.0
     """bias is a share that is added to every forecast value: 0.3 = 30 % too high."""
 

@@ -1,7 +1,8 @@
 """What a policy may see: a core Snapshot from delayed telemetry, signals with provenance, quotes.
 
-The only door between truth and policies. Everything of a moment t is made from records that ended
-by t - telemetry delay, from what had been published by t, and from orders given before t.
+The only door between truth and policies. Everything of a moment t is made from spans that were over by
+t and had begun by t - telemetry delay (time inside a span is not resolved), from what had been
+published by t, and from orders given before t.
 Neighbours: `sites_seen.py`, `workloads_seen.py`, `run.py`.
 """
 
