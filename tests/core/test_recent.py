@@ -42,3 +42,10 @@ def test_a_connection_that_is_gone_and_a_clock_that_is_set_back_are_forgotten():
     here.note((row(4000),), 50)
     assert here.of(KEY, 50) == (4000, 4000)
     assert here.of(("east", "other"), 50) is None
+
+
+def test_what_was_noted_before_the_clock_was_set_back_is_not_of_the_last_minute_later():
+    here = RecentPower()
+    for time, watts in ((100, 5000), (140, 9000), (120, 4000)):
+        here.note((row(watts),), time)
+    assert here.of(KEY, 145) == (4000, 5000)

@@ -31,7 +31,9 @@ class RecentPower:
             key = (row.site_name, row.connection_name)
             seen.add(key)
             kept = self._rows.setdefault(key, deque())
-            while kept and (kept[0][0] < now - WINDOW_SECONDS or kept[0][0] > now):
+            while kept and kept[-1][0] > now:
+                kept.pop()  # the clock was set back
+            while kept and kept[0][0] < now - WINDOW_SECONDS:
                 kept.popleft()
             if row.estimated_watts is not None:
                 kept.append((now, row.estimated_watts))

@@ -82,7 +82,10 @@ def alone(size: Floats, amount: Floats, least: Integers, top: Integers, price: F
         free = used if used.any() else free
         covers = np.minimum(size, missing)
         rank = np.where(free, price / np.where(covers > 0, covers, 1.0), np.inf)
-        found[int(rank.argmin())] += 1
+        k = int(rank.argmin())
+        # as long as more is missing than any replica covers the same place is the cheapest
+        at_once = int(max(1.0, (missing - float(size.max())) // float(size[k])))
+        found[k] += min(at_once, int(top[k] - found[k]))
 
 
 def together(
