@@ -21,6 +21,7 @@ from wattshift.kube.auth import Access, in_cluster
 from wattshift.kube.hosts import host_allowed
 
 INSECURE = "InsecureKubeConfig"
+INVALID = "KubeConfigInvalid"
 MAX_BYTES = 256 * 1024
 _CLUSTER_FIELDS = frozenset(
     {"server", "certificate-authority-data", "tls-server-name", "disable-compression", "extensions"}
@@ -49,7 +50,8 @@ def parse_secret_kubeconfig(data: bytes, *, allowed: tuple[str, ...]) -> Access:
         allowed: hosts of the annotation `wattshift.io/allowed-hosts`.
 
     Raises:
-        NeedsHuman: reason InsecureKubeConfig, with what to change and nothing of the content.
+        NeedsHuman: reason InsecureKubeConfig (it would do what must not be done) or KubeConfigInvalid
+            (it cannot be used), with what to change and nothing of the content.
     """
     cluster, user, namespace = _entries(_load(data))
     _only("cluster", cluster, _CLUSTER_FIELDS)
@@ -64,7 +66,7 @@ def parse_secret_kubeconfig(data: bytes, *, allowed: tuple[str, ...]) -> Access:
         )
     access = _access(cluster, user, url, namespace)
     if not access.token_text and access.cert_pem is None:
-        raise _refuse("user has neither token nor client-certificate-data with client-key-data")
+        raise _broken("user has neither token nor client-certificate-data with client-key-data")
     return access
 
 
@@ -112,7 +114,7 @@ def load_hub_files(
     if folder is None:
         raise NeedsHuman(
             f"no kubeconfig at {', '.join(map(str, paths))}; set KUBECONFIG",
-            reason="KubeConfigInvalid",
+            reason=INVALID,
         )
     try:
         cluster, user, namespace = _entries(merged)
@@ -143,27 +145,31 @@ def load_hub_files(
             folder / str(token_file) if token_file else None,
         )
     except OSError as error:
-        raise NeedsHuman(f"kubeconfig: {error}", reason="KubeConfigInvalid") from error
+        raise NeedsHuman(f"kubeconfig: {error}", reason=INVALID) from error
     except NeedsHuman as error:
-        raise NeedsHuman(error.message, reason="KubeConfigInvalid") from error
+        raise NeedsHuman(error.message, reason=INVALID) from error
 
 
 def _refuse(message: str) -> NeedsHuman:
     return NeedsHuman(f"kubeconfig: {message}", reason=INSECURE)
 
 
+def _broken(message: str) -> NeedsHuman:
+    return NeedsHuman(f"kubeconfig: {message}", reason=INVALID)
+
+
 def _load(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
-        raise _refuse(f"larger than {MAX_BYTES} bytes")
+        raise _broken(f"larger than {MAX_BYTES} bytes")
     try:
         document = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         # NB: from None: YAML's own message quotes the text around the fault, which may be a token.
-        raise _refuse(f"not valid YAML{where}") from None
+        raise _broken(f"not valid YAML{where}") from None
     if not isinstance(document, dict):
-        raise _refuse("not a YAML mapping")
+        raise _broken("not a YAML mapping")
     return document
 
 
@@ -171,7 +177,7 @@ def _entries(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     """Return copies of the current context's cluster and user, and its namespace."""
     current = document.get("current-context")
     if not current or not isinstance(current, str):
-        raise _refuse("current-context is missing")
+        raise _broken("current-context is missing")
     context = _named(document, "contexts", "context", current)
     cluster = _named(document, "clusters", "cluster", context.get("cluster"))
     user = _named(document, "users", "user", context.get("user"))
@@ -181,13 +187,13 @@ def _entries(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 def _named(document: Mapping[str, Any], section: str, key: str, name: object) -> dict[str, Any]:
     entries = document.get(section)
     if not isinstance(entries, list):
-        raise _refuse(f"{section} is not a list")
+        raise _broken(f"{section} is not a list")
     found = [e for e in entries if isinstance(e, dict) and e.get("name") == name]
     if len(found) != 1:
-        raise _refuse(f"{section} must have exactly one entry that the current context names")
+        raise _broken(f"{section} must have exactly one entry that the current context names")
     value = found[0].get(key)
     if not isinstance(value, dict):
-        raise _refuse(f"the named entry of {section} has no mapping {key}")
+        raise _broken(f"the named entry of {section} has no mapping {key}")
     return dict(value)
 
 
@@ -208,13 +214,13 @@ def _server(cluster: Mapping[str, Any]) -> SplitResult:
         url = urlsplit(server if isinstance(server, str) else "")
         port_is_sound = url.port is None or url.port > 0
     except ValueError:
-        raise _refuse("server is not a valid URL") from None
+        raise _broken("server is not a valid URL") from None
     if not url.hostname or not port_is_sound or url.scheme not in ("https", "http"):
-        raise _refuse("server is not a valid URL")
+        raise _broken("server is not a valid URL")
     if url.username is not None or url.password is not None:
         raise _refuse("server has a user or password in its URL; use a token")
     if url.query or url.fragment:
-        raise _refuse("server has a query or fragment in its URL; remove it")
+        raise _broken("server has a query or fragment in its URL; remove it")
     return url
 
 
@@ -227,10 +233,10 @@ def _access(
 ) -> Access:
     cert, key = _pem(user, "client-certificate-data"), _pem(user, "client-key-data")
     if (cert is None) != (key is None):
-        raise _refuse("client-certificate-data and client-key-data must be given together")
+        raise _broken("client-certificate-data and client-key-data must be given together")
     token = user.get("token") or ""
     if not isinstance(token, str) or not token.isascii() or any(c.isspace() for c in token):
-        raise _refuse("token is not plain text without blanks")
+        raise _broken("token is not plain text without blanks")
     return Access(
         server=f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}",
         ca_pem=_pem(cluster, "certificate-authority-data"),
@@ -250,4 +256,4 @@ def _pem(fields: Mapping[str, Any], name: str) -> bytes | None:
     try:
         return base64.b64decode(str(value), validate=True)
     except (binascii.Error, ValueError):
-        raise _refuse(f"{name} is not valid base64") from None
+        raise _broken(f"{name} is not valid base64") from None

@@ -23,7 +23,7 @@ _BY_REASON = {
     "SecretNotFound": "SecretNotFound",
     "SecretKeyMissing": "SecretKeyMissing",
     "InsecureKubeConfig": "InsecureKubeConfig",
-    "KubeConfigInvalid": "InsecureKubeConfig",
+    "KubeConfigInvalid": "KubeConfigInvalid",
     "TokenUnreadable": "Unauthorized",
     "ClusterIdentityChanged": "ClusterIdentityChanged",
     "Forbidden": "Forbidden",

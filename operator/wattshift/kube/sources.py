@@ -61,7 +61,7 @@ class Sources:
 
         Raises:
             Transient: reason SecretsNotSynced.
-            NeedsHuman: reason SecretNotFound, SecretKeyMissing or InsecureKubeConfig; the message
+            NeedsHuman: reason SecretNotFound, SecretKeyMissing, InsecureKubeConfig or KubeConfigInvalid; the message
                 says what to change and holds nothing of the Secret.
         """
         if source.type is SourceType.LOCAL:
