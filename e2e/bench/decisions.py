@@ -60,6 +60,7 @@ KEPT = (
     "pastMarginShare",
     "importLimitViolationSeconds",
     "coolingLimitViolationSeconds",
+    "batchUnitsArrived",
     "batchUnitsDone",
     "batchUnitsLate",
     "events",

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from wattshift.sim.bounds.frontier import SHARES, Point, share_of_bound
+from wattshift.sim.report.compared import (
+    BATCH_SHARE,
+    LATENCY_POINTS,
+    LOST_SHARE,
+    PAST_MARGIN_SHARE,
+)
+from wattshift.sim.result import reduced
 
 Json = Mapping[str, Any]
 Key = tuple[int, str]
@@ -128,11 +135,43 @@ class Item:
         return sum(value * weight for value, weight in known) / whole if whole else None
 
     def reduction(self, policy: str, objective: str, name: str) -> float | None:
-        """1 - policy / B0 over what both have."""
+        """(B0 - policy) / size of B0 over what both have."""
         base, runs = self.units("b0"), self.units(policy, objective)
         keys = base.keys() & runs.keys()
-        below = sum(base[key]["figures"][name] for key in keys)
-        return 1 - sum(runs[key]["figures"][name] for key in keys) / below if below else None
+        before = sum(base[key]["figures"][name] for key in keys)
+        return reduced(before, sum(runs[key]["figures"][name] for key in keys))
+
+    def incomparable(self, policy: str, objective: str | None) -> list[str]:
+        """Why figures do not compare, in few words; what B0 broke holds for all (docs/bounds.md)."""
+        base, runs = self.units("b0"), self.units(policy, objective)
+        if policy != "b0":
+            runs = {key: row for key, row in runs.items() if key in base}
+            why = [f"b0: {words}" for words in self.incomparable("b0", None)]
+        else:
+            why = []
+
+        def total(rows: Mapping[Key, Json], name: str) -> float:
+            return float(sum(row["figures"].get(name) or 0.0 for row in rows.values()))
+
+        if total(runs, "importLimitViolationSeconds"):
+            why.append("import limit")
+        if total(runs, "coolingLimitViolationSeconds"):
+            why.append("cooling limit")
+        if total(runs, "lostTokens") > LOST_SHARE * total(runs, "demandTokens"):
+            why.append("lost demand")
+        past = [row["figures"].get("pastMarginShare") or 0.0 for row in runs.values()]
+        if past and statistics.mean(past) > PAST_MARGIN_SHARE:
+            why.append(f"{100 * statistics.mean(past):.1f} % past the margin")
+        if policy == "b0":
+            return why
+        loss = self.latency_loss(policy, objective or "")
+        if loss is not None and round(loss, 2) > LATENCY_POINTS:
+            why.append("latency")
+        both = {key: base[key] for key in runs}
+        done, asked = total(runs, "batchUnitsDone"), total(both, "batchUnitsDone")
+        if done < (1 - BATCH_SHARE) * asked:
+            why.append(f"{100 * (1 - done / asked):.0f} % of the batch work left")
+        return why
 
     def latency_loss(self, policy: str, objective: str) -> float | None:
         """Points lost against B0 in the worst class of users; classes are means over windows."""

@@ -113,7 +113,7 @@ def _capture(item: Item) -> list[str]:
             lost = item.lost(policy, objective, aim=aim)
             rows.append(
                 (
-                    _name(policy),
+                    _name(policy) + (" \\*" if item.incomparable(policy, objective) else ""),
                     f"{whole:.3f}",
                     f"{each[worst]:.3f} ({worst[1]})",
                     "-"
@@ -187,8 +187,22 @@ def _scenarios(items: Mapping[str, Item]) -> list[str]:
             if policy == "b0":
                 objective = "any"
             rows.append(_figures(item, policy, objective))
-        parts += [f"### `{key}`", _table(head, rows)]
+        parts += [f"### `{key}`", _table(head, rows), *_marks(item)]
     return parts
+
+
+def _marks(item: Item) -> list[str]:
+    """Why rows carry a mark."""
+    told = []
+    for policy, objective in item.runs():
+        why = item.incomparable(policy, None if policy == "b0" else objective)
+        own = [words for words in why if not words.startswith("b0: ")]
+        if own:
+            aim = "" if policy == "b0" else f" {objective}"
+            told.append(f"{_name(policy)}{aim}: {', '.join(own)}")
+    if not told:
+        return []
+    return [f"\\* does not compare with B0, bounds and others. {'; '.join(told)}."]
 
 
 def _figures(item: Item, policy: str, objective: str) -> tuple[str, ...]:
@@ -204,8 +218,9 @@ def _figures(item: Item, policy: str, objective: str) -> tuple[str, ...]:
         energy = item.reduction(policy, objective, "itKilowattHours")
         tokens = item.reduction(policy, objective, "outputTokens")
         joules = None if energy is None or tokens is None else 1 - (1 - energy) / (1 - tokens)
+    mark = " \\*" if item.incomparable(policy, None if base else objective) else ""
     return (
-        _name(policy),
+        _name(policy) + mark,
         "" if base else objective,
         "-" if base else _change(item.reduction(policy, objective, "volumetricBill")),
         "-" if base else _change(item.reduction(policy, objective, "carbonGrams")),
@@ -267,7 +282,7 @@ def _name(policy: str) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
+    return "-" if value is None else f"{round(value, digits) + 0.0:,.{digits}f}"
 
 
 def _percent(value: float | None) -> str:

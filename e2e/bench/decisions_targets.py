@@ -17,6 +17,9 @@ NOT_RUN = ("not run", "not run")
 S1 = "s1-global:rtt-150"
 MOVES = 4.0
 LATENCY = 0.5
+NO_LOSS = 0.05
+"""Points of latency that are none at the digits that are told."""
+MONTHS = 9
 CALM = 0.2
 SCENARIOS = len(ITEMS)
 
@@ -164,6 +167,9 @@ def _captured(
     told = f"{value:.3f} at {moves:.1f} moves; worst window {min(each.values()):.3f}"
     told += f"; same windows: {others}" if others else ""
     words = verdict(value, target)
+    why = item.incomparable("ours", aim)
+    if why:
+        return told, f"does not compare ({'; '.join(why)})"
     if moves > MOVES:
         words += f"; moves not by {moves - MOVES:.1f}"
     elif stretch is not None and value >= stretch:
@@ -194,6 +200,9 @@ def _joules(items: Items, keys: tuple[str, ...], target: float) -> tuple[str, st
             if energy is not None and tokens is not None:
                 value = 1 - (1 - energy) / (1 - tokens)
                 told = f"{key}: {-100 * value:+.1f} %"
+                why = item.incomparable("ours", objective)
+                if why:
+                    return told, f"does not compare ({'; '.join(why)})"
                 return told, _partly(item, objective, verdict(value, target))
     return NOT_RUN
 
@@ -206,7 +215,11 @@ def _green(items: Items, key: str, target: float) -> tuple[str, str]:
     rows = item.units("ours", "declared").values()
     months = sum((row["figures"]["greenShareHourly"] or 0.0) >= target for row in rows)
     told = f"{100 * value:.1f} %; {months} of {len(rows)} months at 80 %"
-    return told, _partly(item, "declared", verdict(value, target))
+    if months >= MONTHS:
+        words = "**reached**"
+    else:
+        words = f"not by {MONTHS - months} months; the bound of each month is not told here"
+    return told, _partly(item, "declared", words)
 
 
 def _events(items: Items, key: str) -> tuple[str, str]:
@@ -244,7 +257,12 @@ def _limits(items: Items, key: str) -> tuple[str, str]:
     over = [item.total("ours", "declared", name) for name in names]
     base = [item.total("b0", "any", name) for name in names]
     told = f"{sum(over):,.0f} site-seconds over (B0: {sum(base):,.0f}); latency loss {loss:+.2f} points"
-    words = "**reached**" if not sum(over) and loss <= LATENCY else "not"
+    short = []
+    if sum(over):
+        short.append(f"limits by {sum(over):,.0f} site-seconds")
+    if loss > NO_LOSS:
+        short.append(f"latency by {loss:.2f} points")
+    words = f"not: {', '.join(short)}" if short else "**reached**"
     return told, _partly(item, "declared", words)
 
 

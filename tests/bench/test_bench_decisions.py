@@ -212,6 +212,85 @@ def test_events_name_every_figure_that_is_short():
     )
 
 
+# ---- what does not compare ----------------------------------------------------------------------
+
+
+def changed(row, policy, **more):
+    for unit in row["units"]:
+        if unit["policy"] == policy:
+            unit["figures"] |= more
+    return Measured(S1, row)
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "why"),
+    [
+        ("ours", {}, []),
+        ("ours", {"coolingLimitViolationSeconds": 5.0}, ["cooling limit"]),
+        ("ours", {"lostTokens": 2000.0}, ["lost demand"]),
+        ("ours", {"pastMarginShare": 0.11}, ["11.0 % past the margin"]),
+        ("ours", {"attainment": {"TimeToFirstToken 800 ms": {"60 ms": 0.9}}}, ["latency"]),
+        ("ours", {"batchUnitsDone": 37.0}, ["63 % of the batch work left"]),
+        ("b0", {"importLimitViolationSeconds": 9.0}, ["b0: import limit"]),
+    ],
+)
+def test_what_did_less_than_b0_does_not_compare(s1, policy, more, why):
+    changed(s1, "b0", batchUnitsDone=100.0)
+    changed(s1, "ours", batchUnitsDone=100.0)
+    item = changed(s1, policy, **more)
+
+    assert item.incomparable("ours", "money") == why
+    line = next(row for row in render(result({S1: s1})).splitlines() if "**wattshift**" in row)
+    assert line.startswith("| **wattshift** \\* |" if why else "| **wattshift** | ")
+    told = next(r for r in targets({S1: item}) if "price bound" in r.what)
+    assert told.verdict.startswith("does not compare") == bool(why)
+
+
+def test_a_bill_below_zero_that_falls_is_a_saving(s1):
+    for row in s1["units"]:
+        if "figures" in row:
+            row["figures"]["volumetricBill"] *= -1 if row["policy"] == "b0" else -2
+
+    assert Measured(S1, s1).reduction("ours", "money", "volumetricBill") == pytest.approx(
+        (2 * 720 - 1100) / 1100
+    )
+
+
+def months(*shares):
+    return {
+        "windows": [str(n) for n in range(len(shares))],
+        "seeds": [1],
+        "units": [
+            unit(policy, str(n), 1.0, 1.0, objective=aim, greenShareHourly=share)
+            for n, share in enumerate(shares)
+            for policy, aim in (("b0", "any"), ("ours", "declared"))
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ((0.81,) * 9, "**reached**"),
+        # the mean is far above 80 %, and two months are not
+        ((0.99,) * 7 + (0.7, 0.7), "not by 2 months; the bound of each month is not told here"),
+    ],
+)
+def test_green_is_judged_by_months_and_not_by_their_mean(shares, words):
+    key = "s2-east-west:fleet-60"
+    row = next(r for r in targets({key: Measured(key, months(*shares))}) if "green" in r.what)
+
+    assert row.verdict == words
+
+
+def test_no_latency_loss_means_none():
+    row = months(0.5)
+    changed(row, "ours", attainment={"TimeToFirstToken 800 ms": {"60 ms": 0.987, "any": 1.0}})
+    told = next(r for r in targets({"s5-heat": Measured("s5-heat", row)}) if "S5" in r.what)
+
+    assert told.verdict == "not: latency by 0.30 points"
+
+
 # ---- the page -----------------------------------------------------------------------------------
 
 

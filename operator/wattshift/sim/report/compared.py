@@ -72,7 +72,7 @@ def _work(total: Mapping[str, Any]) -> list[str]:
 def _against(result: Result, total: Mapping[str, Any], base: Result) -> list[str]:
     reasons = []
     loss = compare(result, base)["worstLatencyLossPoints"]
-    if loss is not None and loss > LATENCY_POINTS:
+    if loss is not None and round(loss, 2) > LATENCY_POINTS:
         reasons.append(f"lost {loss:.2f} points of latency against B0")
     done = base.to_json()["total"]["batchUnitsDone"]
     if total["batchUnitsDone"] < (1 - BATCH_SHARE) * done:
