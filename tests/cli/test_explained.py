@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from wattshift.control.clock import ManualClock
 from wattshift.control.latest import Latest
 from wattshift.control.record.recorder import dump_snapshot
 from wattshift.control.serve.api_views import explain_view
-from wattshift.core.explain import capacity_lines
+from wattshift.core.explain import capacity_lines, notes_for
 from wattshift.core.fleet import goal
 from wattshift.core.model import AcceleratorState
 from wattshift.core.planner import plan
@@ -118,6 +119,14 @@ def test_a_plan_without_the_optimiser_says_so(tmp_path, monkeypatch):
     words = "decided without the optimiser: ArithmeticError: the flow has no solution"
     assert offline(world(), tmp_path).count(words) == 1
     assert words in live(world())
+
+
+def test_explain_tells_notes_about_its_own_workload_only():
+    made = replace(
+        plan(world(), NOW),
+        notes=("team/chat: decided without the optimiser: x", "team/other: y", "east: 9 W over feed"),
+    )
+    assert notes_for(made, "team/chat") == ("team/chat: decided without the optimiser: x",)
 
 
 def test_explain_tells_bound_prices_and_what_was_rejected_with_its_score():

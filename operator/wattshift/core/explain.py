@@ -145,9 +145,9 @@ def capacity_lines(snapshot: Snapshot, workload: WorkloadState) -> tuple[str, ..
     return tuple(rows)
 
 
-def notes_on_bound(plan: Plan) -> tuple[str, ...]:
-    """Why there is no bound, or what it leaves out."""
-    return tuple(row for row in plan.notes if row.startswith(ABOUT_BOUND))
+def notes_for(plan: Plan, workload_key: str) -> tuple[str, ...]:
+    """Notes about one workload; why there is no bound, or what it leaves out."""
+    return tuple(row for row in plan.notes if row.startswith((*ABOUT_BOUND, f"{workload_key}: ")))
 
 
 def plan_lines(plan: Plan, currency: str, *, holds: bool = True) -> tuple[str, ...]:

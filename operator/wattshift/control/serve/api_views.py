@@ -27,7 +27,7 @@ from wattshift.core.explain import (
     capacity_lines,
     decision_lines,
     governance_lines,
-    notes_on_bound,
+    notes_for,
     plan_lines,
     site_line,
 )
@@ -124,7 +124,7 @@ def explain_view(runtime: Runtime, latest: Latest, key: str, *, sites: bool) -> 
         view["decision"] = _decision_document(plan_document(plan), key)
         view["text"] += decision_lines(decision, currency)
         told = bound_line(plan, currency)
-        view["text"] += [*([told] if told else []), *notes_on_bound(plan)]
+        view["text"] += [*([told] if told else []), *notes_for(plan, key)]
         here = next(row for row in snapshot.workloads if row.key == key)
         view["text"] += capacity_lines(snapshot, here)
     if governance is not None:
