@@ -155,10 +155,34 @@ def test_a_silent_meter_in_an_event_counts_every_replica_as_busy():
     assert targets(run(snapshot((east(),), (here,)))) == {"team/chat": {"east": 5}}
 
 
-def test_a_suspect_model_credits_only_idle_watts():
+def test_a_suspect_model_is_believed_as_far_as_the_meter_shows_it():
+    # the meter shows load that nobody declared: a replica frees what it draws without its tokens
     feed = connection(metered=reading(5000), price=quote("0.5"))
     here = site("east", feed=feed, events=(event(upper=4800),))
-    assert targets(run(snapshot((east(),), (here,)))) == {"team/chat": {"east": 4}}
+    assert targets(run(snapshot((east(),), (here,)))) == {"team/chat": {"east": 5}}
+
+
+def low_meter(share, upper, replicas=6, concurrency=84.0):
+    """A meter that shows a share of what the model says, and a limit of the feed."""
+    model = replicas * (400 + 200 * min(1.0, concurrency / replicas / 20))
+    feed = connection(metered=reading(share * model), price=quote("0.5"), limit=upper)
+    job = east(replicas=replicas, concurrency=concurrency)
+    return snapshot((job,), (site("east", feed=feed),))
+
+
+def test_a_meter_that_reads_low_costs_no_replica_for_every_hundred_watts():
+    # 540 W a replica by the model, 324 W by the meter, less what the survivors take over
+    assert targets(run(low_meter(0.6, round(0.6 * 3240) - 340))) == {"team/chat": {"east": 4}}
+
+
+def test_what_was_believed_too_much_goes_once_the_meter_shows_it():
+    here = low_meter(0.6, 1604)
+    row = replace(here.workloads[0].placements[0], last_write_time=NOW - 30, desired_replicas=4)
+    seen = replace(row, observed_replicas=4, ready_replicas=4, in_service_replicas=4)
+    job = replace(here.workloads[0], placements=(seen,))
+    feed = replace(here.sites[0].connections[0], metered=reading(1750.0))
+    here = replace(here, workloads=(job,), sites=(replace(here.sites[0], connections=(feed,)),))
+    assert targets(run(here))["team/chat"]["east"] < 4
 
 
 def test_the_feed_itself_is_a_hard_limit():

@@ -85,6 +85,8 @@ class FeedPower:
     passing_it_watts: float = 0.0
     """Of what drains or is capped: nobody knows how much of it is drawn at this moment."""
     suspect: bool = False
+    trust: float = 1.0
+    """While suspect: what the meter shows of the replicas' watts that the model counts, 0 to 1."""
     reason: Reason | None = None
     message: str = ""
 
@@ -341,4 +343,6 @@ def _reconcile(
     if not blind and abs(residual) > allowed:
         feed.suspect, feed.reason = True, Reason.POWER_MODEL_SUSPECT
         feed.message = f"meter {metered:.0f} W, model {reference:.0f} W: off by {residual:+.0f} W"
+        counted = reference - base
+        feed.trust = min(1.0, max(0.0, (metered - base) / counted)) if counted > 0 else 0.0
         feed.upper_watts = max(feed.committed_watts, feed.model_watts + change)
