@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from wattshift.core.batch import Wish
 from wattshift.core.candidates import Candidate
@@ -155,9 +156,8 @@ def _decision(draft: Draft, valid_until: float) -> Decision:
     basis = tuple(
         Target(placement_name=spot.state.name, replicas=spot.replicas) for spot in job.spots
     )
-    alternatives = tuple(_alternative(job, row) for row in draft.candidates if row is not chosen)[
-        :ALTERNATIVES
-    ]
+    others = (row for row in draft.candidates if row is not chosen)
+    alternatives = tuple(_alternative(job, row) for row in islice(others, ALTERNATIVES))
     if chosen is None:
         reason, message = draft.hold or (Reason.NOTHING_TO_GAIN, "")
         return Decision(

@@ -269,10 +269,23 @@ def test_all_of_many_workloads_learn():
 
 def test_what_goes_wrong_with_one_workload_keeps_no_other_from_learning(bench, caplog):
     bench.add(3)
-    bench.engines.broken = {"default/more-0000", bench.key.path.split("/")[0] + "/more-0000"}
+    bench.engines.broken = {bench.key.path.split("/")[0] + "/more-0000"}
     bench.minutes(5)
     assert bench.learnt() == pytest.approx(25.0)
     assert "learning begins anew" in caplog.text
+
+
+def test_what_goes_wrong_once_takes_nothing_that_was_learnt(bench, caplog):
+    bench.minutes(30)
+    before = bench.learnt()
+    bench.engines.broken = {bench.key.path}
+    bench.minutes(2)
+    assert bench.learnt() == pytest.approx(before, rel=0.01)
+    bench.engines.broken = set()
+    bench.minutes(1)
+    assert bench.learnt() == pytest.approx(before, rel=0.01)
+    assert "nothing is learnt" in caplog.text
+    assert "begins anew" not in caplog.text
 
 
 def test_edited_bins_begin_from_the_prior_and_say_so(bench, caplog):

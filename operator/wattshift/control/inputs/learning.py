@@ -53,6 +53,8 @@ MOST_PER_ROUND = 64
 waited longest comes first."""
 MOST_KINDS = 8
 """Kinds of replicas kept for one workload: those of now, and some of before a change."""
+MOST_FAILURES = 3
+"""In a row, after which what was learnt is taken for their cause."""
 DEFAULT_COLD_START_SECONDS = 300
 STALE_INTERVALS = 3
 
@@ -94,6 +96,8 @@ class _Known:
     """What an earlier process left is not in force yet: its target was not seen."""
     looked: float = -math.inf
     """Wall time of the last look for it."""
+    failures: int = 0
+    """In a row."""
     noted: float = -math.inf
 
 
@@ -177,9 +181,14 @@ class Learning:
             if now - known.noted >= NOTE_SECONDS:
                 known.noted = now
                 self._note(stored.key, known)
+            known.failures = 0
         except Exception:
-            log.exception("learning begins anew", extra=_about(stored.key) | {"reason": "Bug"})
-            self._known[stored.key] = _Known(uid=stored.uid, windowed=now)
+            known.pending = False  # the next minute is soon enough
+            known.failures += 1
+            log.exception("nothing is learnt", extra=_about(stored.key) | {"reason": "Bug"})
+            if known.failures >= MOST_FAILURES:
+                log.warning("learning begins anew", extra=_about(stored.key) | {"reason": "Bug"})
+                self._known[stored.key] = _Known(uid=stored.uid, windowed=now)
 
     # ---- capacity ------------------------------------------------------------------------------
 
@@ -198,7 +207,8 @@ class Learning:
         """
         now = self._clock.utc()
         before = known.kinds if known.generation == stored.generation else {}
-        known.kinds, known.generation = {}, stored.generation
+        kinds: dict[str, str] = {}
+        states = dict(known.states)
         priors: dict[str, tuple[float, tuple[float, ...]]] = {}
         for place in spec.placements:
             profile = profiles.get(_profile_name(spec, place))
@@ -206,18 +216,19 @@ class Learning:
             key = self._key(stored, spec, place, objectives) or before.get(place.name, "")
             if profile is None or not objectives or not key:
                 continue
-            known.kinds[place.name] = key
-            state = known.states.get(key, Learnt(key=key, time=now))
+            kinds[place.name] = key
+            state = states.get(key, Learnt(key=key, time=now))
             if windows:
                 window = self._engines.load(stored.key.path, place.name, objectives, WINDOW_SECONDS)
                 state = state if window is None else learn.update(state, window, now)
-            known.states[key] = state
+            states[key] = state
             allowed = tuple(1 - row.attainment_permille / 1000 for row in objectives)
             priors[key] = (prior_of(profile), allowed)
         known.capacities = {
-            key: learn.capacity(learn.decayed(known.states[key], now), prior=prior, allowed=allowed)
+            key: learn.capacity(learn.decayed(states[key], now), prior=prior, allowed=allowed)
             for key, (prior, allowed) in priors.items()
         }
+        known.kinds, known.states, known.generation = kinds, states, stored.generation
         if windows:
             _forget(known)
 
