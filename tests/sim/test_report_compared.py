@@ -224,3 +224,15 @@ def test_the_whole_bill_is_shown_where_peaks_are_charged():
     assert amount(row["bill"]) in lines[head + 2]
     plain, _ = told_of(base, "b0", bounds=False)
     assert "whole bill" not in table(plain)
+
+
+def test_the_page_tells_the_whole_bill_and_marks_points_beyond_the_bound(broken):
+    base = small.scenario(steps=24)
+    charged = small.with_site(base, 0, contract=tariffs.contract(tariffs.T6))
+    document_, found = told_of(charged, "b0", "b4")
+
+    assert "whole bill, peaks and fixed charges included" in page(found, document_)
+    document_, found = broken
+    text = page(found, document_)
+    assert ">b4 *</text>" in text
+    assert "whole bill" not in text

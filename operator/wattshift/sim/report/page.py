@@ -15,6 +15,7 @@ from typing import Any
 from wattshift.sim.report import plots
 from wattshift.sim.report.study import BASELINE, Run, Study
 from wattshift.sim.report.table import (
+    CENT,
     MARK,
     MARKED,
     amount,
@@ -125,6 +126,7 @@ def _highlights(document: Json, run: Run) -> str:
             (percent(beside["billReduction"], sign=-1) + mark, "energy bill against B0"),
             (percent(beside["carbonReduction"], sign=-1) + mark, "carbon against B0"),
         ]
+        facts += _whole_bill(document, total, mark)
         facts += [
             (f"{found['ratio']:.3f}", f"capture of the {name} bound")
             for name, found in row["capture"].items()
@@ -145,6 +147,15 @@ def _highlights(document: Json, run: Run) -> str:
         for value, words in facts
     )
     return f'<div class="facts">{cells}</div>'
+
+
+def _whole_bill(document: Json, total: Json, mark: str) -> list[tuple[str, str]]:
+    """Against B0, where there is more to pay than energy."""
+    base = next((row["total"] for row in document["runs"] if row["policy"] == BASELINE), None)
+    if base is None or abs(total["bill"] - total["volumetricBill"]) < CENT:
+        return []
+    less = percent(reduced(base["bill"], total["bill"]), sign=-1)
+    return [(less + mark, "whole bill, peaks and fixed charges included")]
 
 
 def _row(document: Json, run: Run) -> Json:

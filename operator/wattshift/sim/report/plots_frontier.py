@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wattshift.sim.bounds.frontier import Point
+from wattshift.sim.report.compared import compares
 from wattshift.sim.report.sections import Section, name_of, round_ticks
 from wattshift.sim.report.study import BASELINE, Study
 from wattshift.sim.report.svg import BLUE, GREEN, ORANGE, PALETTE, Chart, Line, chart
@@ -24,7 +25,8 @@ def frontier(study: Study) -> Section | None:
         lines.append(_scatter(run.policy, colour, (point,), found.reference, width=0))
         name = name_of(run.policy)
         aim = f" for {run.objective}" if several else ""
-        words.append((lines[-1].x[0], lines[-1].y[0], f"{name}{aim}", colour))
+        mark = "" if compares(study.incomparable, run.policy, run.objective) else " *"
+        words.append((lines[-1].x[0], lines[-1].y[0], f"{name}{aim}{mark}", colour))
     for name, points in found.policies.items():
         colour = BLUE if name == "ours" else ORANGE
         lines.append(_scatter(name, colour, points, found.reference, width=1.2))
@@ -47,7 +49,7 @@ def frontier(study: Study) -> Section | None:
     )
     told = (
         "Up and to the right is better. Green: the bound B8m at eleven fixed weights between carbon "
-        "and money; nobody can be beyond it."
+        "and money; nobody who does the whole work and keeps limits and margin can be beyond it."
     )
     if found.policies:
         told += " Lines of policies: the same eleven weights."

@@ -11,6 +11,8 @@ WIDTH = 100
 NAME_WIDTH = 23
 Json = Mapping[str, Any]
 _ABSENT = "-"
+CENT = 0.005
+"""Bills that differ by less are the same."""
 MARK = "*"
 LEGEND = (
     (
@@ -182,7 +184,7 @@ def _detail(document: Json) -> str:
 def _bills(document: Json) -> str:
     """The whole bill, where it is more than energy: peaks and fixed charges."""
     runs = document["runs"]
-    if all(abs(run["total"]["bill"] - run["total"]["volumetricBill"]) < 0.005 for run in runs):
+    if all(abs(run["total"]["bill"] - run["total"]["volumetricBill"]) < CENT for run in runs):
         return ""
     several = len({row["objective"] for row in runs}) > 1
     base = next((run["total"]["bill"] for run in runs if run["policy"] == "b0"), None)
