@@ -326,3 +326,27 @@ def test_those_whom_no_replica_serves_yet_count_as_where_they_will_be_served():
     made = plan(routed.world(routed.chat((6, 0, 0))), NOW)
     assert made.bound_per_hour is not None
     assert made.objective_per_hour >= made.bound_per_hour - 1e-9
+
+
+def test_what_nobody_may_touch_uses_up_watts_and_devices_of_its_site():
+    held = (
+        placement("east", 2, engine=engine(22.0, pods=2)),
+        placement("north", 0),
+        placement("west", 2, engine=engine(22.0, pods=2), rival=True),
+    )
+    free = (placement("east", 4, engine=engine(44.0, pods=4)), placement("west", 0))
+    jobs = (workload("held", held), workload("free", free))
+
+    def west(**more):
+        sites = (
+            site("east", price="0.80"),
+            site("north", price="0.80"),
+            site("west", price="0.30", **more),
+        )
+        world = survey(snapshot(jobs, sites), NOW)
+        return goals(world, world.jobs).by_key["team/free"].vector[1]
+
+    # two replicas that draw 1020 W stay there, 1122 W in doubt
+    assert west(limit=1900) == 1
+    assert west(accelerators=gpus(3)) == 1
+    assert west() >= 4

@@ -73,7 +73,8 @@ def build(world: Survey, jobs: tuple[Job, ...], first_seconds: float) -> Fleet |
         kept.append(job)
     if not kept:
         return None
-    limits = LimitRows(world, prices, steps, kept)
+    placed = [(kept[number], spot) for number, spot in zip(owner, spots, strict=True)]
+    limits = LimitRows(world, prices, steps, placed)
     hours = np.diff(steps) / 3600
     places = Places(
         kept,

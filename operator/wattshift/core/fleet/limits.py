@@ -12,15 +12,19 @@ import numpy as np
 from wattshift.core.fleet.ahead import Ahead
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.power import FeedKey
-from wattshift.core.score import watts_by_feed
-from wattshift.core.survey import Feed, Job, Survey
+from wattshift.core.score import watts_of
+from wattshift.core.survey import Feed, Job, Spot, Survey
 
 
 class LimitRows:
     """Rows with their names; `count` is also the number that stands for none."""
 
     def __init__(
-        self, world: Survey, prices: dict[FeedKey, Ahead], steps: Floats, jobs: list[Job]
+        self,
+        world: Survey,
+        prices: dict[FeedKey, Ahead],
+        steps: Floats,
+        placed: list[tuple[Job, Spot]],
     ) -> None:
         self.devices: dict[tuple[str, str], int] = {}
         self.feeds: dict[FeedKey, int] = {}
@@ -28,7 +32,7 @@ class LimitRows:
         self._rows: list[Floats] = []
         self._ceilings: list[Floats] = []
         self._hard = np.full(steps.shape[0] - 1, np.inf)
-        watts, devices = _used(jobs)
+        watts, devices = _used(placed)
         for where, free in sorted(world.accelerators.items()):
             most = float(max(0, free + devices.get(where, 0)))
             self.devices[where] = self._add(np.full(self._hard.shape, most), self._hard)
@@ -56,19 +60,39 @@ class LimitRows:
         return len(self._rows) - 1
 
 
-def _used(jobs: list[Job]) -> tuple[dict[FeedKey, float], dict[tuple[str, str], int]]:
-    """Watts by connection and devices by (site, resource) of the workloads to be placed."""
+def _used(
+    placed: list[tuple[Job, Spot]],
+) -> tuple[dict[FeedKey, float], dict[tuple[str, str], int]]:
+    """Watts by connection and devices by (site, resource) of what is to be placed.
+
+    What the same workloads have where nothing may be touched stays where it is, and is used up.
+    """
     watts: dict[FeedKey, float] = {}
     devices: dict[tuple[str, str], int] = {}
-    for job in jobs:
-        for key, amount in watts_by_feed(job, job.vector).items():
-            watts[key] = watts.get(key, 0.0) + amount
-        for spot in job.spots:
-            if spot.profile is not None and spot.frozen is None:
-                where = (spot.state.site_name, spot.profile.resource_name)
-                count = spot.replicas * max(1, spot.profile.devices_per_replica)
-                devices[where] = devices.get(where, 0) + count
+    uses: dict[str, float | None] = {}
+    for job, spot in placed:
+        if not spot.replicas or spot.profile is None or spot.feed is None:
+            continue
+        where = (spot.state.site_name, spot.profile.resource_name)
+        count = spot.replicas * max(1, spot.profile.devices_per_replica)
+        devices[where] = devices.get(where, 0) + count
+        if not spot.profile.has_power:
+            continue
+        if job.key not in uses:
+            uses[job.key] = _use(job)
+        use = uses[job.key]
+        each = watts_of(spot, None if use is None else use * spot.capacity)
+        key = spot.feed.power.key
+        watts[key] = watts.get(key, 0.0) + spot.replicas * each * spot.feed.terms.marginal
     return watts, devices
+
+
+def _use(job: Job) -> float | None:
+    """Share of its capacity that a workload uses; None = unknown, or all of it."""
+    if job.load.concurrency is None or job.outside:
+        return None
+    whole = sum(spot.replicas * spot.capacity for spot in job.spots)
+    return min(1.0, job.load.concurrency / whole) if whole > 0 else 0.0
 
 
 def room_ahead(feed: Feed, steps: Floats) -> Floats:
