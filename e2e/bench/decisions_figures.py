@@ -159,11 +159,11 @@ class Item:
             why.append("cooling limit")
         if total(runs, "lostTokens") > LOST_SHARE * total(runs, "demandTokens"):
             why.append("lost demand")
+        if policy == "b0":
+            return why
         past = [row["figures"].get("pastMarginShare") or 0.0 for row in runs.values()]
         if past and statistics.mean(past) > PAST_MARGIN_SHARE:
             why.append(f"{100 * statistics.mean(past):.1f} % past the margin")
-        if policy == "b0":
-            return why
         loss = self.latency_loss(policy, objective or "")
         if loss is not None and round(loss, 2) > LATENCY_POINTS:
             why.append("latency")

@@ -236,3 +236,25 @@ def test_the_page_tells_the_whole_bill_and_marks_points_beyond_the_bound(broken)
     text = page(found, document_)
     assert ">b4 *</text>" in text
     assert "whole bill" not in text
+
+
+def test_what_no_site_has_is_a_dash_and_not_nothing():
+    base = small.scenario(steps=24)
+    bare = replace(base, sites=tuple(replace(row, carbon=None) for row in base.sites))
+    document_, found = told_of(bare, "b0", "b4")
+    row = next(line for line in table(document_).splitlines() if line.startswith("b0"))
+
+    assert " 0.00" not in row
+    assert row.split()[5] == "-"
+    assert "<td>0.00</td>" not in page(found, document_)
+
+
+def test_a_b0_past_the_margin_flatters_nobody():
+    base = small.scenario(steps=24)
+    tight = replace(base, margin=0.95)
+    reasons = compared.incomparable(
+        [_Ran("b0", ran(tight, small.Nothing())), _Ran("b4", ran(tight, small.Nothing()))]
+    )
+
+    assert ("b0", "declared") not in reasons
+    assert "past the margin" in reasons["b4", "declared"][0]

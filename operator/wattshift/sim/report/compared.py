@@ -38,8 +38,10 @@ def incomparable(runs: Sequence[_Run]) -> dict[Key, tuple[str, ...]]:
     for run in runs:
         total = run.result.to_json()["total"]
         reasons = [*_limits(total), *_work(total)]
-        if base is not None and run.policy != BASELINE:
-            reasons += _against(run.result, total, base)
+        if run.policy != BASELINE:
+            # a B0 past the margin pays less itself: that flatters nobody
+            reasons += _past(total)
+            reasons += [] if base is None else _against(run.result, total, base)
         if reasons:
             found[run.policy, run.objective] = tuple(reasons)
     return found
@@ -61,12 +63,17 @@ def _work(total: Mapping[str, Any]) -> list[str]:
     lost = total["lostTokens"] / max(1.0, total["demandTokens"])
     if lost > LOST_SHARE:
         reasons.append(f"lost {lost:.1%} of the demand")
-    if (total["pastMarginShare"] or 0.0) > PAST_MARGIN_SHARE:
-        reasons.append(f"served {total['pastMarginShare']:.1%} past the margin, which B8m keeps")
     if total["batchUnitsLate"] > BATCH_SHARE * total["batchUnitsArrived"] > 0:
         late = total["batchUnitsLate"] / total["batchUnitsArrived"]
         reasons.append(f"did {late:.0%} of the batch work late or not at all")
     return reasons
+
+
+def _past(total: Mapping[str, Any]) -> list[str]:
+    share = total["pastMarginShare"] or 0.0
+    if share <= PAST_MARGIN_SHARE:
+        return []
+    return [f"served {share:.1%} past the margin, which B8m keeps"]
 
 
 def _against(result: Result, total: Mapping[str, Any], base: Result) -> list[str]:

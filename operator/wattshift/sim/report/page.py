@@ -24,6 +24,7 @@ from wattshift.sim.report.table import (
     percent,
     points,
     ratio,
+    told,
 )
 from wattshift.sim.result import reduced
 
@@ -192,9 +193,9 @@ def _policies(document: Json, run: Run) -> str:
             label += f" for {row['objective']}"
         cells = [
             label if row["comparable"] else f"{label} {MARK}",
-            amount(total["volumetricBill"]),
+            told(document, "volumetricBill", amount(total["volumetricBill"])),
             "-" if base else percent(beside["billReduction"], sign=-1),
-            amount(total["carbonGrams"] / 1000),
+            told(document, "carbonGrams", amount(total["carbonGrams"] / 1000)),
             "-" if base else percent(beside["carbonReduction"], sign=-1),
             amount(total["itKilowattHours"]),
             percent(total["greenShareHourly"]),

@@ -61,6 +61,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def told(document: Json, key: str, value: str) -> str:
+    """A figure, or a dash where no run has anything of its kind: no site has a price, or carbon."""
+    return value if any(run["total"][key] for run in document["runs"]) else _ABSENT
+
+
 def _policies(document: Json) -> str:
     currency = document["currency"]
     several = len({row["objective"] for row in document["runs"]}) > 1
@@ -71,9 +76,9 @@ def _policies(document: Json) -> str:
         rows.append(
             [
                 _name(run, several=several),
-                amount(total["volumetricBill"]),
+                told(document, "volumetricBill", amount(total["volumetricBill"])),
                 _ABSENT if base or beside is None else percent(beside["billReduction"], sign=-1),
-                amount(total["carbonGrams"] / 1000),
+                told(document, "carbonGrams", amount(total["carbonGrams"] / 1000)),
                 _ABSENT if base or beside is None else percent(beside["carbonReduction"], sign=-1),
                 amount(total["itKilowattHours"]),
                 decimal(total["movesPerWorkloadDay"], 1),
@@ -136,8 +141,8 @@ def _detail(document: Json) -> str:
         rows.append(
             [
                 _name(run, several=several),
-                decimal(total["carbonGramsPerMillionTokens"], 1),
-                decimal(total["energyCostPerMillionTokens"], 4),
+                told(document, "carbonGrams", decimal(total["carbonGramsPerMillionTokens"], 1)),
+                told(document, "volumetricBill", decimal(total["energyCostPerMillionTokens"], 4)),
                 decimal(total["itJoulesPerToken"], 3),
                 percent(total["greenShareHourly"]),
                 percent(total["ownSupplyUsedShare"]),
