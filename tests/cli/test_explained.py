@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from contextlib import redirect_stdout
 from dataclasses import replace
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from wattshift.control.record.recorder import dump_snapshot
 from wattshift.control.serve.api_views import explain_view
 from wattshift.core.explain import capacity_lines, notes_for
 from wattshift.core.fleet import goal
+from wattshift.core.governor import govern
 from wattshift.core.model import AcceleratorState
 from wattshift.core.planner import plan
 from wattshift.core.survey import survey
@@ -26,6 +28,10 @@ BUSY, FULL = 600.0, 14.0
 """Watts and sequences of a full replica; 66 sequences x 1.2 head room are to be carried."""
 LOADED = 400.0 + 200.0 * (FULL / 1.2) / 20
 """Watts of a replica that carries its load without the head room: the line from floor to busy."""
+
+RUNTIME = SimpleNamespace(
+    clock=ManualClock(utc=NOW), config=SimpleNamespace(reporting_currency="CNY")
+)
 
 
 def gpus(count):
@@ -53,10 +59,7 @@ def offline(here, tmp_path):
 def live(here, *, sites=True):
     """What the operator's memory tells, as `explain --server` prints it."""
     latest = Latest(snapshot=here, plan_snapshot=here, plan=plan(here, NOW))
-    runtime = SimpleNamespace(
-        clock=ManualClock(utc=NOW), config=SimpleNamespace(reporting_currency="CNY")
-    )
-    view = explain_view(runtime, latest, "team/chat", sites=sites)
+    view = explain_view(RUNTIME, latest, "team/chat", sites=sites)
     bare = {
         "metadata": {"name": "chat", "namespace": "team"},
         "spec": {"placements": [{"name": n, "siteName": n} for n in ("east", "west")]},
@@ -143,6 +146,23 @@ def test_explain_without_the_right_to_see_sites_tells_none():
     text = live(world(limit=700), sites=False)
     assert "bound: no placement costs less than" in text
     assert "is worth" not in text
+
+
+def test_the_view_of_a_workload_tells_of_no_other():
+    other = replace(chat(), name="secret", uid="uid-secret")
+    here = replace(world(), workloads=(chat(), other))
+    latest = Latest(
+        snapshot=here,
+        plan_snapshot=here,
+        plan=plan(here, NOW),
+        governance=govern(here, None, NOW),
+    )
+    view = explain_view(RUNTIME, latest, "team/chat", sites=True)
+    assert view["state"]["name"] == "chat"
+    assert view["decision"]["workload_key"] == "team/chat"
+    assert set(view["signals"]) == {"east", "west"}
+    assert "secret" not in json.dumps(view)
+    assert explain_view(RUNTIME, latest, "team/nobody", sites=True) is None
 
 
 def test_rejected_scores_are_those_that_the_decision_compared():

@@ -6,7 +6,7 @@ Neighbours: `latest.py` and `recorder.py` (sources), `api_server.py` (HTTP), `co
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from wattshift import __version__
@@ -99,15 +99,18 @@ def explain_view(runtime: Runtime, latest: Latest, key: str, *, sites: bool) -> 
     snapshot = latest.plan_snapshot or latest.snapshot
     if snapshot is None:
         return None
-    body = json.loads(dump_snapshot(snapshot))
-    state = next((w for w in body["workloads"] if f"{w['namespace']}/{w['name']}" == key), None)
-    if state is None:
+    here = next((row for row in snapshot.workloads if row.key == key), None)
+    if here is None:
         return None
+    places = {row.site_name for row in here.placements}
+    # this workload and its sites alone: all of a large fleet would hold up the loops for half a second
+    near = tuple(row for row in snapshot.sites if row.name in places)
+    body = json.loads(dump_snapshot(replace(snapshot, workloads=(here,), sites=near)))
+    state = body["workloads"][0]
     plan, governance = latest.plan, latest.governance
     decision = _of(plan.decisions, key) if plan is not None else None
     urgent = _of(governance.decisions, key) if governance is not None else None
     currency = runtime.config.reporting_currency
-    places = {row["site_name"] for row in state["placements"]}
     view: Document = {
         "workload": key,
         "gridTime": format_utc(snapshot.grid_time),
@@ -121,27 +124,26 @@ def explain_view(runtime: Runtime, latest: Latest, key: str, *, sites: bool) -> 
         "text": [],
     }
     if plan is not None and decision is not None:
-        view["decision"] = _decision_document(plan_document(plan), key)
+        alone = plan_document(replace(plan, decisions=(decision,), sites=()))
+        view["decision"] = alone["decisions"][0]
         view["text"] += decision_lines(decision, currency)
         told = bound_line(plan, currency)
         view["text"] += [*([told] if told else []), *notes_for(plan, key)]
-        here = next(row for row in snapshot.workloads if row.key == key)
         view["text"] += capacity_lines(snapshot, here)
     if governance is not None:
         if urgent is not None:
-            view["governance"] = _decision_document(governance_document(governance), key)
+            told_now = governance_document(replace(governance, decisions=(urgent,)))
+            view["governance"] = told_now["decisions"][0]
             view["text"] += decision_lines(urgent, currency)
         vetoes = [row for row in governance.vetoes if row[0] == key]
         view["vetoes"] = [{"reason": row[1], "message": row[2]} for row in vetoes]
         view["text"] += [f"veto: {row[1]}: {row[2]}" for row in vetoes]
     if sites:
         rows: tuple[SiteOutlook, ...] = plan.sites if plan is not None else ()
-        near = [row for row in rows if row.site_name in places]
-        view["sites"] = [asdict(row) for row in near]
-        view["signals"] = {
-            site["name"]: site["signals"] for site in body["sites"] if site["name"] in places
-        }
-        view["text"] += [f"site: {site_line(row, currency)}" for row in near]
+        feeds = [row for row in rows if row.site_name in places]
+        view["sites"] = [asdict(row) for row in feeds]
+        view["signals"] = {site["name"]: site["signals"] for site in body["sites"]}
+        view["text"] += [f"site: {site_line(row, currency)}" for row in feeds]
     return view
 
 
@@ -169,8 +171,3 @@ def _step_row(number: int, step: Step, currency: str) -> Document:
 
 def _of(decisions: tuple[Decision, ...], key: str) -> Decision | None:
     return next((row for row in decisions if row.workload_key == key), None)
-
-
-def _decision_document(document: Document, key: str) -> Document | None:
-    rows: list[Document] = document["decisions"]
-    return next((row for row in rows if row["workload_key"] == key), None)
