@@ -111,7 +111,12 @@ def towards(
     for source in givers:
         for destination in takers:
             for candidate in _moves(
-                job, (source, destination), room, (_kept(job), job.floor), two_blocks=True
+                job,
+                (source, destination),
+                room,
+                (_kept(job), job.floor),
+                two_blocks=True,
+                wanted=_pair(source, destination, goal),
             ):
                 here = candidate.vector[destination.index]
                 if candidate.vector in seen or here > goal[destination.index]:
@@ -137,6 +142,15 @@ def _kept(job: Job) -> float:
         return job.need
     again = high * (job.need / load + 1) / 2
     return max(job.need, min(again, capacity(job, job.vector)))
+
+
+def _pair(source: Spot, destination: Spot, goal: tuple[int, ...]) -> int:
+    """Replicas of the source that the goal moves to one destination: no more than are to arrive there."""
+    leaves = source.replicas - goal[source.index]
+    comes = (goal[destination.index] - destination.replicas) * destination.capacity
+    if source.capacity <= 0:
+        return leaves
+    return max(1, min(leaves, int(comes / source.capacity + EPSILON)))
 
 
 def _may_give(job: Job, spot: Spot) -> bool:
@@ -199,11 +213,12 @@ def _moves(
     bounds: tuple[float, int],
     *,
     two_blocks: bool,
+    wanted: int = 0,
 ) -> list[Candidate]:
     """Moves from one placement to another that keep the need covered.
 
     All of it; half and one only where all may not fit, or where the destination's price has two
-    blocks, so that a part may run on surplus.
+    blocks, so that a part may run on surplus; and what is `wanted`.
     """
     source, destination = pair
     need, floor = bounds
@@ -213,6 +228,7 @@ def _moves(
     counts = [whole]
     if fits * destination.capacity < whole * source.capacity or two_blocks:
         counts += [whole // 2, 1]
+    counts.append(min(wanted, whole))
     found: list[Candidate] = []
     for count in dict.fromkeys(count for count in counts if count > 0):
         missing = max(0.0, need - (has - count * source.capacity))

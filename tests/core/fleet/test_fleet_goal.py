@@ -350,3 +350,15 @@ def test_what_nobody_may_touch_uses_up_watts_and_devices_of_its_site():
     assert west(limit=1900) == 1
     assert west(accelerators=gpus(3)) == 1
     assert west() >= 4
+
+
+@pytest.mark.parametrize(("limit", "moved"), [(700, 1), (1300, 2), (2000, 3), (3000, 5)])
+def test_as_many_replicas_move_as_the_optimum_has_at_the_cheaper_site(limit, moved):
+    rows = (placement("east", 6, engine=engine(66.0, pods=6)), placement("west", 0))
+    sites = (site("east", price="0.80"), site("west", price="0.30", limit=limit))
+    made = plan(snapshot((workload(placements=rows),), sites), NOW)
+    assert {row.placement_name: row.replicas for row in made.decisions[0].targets} == {
+        "east": 6 - moved,
+        "west": moved,
+    }
+    assert made.objective_per_hour < 1.15 * made.bound_per_hour
