@@ -102,6 +102,8 @@ BAD = {
     "unknown variant": (("{tiny}", "--set", "variant=large"), 1, "variant"),
     "no data folder": (("{tiny}", "--data", "{folder}/none"), 2, "no such folder"),
     "a folder as scenario": (("{folder}",), 1, "no such file"),
+    "frontier without bounds": (("{tiny}", "--frontier", "--no-bounds"), 2, "leave out --no-bounds"),
+    "a name that is nearly one": (("s1-smal",), 1, "did you mean s1-small?"),
     "negative processes": (("{tiny}", "--processes", "-2"), 2, "must not be negative"),
     "report into a file": (("{tiny}", "--report", "{tiny}/x"), 1, "--report"),
 }
@@ -176,3 +178,25 @@ def test_elsewhere_a_quick_run_prints_no_progress(monkeypatch):
     bar.tell(0.5, "ours")
     bar.end()
     assert shown.text == ""
+
+
+def test_policies_may_be_listed_with_commas(capsys, tiny):
+    _, out, _ = run(capsys, tiny, "--policy", "b4, b7", "--policy", "b0", "-o", "json")
+    assert [row["policy"] for row in json.loads(out)["runs"]] == ["b0", "b4", "b7"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "objective: money alone, as the scenario declares"),
+        (("--objective", "carbon"), "objective: carbon alone"),
+        (("--objective", "carbon", "--objective", "money"), "objectives: carbon alone; money alone"),
+        (
+            ("--set", "settings.carbonPricePerTonne=60"),
+            "objective: money, with carbon at 60 EUR per tonne, as the scenario declares",
+        ),
+    ],
+)
+def test_the_table_says_what_policies_were_told_to_minimise(capsys, tiny, words, told):
+    _, out, _ = run(capsys, tiny, "--policy", "b4", "--no-bounds", *words)
+    assert told in " ".join(out.split())

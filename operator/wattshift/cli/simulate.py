@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="ours, b0 to b7, or all; may be repeated (default: ours)",
+        help="ours, b0 to b7, or all; repeated or with commas (default: ours)",
     )
     parser.add_argument(
         "--objective",
@@ -84,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         if not Path(options.data).is_dir():
             raise UsageError(f"--data {options.data}: no such folder")
         os.environ[DATA_VARIABLE] = options.data
+    if options.frontier and options.no_bounds:
+        raise UsageError("--frontier is told beside the bounds: leave out --no-bounds")
     if options.processes < 0:
         raise UsageError(f"--processes {options.processes}: must not be negative")
     folder = _folder(options.report)
@@ -107,7 +109,8 @@ def _study(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     from wattshift.sim.report.document import document  # noqa: PLC0415
     from wattshift.sim.report.study import POLICIES, study  # noqa: PLC0415
 
-    policies = options.policy or ["ours"]
+    listed = [word.strip() for text in options.policy for word in text.split(",")]
+    policies = [word for word in listed if word] or ["ours"]
     unknown = [name for name in policies if name not in (*POLICIES, "all")]
     if unknown:
         known = ", ".join(POLICIES)

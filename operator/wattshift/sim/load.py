@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from importlib.resources import as_file
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -61,8 +62,10 @@ def find(scenario: str | Path) -> Path:
     if name in shipped():
         with as_file(package_files("wattshift.sim") / "scenarios" / f"{name}.yaml") as found:
             return found
+    near = get_close_matches(name, shipped(), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
     raise ScenarioError(
-        f"{scenario}: no such file, and no shipped scenario: {', '.join(shipped())}"
+        f"{scenario}: no such file, and no shipped scenario: {', '.join(shipped())}{hint}"
     )
 
 

@@ -18,6 +18,7 @@ from wattshift.sim.report.table import (
     CENT,
     MARK,
     MARKED,
+    aim,
     amount,
     counted,
     decimal,
@@ -112,8 +113,8 @@ def _facts(document: Json) -> str:
         f"Scenario {scenario['name']}, seed {document['seed']}: {days:g} {'day' if days == 1 else 'days'} in "
         f"{counted(len(scenario['windows']), 'window')} from {scenario['windows'][0]['start'][:10]} on, "
         f"{counted(len(scenario['sites']), 'site')}, {counted(scenario['workloads'], 'workload')}, "
-        f"{counted(scenario['origins'], 'group')} of users, {counted(scenario['events'], 'power event')}. "
-        f"wattshift {document['version']}."
+        f"{counted(scenario['origins'], 'group')} of users, {counted(scenario['events'], 'power event')}; "
+        f"{aim(document)}. wattshift {document['version']}."
     )
 
 

@@ -47,13 +47,25 @@ def _head(document: Json) -> str:
         f"{counted(scenario['workloads'], 'workload')}, {counted(scenario['events'], 'event')}, "
         f"seed {document['seed']}"
     )
-    price = document["carbonPricePerTonne"]
-    aim = (
-        f"declared objective: money, with carbon at {price:g} {document['currency']} per tonne"
-        if price
-        else "declared objective: money alone"
+    return "\n".join(
+        [wrap(f"{scenario['name']}: {scenario['title']}"), wrap(facts), wrap(aim(document))]
     )
-    return "\n".join([wrap(f"{scenario['name']}: {scenario['title']}"), wrap(facts), wrap(aim)])
+
+
+def aim(document: Json) -> str:
+    """What policies were told to minimise."""
+    price = document["carbonPricePerTonne"]
+    words = {
+        "declared": f"money, with carbon at {price:g} {document['currency']} per tonne, as the "
+        "scenario declares"
+        if price
+        else "money alone, as the scenario declares",
+        "money": "money alone",
+        "carbon": "carbon alone",
+    }
+    aims = dict.fromkeys(run["objective"] for run in document["runs"] if run["policy"] != "b0")
+    chosen = [words[name] for name in aims or ("declared",)]
+    return f"{'objectives' if len(chosen) > 1 else 'objective'}: {'; '.join(chosen)}"
 
 
 def counted(number: int, noun: str) -> str:
