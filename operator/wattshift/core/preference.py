@@ -55,10 +55,13 @@ def preference(plan: Plan | None) -> Preference:
 def _cost(row: Decision) -> float | None:
     """Cheapest lowering that the plan scored and did not choose, per replica; never below zero."""
     best: float | None = None
+    before = {target.placement_name: target.replicas for target in row.basis}
     for other in row.alternatives:
         if other.score is None:
             continue
-        fewer = _sum(row.targets) - _sum(other.targets)
+        # an alternative names what it would change: the rest stays as it was found
+        named = {target.placement_name: target.replicas for target in other.targets}
+        fewer = _sum(row.targets) - sum((before | named).values())
         if fewer <= 0:
             continue
         cost = max(0.0, other.score - (row.score or 0.0)) / fewer
