@@ -91,6 +91,15 @@ def test_a_cap_above_what_is_drawn_holds_nothing_up():
     assert survey(here((job,), None), NOW).jobs[0].load.concurrency == pytest.approx(6)
 
 
+def test_sequences_of_a_cap_that_was_just_lifted_are_no_growth():
+    def grown(ago):
+        row = {"mechanisms": CAN, "power_cap_time": NOW - ago}
+        return counts(govern(here((chat(6, 0, 90.0, row=row),), None), None, NOW))
+
+    assert grown(5) is None
+    assert sum(grown(60).values()) > 6
+
+
 def test_what_waits_is_load_with_or_without_a_cap():
     job = capped(530)
     stats = replace(job.placements[0].engine, waiting=10)

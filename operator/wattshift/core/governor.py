@@ -26,6 +26,8 @@ from wattshift.core.survey import Feed, Job, Survey, survey
 
 VALID_SECONDS = 60.0
 """A governor decision is for now."""
+OVERHANG_SECONDS = 30.0
+"""Wall seconds after a cap has changed in which its sequences are still in flight."""
 TIERS = tuple(Tier)
 
 
@@ -112,7 +114,7 @@ class _Tick:
         if Allowed.SCALE not in state.actions and not job.outside:
             return
         owed = owed_to(job)
-        if owed is not None and _slowed(job):
+        if owed is not None and _slowed(job, self.world.now, self.world.snapshot.speed):
             owed = None
         hardness = Hardness.COMMITTED
         ended = self._ended(job)
@@ -289,15 +291,22 @@ _STATUS = {
 }
 
 
-def _slowed(job: Job) -> bool:
+def _slowed(job: Job, now: float, speed: float) -> bool:
     """Whether caps explain what looks like growth: slower tokens keep more sequences in flight.
 
-    They are lifted before a replica is added, and then the load tells the truth again.
+    They are lifted before a replica is added; then the load tells the truth again, once the sequences
+    that they held up are done.
     """
-    capped = any(
-        spot.state.power_cap_permille is not None and spot.replicas > 0 for spot in job.spots
-    )
-    return capped and job.standing >= job.floor
+    if job.standing < job.floor:
+        return False
+    for spot in job.spots:
+        state = spot.state
+        if spot.replicas > 0 and state.power_cap_permille is not None:
+            return True
+        changed = state.power_cap_time
+        if changed is not None and 0 <= now - changed < OVERHANG_SECONDS * max(1.0, speed):
+            return True
+    return False
 
 
 def _doubts(feed: Feed) -> list[Notice]:
