@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from tests.core.contract.tariffs import T1, T2, T4, T12
 from tests.sim.bound_cases import NOON, scenario, series, site, table, workload
+from wattshift.core.contract.model import Basis
 from wattshift.core.contract.parse import from_spec
 from wattshift.core.model import FacilityPoint, Firmness, Settings
 from wattshift.errors import NeedsHuman
@@ -19,6 +21,7 @@ from wattshift.sim.bounds.floors import whole_replicas
 from wattshift.sim.bounds.hull import hulls_of
 from wattshift.sim.bounds.instance import instance_of
 from wattshift.sim.bounds.rates import prices_of
+from wattshift.sim.pricing import ContractBook
 from wattshift.sim.scenario import Fault, FaultKind, SimEvent
 
 
@@ -310,3 +313,45 @@ def test_replicas_that_are_best_below_full_load_are_left_to_the_plain_bound():
     late = table(sequences=(0, 5, 10), watts=(10, 250, 1000), tokens=(0, 50, 100))
     job = workload("w", ["a"], [[10.0]], [("a", None)])
     assert whole_replicas(job, hulls_of(late), earning(False)).tolist() == [[10.0]]
+
+
+HALF_PAST = """
+role: Complete
+currency: USD
+timeZone: Asia/Kolkata
+calendars:
+- name: tou
+  bands: [{name: Dear, windows: ["18:00-20:00"]}, {name: Cheap}]
+components:
+- {name: energy, measure: {type: Energy, energy: {basis: Import}}, calendarName: tou, bandRates: [{bandName: Dear, rate: "0.30"}, {bandName: Cheap, rate: "0.10"}], per: kWh}
+- {name: more, measure: {type: Energy, energy: {basis: Import}}, rate: "0.05", per: kWh, fromTime: "2024-06-01T20:30:00+05:30"}
+"""
+
+
+def half_past():
+    world = one(steps=8)
+    contract = from_spec("half-past", yaml.safe_load(HALF_PAST))
+    noon = datetime(2024, 6, 1, 12, tzinfo=UTC).timestamp()  # 17:30 there
+    rows = (replace(world.sites[0], contract=contract),)
+    return replace(world, sites=rows, start_time=noon, step_seconds=3600.0)
+
+
+def test_a_band_that_begins_in_a_step_prices_its_part_of_it():
+    """In a zone off by half an hour every band does, where steps are hours of UTC."""
+    world = half_past()
+    grid = prices_of(world, world.sites[0]).grid
+
+    assert grid.tolist() == pytest.approx([0.2, 0.3, 0.2, 0.15, 0.15, 0.15, 0.15, 0.15])
+
+
+def test_the_bound_prices_such_steps_like_the_books():
+    world = half_past()
+    book = ContractBook(world.sites[0].contract, "a", world.start_time)
+    for watt_hours in (1000.0, 7000.0, 3000.0, 500.0, 0.0, 1.0, 2500.0, 4000.0):
+        book.add(3600.0, {Basis.IMPORT: watt_hours}, float("nan"))
+    loads = np.array([1.0, 7.0, 3.0, 0.5, 0.0, 0.001, 2.5, 4.0])
+    billed = float(sum(row.amount for row in book.lines()))
+
+    assert float((prices_of(world, world.sites[0]).grid * loads).sum()) == pytest.approx(
+        billed, abs=0.01
+    )

@@ -7,12 +7,15 @@ are not volumetric and not in here. Neighbour: `core/contract/margin.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 
+from wattshift.core.contract.calendar import band_at
 from wattshift.core.contract.margin import Moment
 from wattshift.core.contract.meter import opening_period
 from wattshift.core.contract.model import (
@@ -25,7 +28,7 @@ from wattshift.core.contract.model import (
     SurplusUse,
 )
 from wattshift.core.contract.quote import SiteState
-from wattshift.core.contract.rates import bands_at, index_value
+from wattshift.core.contract.rates import index_value
 from wattshift.core.prices import exchange
 from wattshift.errors import NeedsHuman
 from wattshift.sim.scenario import Array, Scenario, SimSite
@@ -124,26 +127,54 @@ def _direct(moment: Moment) -> Decimal | None:
 def _of_contract(
     scenario: Scenario, site: SimSite, price: Callable[[Moment], Decimal | None]
 ) -> Array:
+    """Mean price of each step: power is even in it, a band may begin in its middle."""
     contract = site.contract
     assert contract is not None
-    values = np.zeros(scenario.steps)
-    known: dict[tuple[tuple[tuple[str, str], ...], int, Decimal | None], float] = {}
-    for step in range(scenario.steps):
-        now = scenario.time(step)
-        index = None
-        if site.price is not None:
-            index = index_value(float(site.price.values[step]))
-        # shapes and components change with bands, and their validity at a day's edge
-        key = (tuple(sorted(bands_at(contract, now).items())), int(now // 86400), index)
-        if key not in known:
-            indices = dict.fromkeys(contract.signal_names, index)
-            period = opening_period(contract, int(now))
-            value = price(Moment(contract, period, now, indices, _EMPTY))
-            if value is None:
-                raise NeedsHuman(
-                    f"site {site.name}: contract {contract.name} has no price at step {step}",
-                    reason="ScenarioInvalid",
-                )
-            known[key] = float(value)
-        values[step] = known[key]
+    values, length = np.zeros(scenario.steps), scenario.step_seconds
+    known: dict[tuple[object, Decimal | None], float] = {}
+    for begin, end, kind in _pieces(contract, scenario.time(0), scenario.time(scenario.steps)):
+        first = int((begin - scenario.start_time) / length + 1e-9)
+        last = math.ceil((end - scenario.start_time) / length - 1e-9)
+        for step in range(first, last):
+            index = None
+            if site.price is not None:
+                index = index_value(float(site.price.values[step]))
+            key = (kind, index)
+            if key not in known:
+                indices = dict.fromkeys(contract.signal_names, index)
+                period = opening_period(contract, int(begin))
+                value = price(Moment(contract, period, begin, indices, _EMPTY))
+                if value is None:
+                    raise NeedsHuman(
+                        f"site {site.name}: contract {contract.name} has no price at step {step}",
+                        reason="ScenarioInvalid",
+                    )
+                known[key] = float(value)
+            held = min(end, scenario.time(step + 1)) - max(begin, scenario.time(step))
+            values[step] += known[key] * held / length
     return values
+
+
+def _pieces(
+    contract: Contract, begin: float, end: float
+) -> Iterator[tuple[float, float, tuple[object, ...]]]:
+    """(from, to, what prices depend on): bands, and which parts of the contract are in force."""
+    edges = sorted(_edges(contract))
+    while begin < end:
+        place = bisect_right(edges, begin)
+        until = min(end, edges[place]) if place < len(edges) else end
+        names = []
+        for calendar in contract.calendars:
+            name, over = band_at(calendar, begin)
+            names.append(name)
+            until = min(until, over)
+        yield begin, until, (place, *names)
+        begin = until
+
+
+def _edges(contract: Contract) -> set[int]:
+    """Times at which the contract or a part of it begins or ends."""
+    times = {contract.valid_from, contract.valid_until}
+    times |= {time for part in contract.components for time in (part.from_time, part.until_time)}
+    times |= {time for part in contract.shapes for time in (part.from_time, part.until_time)}
+    return {time for time in times if time is not None}
