@@ -1,6 +1,7 @@
 """Batch work: as wide as it needs, in the cheapest hours, together with others on one surplus."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from tests.core.build import (
@@ -16,9 +17,12 @@ from tests.core.build import (
     workload,
 )
 from tests.core.worlds import carried_out, counts
+from wattshift.core import planner
 from wattshift.core.assemble import Draft
 from wattshift.core.batch import wishes
 from wattshift.core.candidates import Candidate
+from wattshift.core.contract.tariff import Basis
+from wattshift.core.contract.quote import DemandTerm
 from wattshift.core.decision import Action
 from wattshift.core.model import Allowed, Mode
 from wattshift.core.planner import _price_again, plan
@@ -63,10 +67,12 @@ def wanted(here, key="team/nightly"):
 # ---- how wide
 
 
-def test_at_one_price_it_is_as_wide_as_its_deadline_asks():
-    found = decided(snapshot((job(backlog=2000.0),), (priced((0, "0.5")),)))
+@pytest.mark.parametrize(("due", "replicas"), [(24, 8), (12, 12), (6, 12)])
+def test_at_one_price_it_is_done_soon_but_no_wider_than_that_takes(due, replicas):
+    """20 hours of work and a fifth more, in an eighth of the time that is left, or in two hours."""
+    found = decided(snapshot((job(backlog=2000.0, due=due * HOUR),), (priced((0, "0.5")),)))
     assert found.action is Action.RESUME
-    assert counts_of(found) == 2  # 20 hours of work and a fifth more, in a day
+    assert counts_of(found) == replicas
 
 
 def counts_of(decision):
@@ -189,6 +195,45 @@ def _day(now):
 def _fresh(work, now):
     units = reading(work.batch.backlog_units.value, unit="Count", age=NOW - now)
     return replace(work, batch=replace(work.batch, backlog_units=units))
+
+
+def peaked(watts, rate="40"):
+    """A feed whose billed peak of the month stands at `watts`."""
+    term = DemandTerm(
+        component="maxDemand",
+        basis=Basis.IMPORT,
+        rate_per_kilowatt=Decimal(rate),
+        binding_watts=watts,
+        averaging_minutes=15,
+        probability=Decimal(1),
+        probability_source="PreviousPeriod",
+        in_window=True,
+    )
+    return site("east", feed=connection(price=replace(quote("0.5"), demand_terms=(term,))))
+
+
+def test_work_that_can_wait_sets_no_new_billed_peak():
+    # 20 hours of work in a day: eight wide for three hours, or three wide for longer
+    assert counts_of(decided(snapshot((job(backlog=2000.0),), (peaked(0),)))) == 8
+    assert counts_of(decided(snapshot((job(backlog=2000.0),), (peaked(2000),)))) == 3
+
+
+def test_a_deadline_is_worth_a_new_peak():
+    late = job(backlog=1000.0, due=3 * HOUR)
+    found = decided(snapshot((late,), (peaked(2000),)))
+    assert counts_of(found) > 3
+
+
+def test_a_batch_plan_that_fails_stops_nobody_and_is_said(monkeypatch):
+    def broken(*_):
+        raise ArithmeticError("odd")
+
+    monkeypatch.setattr(planner, "wishes", broken)
+    here = plan(snapshot((job(replicas=2), workload()), (priced((0, "0.5")), site("west"))), NOW)
+    assert any("odd" in row for row in here.notes)
+    by_key = {row.workload_key: row for row in here.decisions}
+    assert by_key["team/nightly"].action is Action.HOLD
+    assert by_key["team/chat"].action is not Action.HOLD
 
 
 # ---- together

@@ -20,6 +20,9 @@ MARGIN = 1.2
 """Hours kept for the work are its estimate and 20 %."""
 LEAST_RUN_SECONDS = 3600.0
 """A start is worth at least that much work, and is spread over it when prices are compared."""
+SPREAD_SECONDS, SPREAD_SHARE = 7200.0, 0.125
+"""Where the price is the same work is spread over that long, or over that share of the time that is left:
+wide enough that what comes next finds room, narrow enough to spare starts and peaks."""
 STOPS = 2.0
 """Work that runs stops at so many times the price difference at which stopped work would not wait."""
 EPSILON = 1e-6
@@ -158,7 +161,8 @@ def _by_price(job: Job, survey: Survey, agenda: Agenda, work: float | None, end:
         message = "no price is known: it runs"
         return Wish(run=True, reason=Reason.PRICE_UNKNOWN, message=message, replicas=most)
     share = _start_share(job)
-    used, edge = _cheapest(slots, work, share)
+    spread = max(SPREAD_SECONDS, SPREAD_SHARE * (end - survey.now))
+    used, edge = _cheapest(slots, work, share, spread)
     agenda.take(job, used)
     start = share * abs(edge)
     begin = sum(count for slot, count in used if slot.step == 0)
@@ -219,12 +223,12 @@ def _start_share(job: Job) -> float:
 
 
 def _cheapest(
-    slots: list[Slot], work: float | None, share: float
+    slots: list[Slot], work: float | None, share: float, spread: float
 ) -> tuple[list[tuple[Slot, float]], float]:
     """(slot, replicas) that hold the work, and the highest price among them.
 
-    What costs the same within a start's share is used evenly: fewer replicas for longer. Work of
-    unknown length takes the cheapest hour there is, and all that cost the same.
+    What costs the same within a start's share is used evenly: fewer replicas for longer, but soon. Work
+    of unknown length takes the cheapest hour there is, and all that cost the same.
     """
     edge, left = slots[0].price, work or 0.0
     for slot in slots:
@@ -238,10 +242,28 @@ def _cheapest(
     if work is None:
         return [(row, row.replicas) for row in (*full, *even)], edge
     rest = max(0.0, work - sum(row.replicas * row.seconds for row in full))
+    even = _soonest(even, rest, spread)
     room = sum(row.replicas * row.seconds for row in even)
     part = min(1.0, rest / room) if room > 0 else 0.0
     used = [(row, row.replicas) for row in full] + [(row, part * row.replicas) for row in even]
     return [row for row in used if row[1] > 0], edge
+
+
+def _soonest(slots: list[Slot], work: float, spread: float) -> list[Slot]:
+    """Of slots that cost the same the first that hold the work, over `spread` seconds at least.
+
+    Nothing is gained by being late, and a little by being narrow: fewer starts, a lower peak.
+    """
+    found: list[Slot] = []
+    last, span, room = -1, 0.0, 0.0
+    for row in sorted(slots, key=lambda row: (row.step, row.price, row.index)):
+        if row.step != last and span >= spread and room >= work:
+            break
+        span += 0.0 if row.step == last else row.seconds
+        last = row.step
+        room += row.replicas * row.seconds
+        found.append(row)
+    return found
 
 
 def _busy(job: Job, survey: Survey, work: float | None, wanted: int) -> int | None:

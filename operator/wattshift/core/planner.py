@@ -65,10 +65,8 @@ def plan(snapshot: Snapshot, now: float) -> Plan:
                 reason=order.reason,
                 message=order.message,
             )
-    wanted = wishes(world, [draft.job for draft in drafts if not draft.settled])
-    for draft in drafts:
-        draft.wish = wanted.get(draft.job.key)
     found, trouble = _optimum(world, drafts)
+    trouble += _ask(world, drafts)
     for draft in sorted(drafts, key=_first_served):
         if not draft.settled and not routed_step(draft, found, world, room):
             _cover_owed(draft, world, room)
@@ -98,6 +96,17 @@ def _optimum(world: Survey, drafts: list[Draft]) -> tuple[Goals | None, list[str
         return goals(world, tuple(draft.job for draft in drafts if not draft.settled)), []
     except Exception as error:  # noqa: BLE001
         return None, [f"decided without the optimiser: {type(error).__name__}: {error}"]
+
+
+def _ask(world: Survey, drafts: list[Draft]) -> list[str]:
+    """What batch work should do; where that cannot be told it stays as it is, and a note says why."""
+    try:
+        wanted = wishes(world, [draft.job for draft in drafts if not draft.settled])
+    except Exception as error:  # noqa: BLE001
+        return [f"batch work stays as it is: {type(error).__name__}: {error}"]
+    for draft in drafts:
+        draft.wish = wanted.get(draft.job.key)
+    return []
 
 
 def _draft(job: Job, world: Survey) -> Draft:

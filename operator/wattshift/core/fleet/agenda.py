@@ -17,10 +17,14 @@ from wattshift.core.fleet.limits import room_ahead
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.model import Mode
 from wattshift.core.power import FeedKey
+from wattshift.core.prices import exchange
+from wattshift.core.rebound import peak_watts
 from wattshift.core.score import watts_of
 from wattshift.core.survey import Feed, Job, Spot, Survey
 
 HOUR = 3600.0
+PEAK_HOURS = 3.0
+"""Over which the price of a new billed peak is spread."""
 EXACT_SECONDS = 3 * HOUR
 """Changes of price sooner than that are edges of their own; later ones are averaged by the hour."""
 
@@ -38,6 +42,8 @@ class Slot:
     seconds: float
     own: bool = False
     """On surplus of own supply."""
+    above: bool = False
+    """It would set a new billed peak."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +53,10 @@ class _Ledger:
     price: Ahead
     surplus: Floats
     room: Floats
+    below: Floats
+    """Watts of import that set no new billed peak."""
+    peak: float
+    """Money per kWh on top of what is above it."""
 
 
 class Agenda:
@@ -77,10 +87,17 @@ class Agenda:
             used = max(0.0, (feed.power.committed_watts or 0.0) - mine.get(key, 0.0))
             supply = price.own_watts if price.own is not None else None
             surplus = np.zeros(self.seconds.shape) if supply is None else supply - used
+            allowed = peak_watts(feed.connection)
+            imported = np.full(self.seconds.shape, used) if supply is None else used - supply
+            below = np.full(self.seconds.shape, np.inf)
+            if allowed is not None:
+                below = np.maximum(0.0, allowed - np.maximum(0.0, imported))
             self._ledgers[key] = _Ledger(
                 price=_prudent(price, self.edges),
                 surplus=np.maximum(0.0, surplus),
                 room=np.maximum(0.0, room_ahead(feed, self.edges) + mine.get(key, 0.0)),
+                below=below,
+                peak=_peak_price(feed, world),
             )
 
     def slots(self, job: Job, most: int, end: float) -> list[Slot]:
@@ -113,6 +130,7 @@ class Agenda:
                         replicas=count,
                         seconds=seconds,
                         own=slot.own,
+                        above=slot.above,
                     )
                 )
         return found
@@ -126,6 +144,8 @@ class Agenda:
                 continue
             row = (spot, *self._offer(spot, acting(job)))
             for slot in self._at(0, float(self.seconds[0]), row):
+                if slot.above:
+                    continue  # what runs has set its peak
                 count = left if not slot.own else min(left, slot.replicas)
                 if count > 0:
                     found.append(
@@ -151,6 +171,8 @@ class Agenda:
             ledger = self._ledgers[spot.feed.key]
             watts = replicas * draws(spot)
             ledger.room[slot.step] = max(0.0, ledger.room[slot.step] - watts)
+            if not slot.own and not slot.above:
+                ledger.below[slot.step] = max(0.0, ledger.below[slot.step] - watts)
             if slot.own:
                 ledger.surplus[slot.step] = max(0.0, ledger.surplus[slot.step] - watts)
 
@@ -204,7 +226,19 @@ class Agenda:
                 )
             )
         rest = max(0.0, float(fits[step]) - cheap)
-        found.append(Slot(step=step, index=spot.index, price=grid, replicas=rest, seconds=seconds))
+        calm = min(rest, float(ledger.below[step]) / max(1.0, draws(spot)))
+        found.append(Slot(step=step, index=spot.index, price=grid, replicas=calm, seconds=seconds))
+        if rest > calm:
+            found.append(
+                Slot(
+                    step=step,
+                    index=spot.index,
+                    price=grid + ledger.peak,
+                    replicas=rest - calm,
+                    seconds=seconds,
+                    above=True,
+                )
+            )
         return found
 
 
@@ -237,6 +271,16 @@ def _edges(world: Survey, feeds: list[Feed]) -> Floats:
         times.add(mark)
         mark += HOUR
     return np.asarray(sorted(times))
+
+
+def _peak_price(feed: Feed, world: Survey) -> float:
+    """Reporting currency per kWh of import above the billed peak: it is paid once for a while of work."""
+    quote = feed.connection.price if feed.connection is not None else None
+    if quote is None:
+        return 0.0
+    rates = [float(row.rate_per_kilowatt) for row in quote.demand_terms if row.in_window]
+    factor = exchange(world.snapshot.settings, quote.currency) or 1.0
+    return sum(rates) * factor / PEAK_HOURS
 
 
 def _prudent(price: Ahead, edges: Floats) -> Ahead:
