@@ -17,6 +17,12 @@ def read(folder, text, csv=None, **options):
     return load(files.write(folder, text, csv), environment={}, **options)
 
 
+CONTRACT = (
+    "{spec: {role: Complete, currency: EUR, timeZone: Europe/Oslo, %s, components: [{name: e, measure: "
+    '{type: Energy, energy: {basis: Import}}, rate: "0.10", per: kWh}]}}'
+)
+
+
 def table(**changes):
     rows = {
         "sequences": "[8, 64]",
@@ -107,6 +113,23 @@ REFUSED = {
         "maxReplicas: 4",
         "maxReplicas: 4, initialReplicas: 9",
         "initialReplicas: must lie between",
+    ),
+    "a contract that ends before": (
+        OSLO,
+        OSLO.replace("price:", "contract:").replace(
+            "{unit: EURPerMegawattHour, constant: 40}", CONTRACT
+        )
+        % 'validUntilTime: "2024-03-31T00:00:00Z"',
+        r"validUntilTime: it is in force from 2000-01-01T00:00:00Z to 2024-03-31T00:00:00Z, the "
+        "scenario .*energy would cost nothing",
+    ),
+    "a contract that begins after": (
+        OSLO,
+        OSLO.replace("price:", "contract:").replace(
+            "{unit: EURPerMegawattHour, constant: 40}", CONTRACT
+        )
+        % 'validFromTime: "2026-01-01T00:00:00Z"',
+        "it is in force from 2026-01-01T00:00:00Z to ",
     ),
     "a facility curve with two values": (
         OSLO,

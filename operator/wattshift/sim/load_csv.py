@@ -229,7 +229,7 @@ def regular(table: Table, column: CsvColumn, start: float) -> Points:
         line = table.lines[bad[0] + 1]
         what = "repeats" if steps[bad[0]] == 0 else "is earlier than"
         raise ScenarioError(
-            f"{table.path}:{line}: {_when(stamps[bad[0] + 1])} {what} the row before: times must rise"
+            f"{table.path}:{line}: {when(stamps[bad[0] + 1])} {what} the row before: times must rise"
         )
     if column.mask_below is not None:
         values = np.where(values < column.mask_below, np.nan, values)
@@ -241,8 +241,8 @@ def regular(table: Table, column: CsvColumn, start: float) -> Points:
     if len(off):
         row = int(off[0])
         raise ScenarioError(
-            f"{table.path}:{table.lines[row]}: {_when(stamps[row])} is off the grid of {step:g} s that "
-            f"most rows have, from {_when(stamps[0])} on"
+            f"{table.path}:{table.lines[row]}: {when(stamps[row])} is off the grid of {step:g} s that "
+            f"most rows have, from {when(stamps[0])} on"
         )
     # Realigned data end hours early: what is missing there is filled like any other hole.
     count = round((last - stamps[0]) / step) + 1
@@ -259,7 +259,8 @@ def _usual(steps: Array) -> float:
     return float(found[np.argmax(counts)])
 
 
-def _when(stamp: float) -> str:
+def when(stamp: float) -> str:
+    """A moment as errors tell it."""
     return datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -290,7 +291,7 @@ def _filled(values: Array, start: float, step: float, table: Table, column: CsvC
     where = f"{table.path}: column {column.column!r}"
     edges = np.flatnonzero(np.diff(np.concatenate([[False], holes, [False]])))
     runs = [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    first = _when(start + runs[0][0] * step)
+    first = when(start + runs[0][0] * step)
     if column.missing is Missing.ERROR:
         count = int(holes.sum())
         some = "1 step has" if count == 1 else f"{count} steps have"
@@ -304,7 +305,7 @@ def _filled(values: Array, start: float, step: float, table: Table, column: CsvC
         if (end - begin) * step > column.max_gap_seconds:
             raise ScenarioError(
                 f"{where}: no value for {(end - begin) * step / 3600:g} h from "
-                f"{_when(start + begin * step)} on: more than maxGapSeconds allows"
+                f"{when(start + begin * step)} on: more than maxGapSeconds allows"
             )
     good = np.flatnonzero(~holes)
     index = np.arange(len(values))

@@ -5,14 +5,13 @@ Local times follow the IANA zone with its changes of clocks: 23 and 25 hour days
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattshift.sim.load_csv import Points, offset_seconds
+from wattshift.sim.load_csv import Points, offset_seconds, when
 from wattshift.sim.load_text import ScenarioError
 from wattshift.sim.scenario import Array
 from wattshift.sim.schema_series import Interpolation
@@ -77,9 +76,9 @@ class Grid:
         """
         last = points.start + points.step * len(points.values)
         if points.start > self.start + 1 or last < self.end - 1:
-            span = f"{_when(points.start)} to {_when(last)}"
+            span = f"{when(points.start)} to {when(last)}"
             raise ScenarioError(
-                f"{what}: covers {span}, the scenario {_when(self.start)} to {_when(self.end)}: "
+                f"{what}: covers {span}, the scenario {when(self.start)} to {when(self.end)}: "
                 "change startTime and days, or give longer data"
             )
         place = (self.times - points.start) / points.step
@@ -93,7 +92,3 @@ class Grid:
         edges = (np.append(self.times, self.end) - points.start) / points.step
         sums = np.interp(edges, np.arange(len(total)), total)
         return np.asarray(np.diff(sums) * points.step / self.step)
-
-
-def _when(stamp: float) -> str:
-    return datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

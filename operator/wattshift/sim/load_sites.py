@@ -20,7 +20,7 @@ from wattshift.core.contract.model import Contract
 from wattshift.core.contract.parse import from_spec
 from wattshift.core.model import FacilityPoint
 from wattshift.core.units import Quantity
-from wattshift.sim.load_csv import Files
+from wattshift.sim.load_csv import Files, when
 from wattshift.sim.load_series import Origin, SeriesReader, frozen
 from wattshift.sim.load_text import Place, ScenarioError, Text
 from wattshift.sim.scenario import Array, ReplicaTable, Signal, SimSite, Storage
@@ -247,6 +247,15 @@ class Sites:
             raise self._text.error(where, f"{said}{field}: {first['msg']}") from None
         except ContractError as problem:
             raise self._text.error(where, f"{said}{problem}") from None
+        grid = self._series.grid
+        begins, ends = contract.valid_from or grid.start, contract.valid_until or grid.end
+        if begins > grid.start or ends < grid.end:
+            raise self._text.error(
+                where,
+                f"{said}validFromTime, validUntilTime: it is in force from {when(begins)} to "
+                f"{when(ends)}, the scenario from {when(grid.start)} to {when(grid.end)}: outside of "
+                "it energy would cost nothing",
+            )
         return contract
 
     def _manifest(
