@@ -15,7 +15,7 @@ from wattshift.sim.report.study import study
 from wattshift.sim.report.table import amount, table
 from wattshift.sim.result import reduced
 from wattshift.sim.run import simulate
-from wattshift.sim.scenario import SimBatch
+from wattshift.sim.scenario import SimBatch, Window
 
 from tests.core.contract import tariffs
 from tests.sim import scenario_files as files
@@ -258,3 +258,24 @@ def test_a_b0_past_the_margin_flatters_nobody():
 
     assert ("b0", "declared") not in reasons
     assert "past the margin" in reasons["b4", "declared"][0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "windows", "words"),
+    [
+        (12, 1, ""),
+        (24, 2, "Drawn here and below: all of window w0."),
+        (288 * 8, 1, "Drawn here and below: the first 7 days of window w0."),
+    ],
+)
+def test_the_page_says_which_part_it_draws(steps, windows, words):
+    base = small.scenario(steps=steps)
+    each = steps // windows
+    rows = tuple(
+        Window(name=f"w{i}", first_step=i * each, last_step=(i + 1) * each) for i in range(windows)
+    )
+    document_, found = told_of(replace(base, windows=rows), "b0", bounds=False)
+    text = page(found, document_)
+
+    assert words in text
+    assert ("Drawn here" in text) == bool(words)

@@ -158,7 +158,7 @@ class _View:
         if any(event.upper_watts is not None for event in scenario.events):
             more.append(("upper bound of an event", ORANGE, ""))
         left = len(scenario.sites) - len(drawn)
-        words = f"Power drawn from the grid, mean of {self._span()}, UTC."
+        words = f"Power drawn from the grid, mean of {self._span()}, UTC.{self._part()}"
         if left > 0:
             words += f" The {len(drawn)} sites that draw most; {left} are not drawn."
         if all(site.import_limit_watts is None for site in scenario.sites):
@@ -166,6 +166,15 @@ class _View:
         return Section(
             title="Power by site", words=words, pictures=tuple(pictures), legend=self._legend(more)
         )
+
+    def _part(self) -> str:
+        """What of all that was run is drawn here and below."""
+        several = len(self._study.windows) > 1
+        rows = len(self._window.sums.series.get("importWatts", ()))
+        if not several and rows <= self._steps:
+            return ""
+        days = f"the first {self._length:g} days" if rows > self._steps else "all"
+        return f" Drawn here and below: {days} of window {self._window.name}."
 
     def _event_bounds(self, site: str) -> Array | None:
         """Tightest fixed upper bound in kW by drawn point; None without any."""
