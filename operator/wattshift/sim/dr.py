@@ -20,6 +20,7 @@ from wattshift.core.decision import Action, Governance
 from wattshift.core.governor import govern
 from wattshift.core.model import Original, Snapshot
 from wattshift.core.recent import RecentPower, remembered
+from wattshift.errors import WattshiftError
 from wattshift.sim.events import EventResult
 from wattshift.sim.load import load
 from wattshift.sim.policies.base import Orders
@@ -141,7 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--each", action="store_true", help="one line an event")
     options = parser.parse_args(arguments)
-    scenario = load(options.scenario, overrides=tuple(options.set), seed=options.seed)
+    try:
+        scenario = load(options.scenario, overrides=tuple(options.set), seed=options.seed)
+    except WattshiftError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    if not scenario.events:
+        sys.stderr.write(f"{options.scenario}: has no events to replay\n")
+        return 2
     events, policy = replay(scenario)
     if options.each:
         for row in events:
