@@ -19,14 +19,8 @@ from tests.adapters.conftest import (
     WebServer,
     signal,
 )
-from wattshift.adapters.base import (
-    Fetched,
-    Observation,
-    SourceContext,
-    SourceError,
-    SourceNeedsHuman,
-    SourceTransient,
-)
+from wattshift.adapters.base import (Fetched, Observation, SourceContext)
+from wattshift.adapters.failures import (SourceError, SourceNeedsHuman, SourceTransient)
 from wattshift.adapters.checks import Refusal, check_value
 from wattshift.adapters.grid.file import parse_table
 from wattshift.adapters.grid.http_json import HttpJsonSource

@@ -1,7 +1,7 @@
-"""What every signal source takes and gives: protocol, context, results, errors.
+"""What every signal source takes and gives: protocol, context, results.
 
 A source turns one `signals[].source` into observations or forecast steps *in the source's unit*
-with the source's time; it never judges them. Neighbours: `registry.py` makes sources,
+with the source's time; it never judges them. Neighbours: `failures.py`, `registry.py` makes sources,
 `poller.py` asks them, checks and converts, `core/signal.py` has the result.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from wattshift.adapters.failures import Credentials, SourceError, SourceNeedsHuman
 from wattshift.adapters.reasons import SourceReason
 from wattshift.core.signal import OnStale, SignalKind
 from wattshift.core.units import Quantity
-from wattshift.errors import NeedsHuman, Transient, WattshiftError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -25,35 +25,8 @@ if TYPE_CHECKING:
 SignalKey = tuple[str, str, str]
 """(owner kind, owner name, signal name), such as ("PowerSite", "gansu-1", "wind")."""
 
-Credentials = Callable[[str, str, str], str]
-"""(secret name, key, host) -> value; raises `SourceNeedsHuman` where label or host rule forbids."""
-
 ConfigMaps = Callable[[str], Awaitable[Mapping[str, str] | None] | Mapping[str, str] | None]
 """ConfigMap name -> data of that ConfigMap in the operator's namespace, None if there is none."""
-
-
-class SourceError(WattshiftError):
-    """A fetch that gave nothing: `reason` for machines, the message for people."""
-
-    reason: SourceReason
-
-    def __init__(self, reason: SourceReason, message: str) -> None:
-        super().__init__(message, reason=reason)
-
-
-class SourceTransient(SourceError, Transient):
-    """Worth retrying as it is: time-out, connection, 5xx, 429. Counts for the circuit breaker."""
-
-    def __init__(
-        self, reason: SourceReason, message: str, *, retry_after_seconds: float = 0.0
-    ) -> None:
-        super().__init__(reason, message)
-        self.retry_after_seconds = retry_after_seconds
-        """Real seconds for which the server asks not to be asked again; 0 = it did not say."""
-
-
-class SourceNeedsHuman(SourceError, NeedsHuman):
-    """Will not heal by itself: bad credential, query, path or host. Retried slowly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

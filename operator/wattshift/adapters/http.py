@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, quote, quote_plus, urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from wattshift.adapters.base import Credentials, SourceNeedsHuman, SourceTransient
+from wattshift.adapters.failures import Credentials, SourceNeedsHuman, SourceTransient
 from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.tls import TlsMaterial, ssl_context
 

@@ -15,16 +15,7 @@ import random
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from wattshift.adapters.base import (
-    Fetched,
-    SignalConfig,
-    SignalKey,
-    SignalSource,
-    SourceContext,
-    SourceError,
-    SourceNeedsHuman,
-    SourceTransient,
-)
+from wattshift.adapters.base import Fetched, SignalConfig, SignalKey, SignalSource, SourceContext
 from wattshift.adapters.breaker import Breaker, BreakerState
 from wattshift.adapters.checks import (
     Accepted,
@@ -35,6 +26,7 @@ from wattshift.adapters.checks import (
     check_value,
     explain_pending,
 )
+from wattshift.adapters.failures import SourceError, SourceNeedsHuman, SourceTransient
 from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.registry import SOURCES, Factory, make_source
 from wattshift.adapters.states import Curve, Held, state_at

@@ -29,7 +29,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 from urllib3.util.retry import Retry
 
-from wattshift.adapters.base import SourceError, SourceNeedsHuman, SourceTransient
+from wattshift.adapters.failures import SourceError, SourceNeedsHuman, SourceTransient
 from wattshift.adapters.http import Identity, address_refused, check_status, retry_after_seconds
 from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.tls import TlsMaterial, ssl_context

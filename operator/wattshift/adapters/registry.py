@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from wattshift.adapters.base import (
-    SignalConfig,
-    SignalSource,
-    SourceContext,
-    SourceNeedsHuman,
-)
+from wattshift.adapters.base import SignalConfig, SignalSource, SourceContext
+from wattshift.adapters.failures import SourceNeedsHuman
 from wattshift.adapters.grid.constant import ConstantSource
 from wattshift.adapters.grid.daily_curve import DailyCurveSource
 from wattshift.adapters.grid.file import FileSource

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from wattshift.adapters.base import SourceNeedsHuman
+from wattshift.adapters.failures import SourceNeedsHuman
 from wattshift.adapters.reasons import SourceReason
 
 EPOCH_LIMIT_SECONDS = 4_102_444_800

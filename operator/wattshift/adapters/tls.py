@@ -10,7 +10,7 @@ import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from wattshift.adapters.base import SourceNeedsHuman
+from wattshift.adapters.failures import SourceNeedsHuman
 from wattshift.adapters.reasons import SourceReason
 
 

@@ -20,10 +20,10 @@ from wattshift.adapters.base import (
     SignalConfig,
     SingleSource,
     SourceContext,
-    SourceNeedsHuman,
     Step,
     decimal_number,
 )
+from wattshift.adapters.failures import SourceNeedsHuman
 from wattshift.adapters.grid.daily_curve import check_day, repeat_daily
 from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.times import parse_iso, to_epoch

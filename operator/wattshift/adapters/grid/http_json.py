@@ -17,10 +17,10 @@ from wattshift.adapters.base import (
     SignalConfig,
     SingleSource,
     SourceContext,
-    SourceNeedsHuman,
     Step,
     decimal_number,
 )
+from wattshift.adapters.failures import SourceNeedsHuman
 from wattshift.adapters.http import HttpTarget, get_bytes, parse_json
 from wattshift.adapters.reasons import SourceReason
 from wattshift.adapters.times import parse_time

@@ -16,10 +16,9 @@ from wattshift.adapters.base import (
     SignalConfig,
     SingleSource,
     SourceContext,
-    SourceError,
-    SourceNeedsHuman,
     Step,
 )
+from wattshift.adapters.failures import SourceError, SourceNeedsHuman
 from wattshift.adapters.http import HttpTarget
 from wattshift.adapters.prometheus import (
     URL_LIMIT_BYTES,

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import aiohttp
 
-from wattshift.adapters.base import Credentials, SourceError, SourceNeedsHuman
+from wattshift.adapters.failures import Credentials, SourceError, SourceNeedsHuman
 from wattshift.adapters.http import HttpTarget, address_refused, get_bytes
 from wattshift.adapters.latency.exposition import (
     MetricMissing,

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from wattshift.adapters.base import Credentials
+from wattshift.adapters.failures import Credentials
 from wattshift.adapters.http import HttpTarget
 from wattshift.adapters.latency.engine import (
     DirectReader,
