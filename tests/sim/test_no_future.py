@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.core.contract import tariffs
 from tests.sim import small
 from wattshift.core.model import Firmness, Snapshot
 from wattshift.core.units import Quantity
@@ -19,8 +20,10 @@ from wattshift.sim.scenario import (
     ForecastModel,
     Scenario,
     Signal,
+    SimBatch,
     SimEvent,
     SimSite,
+    Storage,
 )
 
 STEPS = 288 * 3
@@ -262,3 +265,37 @@ def test_a_snapshot_is_plain_values_and_leads_nowhere_else(pair):
             ("wattshift.core", "decimal")
         ), kind
     assert not {dict, list, set} & found
+
+
+def test_batch_work_storage_and_contracts_tell_nothing_of_what_comes():
+    """Arrivals, the state of charge, peaks and their prices are of the past alone."""
+    base = last_part(world(ForecastModel.HOUR_OF_DAY))
+    store = Storage(
+        energy_watt_hours=20_000.0,
+        power_watts=9000.0,
+        charge_efficiency=0.9,
+        discharge_efficiency=0.9,
+        reserve_share=0.1,
+    )
+    base = small.with_site(base, 0, storage=store)
+    base = small.with_site(base, 1, contract=tariffs.contract(tariffs.T6))
+    arrivals = np.random.default_rng(3).uniform(0, 4, STEPS)
+    job = replace(
+        base.workloads[0],
+        name="batch",
+        origins=(),
+        demand_tokens_per_second=np.zeros((STEPS, 0)),
+        batch=SimBatch(arrivals_units=arrivals, due_seconds=7200.0, units_per_replica_hour=20.0),
+    )
+    base = replace(base, workloads=(*base.workloads, job))
+    other = scrambled(base, CUT)
+    later = arrivals.copy()
+    later[CUT:] = 50.0
+    changed = replace(other.workloads[1], batch=replace(job.batch, arrivals_units=later))
+    other = replace(other, workloads=(other.workloads[0], changed))
+    first, second = seen(base), seen(other)
+
+    same = [a == b for a, b in zip(first, second, strict=True) if a.wall_time <= CUT * 300.0]
+    assert len(same) > 30
+    assert all(same)
+    assert first[-1] != second[-1]
