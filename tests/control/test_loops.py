@@ -158,6 +158,23 @@ async def test_a_part_that_fails_is_counted_and_keeps_no_other_from_its_turn(par
     assert parts.bugs("governor") == 1
 
 
+async def test_a_part_that_fails_in_every_tick_leaves_one_trace_and_ever_rarer_lines(parts, caplog):
+    loop = parts.governor()
+    parts.failing["rivals"] = RuntimeError("nobody thought of this")
+    for _ in range(100):
+        await loop._iterate()
+    assert parts.bugs("governor") == 100
+    assert sum(row.exc_info is not None for row in caplog.records) == 1
+    assert len(caplog.records) == 7, "the first, then after 2, 4, 8 ... 64"
+    parts.failing["rivals"] = RuntimeError("something else")
+    await loop._iterate()
+    parts.failing.clear()
+    await loop._iterate()
+    parts.failing["rivals"] = RuntimeError("something else")
+    await loop._iterate()
+    assert sum(row.exc_info is not None for row in caplog.records) == 3
+
+
 @pytest.mark.parametrize("error", [Transient("later"), NeedsHuman("look")])
 async def test_an_expected_failure_is_no_bug(parts, error):
     parts.failing["release"] = error

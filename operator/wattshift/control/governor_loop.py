@@ -65,6 +65,8 @@ class GovernorLoop:
         self._latest = latest
         self._told: dict[tuple[str, str], str] = {}
         """Notices of the last tick, by place and reason."""
+        self._bugs: dict[str, tuple[str, int]] = {}
+        """What a part failed with in its last turn, and how often in a row."""
 
     async def run(self) -> None:
         """Govern until cancelled."""
@@ -73,13 +75,7 @@ class GovernorLoop:
         while True:
             begun = runtime.clock.monotonic()
             with runtime.metrics.loop_seconds.labels(self.name).time():
-                try:
-                    await self._iterate()
-                except WattshiftError as error:
-                    log.warning("govern: %s", error.message, extra={"reason": error.reason})
-                except Exception:
-                    runtime.metrics.bugs.labels(self.name).inc()
-                    log.exception("govern failed", extra={"reason": "Bug"})
+                await self._part("tick", self._iterate())
             runtime.progress.beat(self.name)
             left = interval - (runtime.clock.monotonic() - begun)
             await runtime.governor_wake.wait(max(0.05, left))
@@ -87,21 +83,34 @@ class GovernorLoop:
     async def _iterate(self) -> None:
         await self._gather.persist_events()
         snapshot = self._gather.snapshot()
-        await self._part(self._govern(snapshot))
-        await self._part(self._concede(snapshot))
-        await self._part(self._release(snapshot))
-        await self._part(self._move(snapshot))
-        await self._part(self._count(snapshot))
+        await self._part("govern", self._govern(snapshot))
+        await self._part("concede", self._concede(snapshot))
+        await self._part("release", self._release(snapshot))
+        await self._part("move", self._move(snapshot))
+        await self._part("count", self._count(snapshot))
 
-    async def _part(self, part: Coroutine[Any, Any, None]) -> None:
-        """One part of a tick: its failure is told and counted, and keeps no other from its turn."""
+    async def _part(self, name: str, part: Coroutine[Any, Any, None]) -> None:
+        """One part of a tick: its failure is told and counted, and keeps no other from its turn.
+
+        A trace for what is new; what repeats in every tick is told ever more rarely, or it fills the log.
+        """
         try:
             await part
         except WattshiftError as error:
             log.warning("govern: %s", error.message, extra={"reason": error.reason})
-        except Exception:
+        except Exception as error:
             self._runtime.metrics.bugs.labels(self.name).inc()
-            log.exception("govern failed", extra={"reason": "Bug"})
+            words = f"{type(error).__name__}: {error}"
+            before, times = self._bugs.get(name, ("", 0))
+            times = times + 1 if before == words else 1
+            self._bugs[name] = (words, times)
+            if times == 1:
+                log.exception("govern failed", extra={"reason": "Bug"})
+            elif times & (times - 1) == 0:
+                told = (name, times, words)
+                log.warning("%s failed, %d times in a row: %s", *told, extra={"reason": "Bug"})
+        else:
+            self._bugs.pop(name, None)
 
     async def _govern(self, snapshot: Snapshot) -> None:
         plan_before = self._latest.plan
