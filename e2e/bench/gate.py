@@ -103,6 +103,8 @@ def figures_of(told: Mapping[str, Any]) -> dict[str, float | None]:
     flat |= {
         key: value for key, value in row["againstB0"].items() if isinstance(value, int | float)
     }
+    arrived = total["batchUnitsArrived"]
+    flat["batchDoneShare"] = total["batchUnitsDone"] / arrived if arrived else None
     flat["lostShare"] = total["lostTokens"] / max(1.0, total["demandTokens"])
     flat["eventsMetShare"] = events["met"] / events["count"] if events["count"] else None
     flat["eventMinutesInside"] = events["samplesInsideShare"]

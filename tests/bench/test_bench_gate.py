@@ -46,6 +46,7 @@ def test_the_file_checks_shipped_scenarios_on_capture_moves_violations_and_laten
         "importLimitViolationSeconds",
         "coolingLimitViolationSeconds",
         "eventsMetShare",
+        "batchDoneShare",
         "lostShare",
     }
 
@@ -84,3 +85,11 @@ def test_the_exit_status_says_whether_something_fell(monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "FELL s1-small (money)" in told
     assert "captureOfMoney fell to 0.5" in told
+
+
+def test_batch_work_that_is_left_falls():
+    case = next(case for case in read() if case.scenario == "s4-small")
+    check = next(check for check in case.checks if check.figure == "batchDoneShare")
+
+    assert "at least 0.85" in check.broken(0.33)
+    assert not check.broken(0.91)
