@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -286,6 +287,24 @@ def test_what_goes_wrong_once_takes_nothing_that_was_learnt(bench, caplog):
     assert bench.learnt() == pytest.approx(before, rel=0.01)
     assert "nothing is learnt" in caplog.text
     assert "begins anew" not in caplog.text
+
+
+def test_counts_beyond_all_sense_fit_the_schema_of_status(bench):
+    bench.minutes(30)
+    record = bench.book.workload(bench.key)
+    cells = [[20 + i, 5, 1e9, 1e9, 0, 1e9] + [0, 1e9] * 3 for i in range(40)]
+    huge = []
+    for row in record.learnt.capacities:
+        few = len(bench.spec.objectives)
+        body = {"v": 1, "t": CLOCK, "m": 10, "c": [cell[: 4 + 2 * few] for cell in cells]}
+        huge.append(row.model_copy(update={"bins": json.dumps(body, separators=(",", ":"))}))
+    learnt = record.learnt.model_copy(update={"capacities": huge})
+    bench.book.update(bench.key, replace(record, learnt=learnt))
+    bench.restart()
+    bench.minutes(2)
+    FlexibleWorkloadStatus.model_validate(bench.status())
+    (row,) = (r for r in bench.status()["learnt"]["capacities"] if bench.first in r["placementNames"])
+    assert row["samples"] == 1_000_000_000
 
 
 def test_edited_bins_begin_from_the_prior_and_say_so(bench, caplog):

@@ -55,6 +55,8 @@ MOST_KINDS = 8
 """Kinds of replicas kept for one workload: those of now, and some of before a change."""
 MOST_FAILURES = 3
 """In a row, after which what was learnt is taken for their cause."""
+MOST_TOLD = 1_000_000
+"""What the status' schema has as the most; samples and seconds may be more."""
 DEFAULT_COLD_START_SECONDS = 300
 STALE_INTERVALS = 3
 
@@ -348,9 +350,9 @@ def _row(known: _Known, key: str) -> LearntCapacity:
     return LearntCapacity(
         key=key,
         placement_names=sorted(name for name, row in known.kinds.items() if row == key),
-        sequences=0 if found is None else math.floor(found.sequences + 1e-9),
+        sequences=0 if found is None else min(MOST_TOLD, math.floor(found.sequences + 1e-9)),
         source=CapacitySource.LEARNT if found and found.learnt else CapacitySource.PRIOR,
-        samples=state.samples,
+        samples=min(1000 * MOST_TOLD, state.samples),
         message="not in use now" if found is None else found.message,
         bins=capacity_text(state),
     )
@@ -361,8 +363,8 @@ def _growth_row(state: Growth) -> LearntGrowth | None:
         return None
     return LearntGrowth(
         permille=state.permille,
-        samples=min(1_000_000, round(state.samples)),
-        horizon_seconds=round(state.horizon_seconds),
+        samples=min(MOST_TOLD, round(state.samples)),
+        horizon_seconds=min(31 * MOST_TOLD, round(state.horizon_seconds)),
         bins=growth_text(state),
     )
 
