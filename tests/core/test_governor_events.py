@@ -197,6 +197,14 @@ def test_a_long_event_is_made_up_elsewhere():
     assert left["west"] > 0
 
 
+def test_an_outage_is_made_up_elsewhere_however_short_the_event():
+    job = chat(2, 0, 26.0, min_replicas=1)
+    world = here((job,), 100, seconds=START, firmness=Firmness.MANDATORY)
+    left = counts(govern(world, None, NOW))
+    assert left["east"] == 0
+    assert left["west"] > 0
+
+
 def growing(seconds, load=90.0, written=None, **more):
     """Six replicas are short of the load; the event leaves no room in the east."""
     row = {"last_write_time": written, "desired_replicas": 6} if written is not None else {}

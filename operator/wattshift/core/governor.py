@@ -98,7 +98,7 @@ class _Tick:
         )
         taken = {spot.index for spot in job.spots if base[spot.index] < spot.replicas}
         until, name = held_until(job, self.world.now)
-        if name:
+        if name and explained(job, base):
             # what the event takes is back before a replica that is started for it would serve
             taken |= {s.index for s in job.spots if not in_time(s, until, self.world.now)}
         vector, _ = cover(job, self.room, None, owed, base=base, avoid=frozenset(taken))
@@ -145,7 +145,7 @@ class _Tick:
         now, speed = self.world.now, self.world.snapshot.speed
         found = {spot.index for spot in job.spots if settling(spot, now, speed)}
         until, name = held_until(job, now)
-        if name and explained(job):
+        if name and explained(job, job.vector):
             found |= {spot.index for spot in job.spots if not in_time(spot, until, now)}
         return frozenset(found)
 

@@ -45,14 +45,14 @@ def held_until(job: Job, now: float) -> tuple[float, str]:
     return until, name
 
 
-def explained(job: Job) -> bool:
-    """Whether what is short is no more than the tier tolerates to lose in events."""
-    if job.standing < job.floor:
+def explained(job: Job, vector: tuple[int, ...]) -> bool:
+    """Whether what is short at these counts is no more than the tier tolerates to lose in events."""
+    if sum(vector) < job.floor:
         return False
     if job.outside or job.need is None:
         return True
     kept = job.need * (1 - job.state.tier.tolerated_loss)
-    return capacity(job, job.vector) + EPSILON >= kept
+    return capacity(job, vector) + EPSILON >= kept
 
 
 def in_time(spot: Spot, until: float, now: float) -> bool:

@@ -74,7 +74,7 @@ def _kept_still(job: Job, now: float) -> Order | None:
     What is short by more than the tier tolerates is no event's doing: that is planned.
     """
     until, name = held_until(job, now)
-    if not name or not explained(job):
+    if not name or not explained(job, job.vector):
         return None
     if any(spot.feed is not None and in_time(spot, until, now) for spot in job.spots):
         return None
