@@ -63,9 +63,10 @@ class EventLog:
 
     def see(self, record: Record) -> None:
         """Keep the import of sites with an event near."""
-        for event in self._events[self._first :]:
+        for index in range(self._first, len(self._events)):
+            event = self._events[index]
             if record.start < event.start_seconds - BEFORE_SECONDS:
-                continue
+                break  # they are in order of their starts
             if record.start >= event.start_seconds + event.duration_seconds + RECOVERY_SECONDS:
                 continue
             watts = float(record.flows.imported[self._site[event.site_name]])
