@@ -369,3 +369,67 @@ def test_after_an_event_load_is_not_brought_back_beyond_what_was_drawn_before():
     assert {row.placement_name: row.replicas for row in free.targets}["west"] < 3
     kept = planned(here((job,), None, west=dear, metered=reading(3390.0), events=ended()))
     assert {row.placement_name: row.replicas for row in kept.targets}["west"] == 3
+
+
+def test_one_workload_gives_once_while_its_meter_follows_and_its_make_up_starts():
+    """Ticks of five seconds: the meter lags by 20, the drain takes 40, the start elsewhere 120."""
+    rows = (placement("east", 2, engine=engine(26.0, pods=2)), placement("west", 0))
+    job = workload("chat", rows, actions=(Allowed.SCALE,), tier=Tier.MEDIUM)
+    before = 2 * (400 + 200 * 13 / 20)
+    said = []
+    for seconds in range(0, 240, 5):
+        east, west = job.placements
+        first = next((at for at, _ in said), None)
+        draining = 1 if first is not None and seconds - first < 40 else 0
+        gone = first is not None and seconds - first >= 60
+        shown = before if not gone else 600.0
+        feed = connection(
+            metered=reading(shown, age=1.0 - seconds),
+            model_watts_at_meter=round(shown),
+            price=quote("0.8"),
+            limit=None,
+        )
+        ready = 0 if first is None or seconds - first < START else west.observed_replicas
+        stats = engine(13.0, pods=1) if ready else None
+        seen = replace(
+            job,
+            placements=(
+                replace(
+                    east,
+                    draining_replicas=draining,
+                    engine=engine(
+                        26.0 if not ready else 13.0, pods=east.observed_replicas, age=1.0
+                    ),
+                ),
+                replace(west, ready_replicas=ready, in_service_replicas=ready, engine=stats),
+            ),
+        )
+        dr = event(upper=round(before) - 300, firmness=Firmness.MANDATORY)
+        world = snapshot(
+            (seen,),
+            (site("east", feed=feed, events=(dr,)), site("west", price="0.3", limit=None)),
+            profiles=(CAPS,),
+        )
+        world = replace(world, grid_time=NOW + seconds, wall_time=world.wall_time + seconds)
+        tick = govern(world, None, NOW + seconds)
+        for row in tick.decisions:
+            said.append((seconds, row.message))
+        wanted = counts(tick)
+        if wanted:
+            job = replace(
+                job,
+                placements=tuple(
+                    replace(
+                        row,
+                        observed_replicas=wanted[row.name],
+                        desired_replicas=wanted[row.name],
+                        ready_replicas=min(row.ready_replicas, wanted[row.name]),
+                        in_service_replicas=min(row.in_service_replicas, wanted[row.name]),
+                        last_write_time=NOW + seconds,
+                    )
+                    for row in job.placements
+                ),
+            )
+    assert [row.observed_replicas for row in job.placements] == [1, 2]
+    assert len(said) == 1
+    assert "step 7 of 8" in said[0][1]
