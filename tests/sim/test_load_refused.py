@@ -259,3 +259,15 @@ def test_weeks_of_a_leap_day_and_of_a_year_with_53_weeks(tmp_path, start, days, 
 
     assert [row.name for row in found] == names
     assert all(row.last_step - row.first_step == 2016 for row in found)
+
+
+def test_what_a_contract_orders_and_allows_at_most_is_kept(tmp_path):
+    """Without it a demand charge of a first month has no price, and the limit is none."""
+    point = "points: [{siteName: any, connectionName: any, contractedWatts: 5000, maximumWatts: 9000}]"
+    text = files.changed(OSLO, OSLO.replace("price:", "contract:").replace(
+        "{unit: EURPerMegawattHour, constant: 40}", CONTRACT) % point)  # fmt: skip
+    contract = read(tmp_path, text).sites[1].contract
+
+    assert [(row.site_name, row.connection_name) for row in contract.points] == [("oslo", "grid")]
+    assert contract.contracted_watts == 5000
+    assert contract.maximum_watts == 9000

@@ -235,7 +235,11 @@ class Sites:
         where = (*place, "contract")
         name, spec, said = self._manifest(site.contract, where, site.name)
         spec = dict(spec)
-        spec["points"] = [{"siteName": site.name.lower(), "connectionName": _CONNECTION}]
+        here = {"siteName": site.name.lower(), "connectionName": _CONNECTION}
+        points = spec.get("points")
+        if isinstance(points, list) and len(points) == 1 and isinstance(points[0], dict):
+            here = {**points[0], **here}  # what it orders and allows at most is part of the tariff
+        spec["points"] = [here]
         spec.setdefault("validFromTime", "2000-01-01T00:00:00Z")
         spec.pop("signals", None)  # a scenario's only signal is the site's price
         try:

@@ -98,7 +98,8 @@ class ContractSpec(FileModel):
     name: str | None = None
     """name of the manifest in the file."""
     spec: dict[str, Any] | None = None
-    """spec is the spec of an EnergyContract; `points` may be left out."""
+    """spec is the spec of an EnergyContract; `points` may be left out, or be one with contractedWatts and
+    maximumWatts of the site."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
