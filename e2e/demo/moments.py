@@ -188,6 +188,8 @@ def _event(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -
         return Moment(name=title, seen=False, words="the event's window was not observed")
     kept = sum(value <= order.upper_watts * _METER_TOLERANCE for value in inside)
     row = next((r for r in told if r.reason == "EventLimit"), None)
+    if row is None:  # what the planner moved away before it began left nothing to shed
+        row = next((r for r in told if order.name in r.note), None)
     meant = max(before) > order.upper_watts
     evidence = (
         f"{order.site} by its own meter: {max(before) / 1000:.1f} kW before, at most "
@@ -199,7 +201,7 @@ def _event(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -
         seen=row is not None and meant and kept == len(inside),
         time=row.grid if row else order.start,
         reason=row.reason if row else "",
-        words=row.note if row else "nobody said EventLimit",
+        words=row.note if row else "nobody acted on the event",
         evidence=evidence,
     )
 

@@ -78,7 +78,8 @@ def test_a_square_wave_of_prices_makes_nothing_flap(period, published):
         return tuple(rows)
 
     loop = Loop(chat(), sites, steady(20.0)).run(HALF)
-    assert loop.reversals() == 0
+    # what nobody published is learnt from three spells: one there and back until then
+    assert loop.reversals() <= (0 if published else 1)
     assert loop.changes() <= 2 * 6 + 2
     assert max(loop.short) == 0
 

@@ -70,6 +70,23 @@ def test_an_event_that_nobody_acted_on_is_not_obeyed_by_chance():
     assert not seen(day(), silent)[EVENT]
 
 
+def test_an_event_that_the_planner_left_nothing_to_shed_for_is_obeyed():
+    ahead = [
+        replace(
+            row,
+            action="Migrate",
+            reason="PrepareChange",
+            note=f"gansu: 2000 W over event {ORDER.name}; move 2 of 2 replicas",
+        )
+        if row.reason == "EventLimit"
+        else row
+        for row in words()
+    ]
+    row = next(row for row in find(day(), ahead, ORDER) if row.name == EVENT)
+    assert row.seen
+    assert row.reason == "PrepareChange"
+
+
 def test_a_veto_is_the_guard_s_word_and_capacity_that_came():
     row = next(row for row in find(day(), words(), ORDER) if row.name == VETO)
     assert row.reason == "QueueGrowing"

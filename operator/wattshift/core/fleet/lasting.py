@@ -24,6 +24,8 @@ LEAST_SECONDS = 1800.0
 SEGMENT_SECONDS = 300.0
 SEGMENTS = 9
 """Of what is looked at ahead: an advantage that begins within a quarter of an hour, and its half hour."""
+LEAST_SPELLS = 3
+"""Advantages that were seen to end, from which they are a pattern; one or two are no reason to wait."""
 EQUAL = 0.02
 """Share of the money that is moved below which two places cost the same."""
 
@@ -84,7 +86,7 @@ class Lasting:
         """The same by the last two hours: what has just begun lasts as long as what was before it."""
         now = self._world.now
         began, ended = self._spells(watts)
-        if began is None or not ended:
+        if began is None or len(ended) < LEAST_SPELLS:
             return None
         age, usual = now - began, median(ended)
         if age >= max(usual, LEAST_SECONDS) or usual - age >= LEAST_SECONDS:
