@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from wattshift.core.model import Allowed
 from wattshift.errors import Bug
@@ -196,6 +196,7 @@ def world(seed):
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(seed=61445)  # GLOP gives it up as it is set
 @given(seed=st.integers(0, 100_000))
 def test_no_run_that_did_all_the_work_costs_less_than_the_bounds(seed):
     scenario = world(seed)

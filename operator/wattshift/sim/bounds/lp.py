@@ -20,9 +20,12 @@ from wattshift.sim.scenario import Array
 
 NEVER = 1e3
 """Cost of an unmet token/s, in the dearest tokens of the step."""
-
-
-_PLAIN = "use_dual_simplex: true use_preprocessing: false"
+_OTHER_WAYS = (
+    "use_dual_simplex: true use_preprocessing: false",
+    "use_dual_simplex: true use_preprocessing: true",
+    "use_dual_simplex: false use_preprocessing: false change_status_to_imprecise: false",
+)
+"""Parameters of GLOP for programs that it gives up as it is set: with storage, batches, tiny prices."""
 
 
 class Infeasible(Bug):
@@ -121,9 +124,10 @@ def run(solver: pywraplp.Solver) -> None:
         Bug: no optimum for another reason: the model is wrong.
     """
     status = solver.Solve()
-    if status in (pywraplp.Solver.ABNORMAL, pywraplp.Solver.NOT_SOLVED):
-        # GLOP's presolve ends some programs that it solves without (seen with storage and batches)
-        solver.SetSolverSpecificParametersAsString(_PLAIN)
+    for parameters in _OTHER_WAYS:
+        if status not in (pywraplp.Solver.ABNORMAL, pywraplp.Solver.NOT_SOLVED):
+            break
+        solver.SetSolverSpecificParametersAsString(parameters)
         status = solver.Solve()
     if status == pywraplp.Solver.INFEASIBLE:
         raise Infeasible("no schedule keeps all constraints")
