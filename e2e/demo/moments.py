@@ -207,13 +207,13 @@ def _event(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -
 
 
 def _veto(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
-    """The guard told of a violation, and more replicas than before it were ready soon.
+    """The guard's waiting rule told of a violation, and more replicas than before were ready soon.
 
     The raise itself may have another name: growth of the load that was answered before a queue was.
     """
     title = VETO
     for row in _decisions(told, "Guard"):
-        if row.reason not in ("QueueGrowing", "LatencyGuard"):
+        if row.reason != "QueueGrowing":  # engines of the lab leave queueing out of their latency
             continue
         name = _name(row)
         spell = [s for s in samples if row.grid - 1800 <= s.grid <= row.grid + EFFECT_GRID_SECONDS]
