@@ -29,7 +29,7 @@ def test_the_objects_they_are_made_from_have_no_fault(kind):
 
 
 OURS = [bad for bad in BAD_OBJECTS if bad.fault != "name longer than a label"]
-"""Names belong to the API server: test_server.py has that one."""
+"""Names belong to the API server: the test on a real one below has them all."""
 
 
 @pytest.mark.parametrize("bad", OURS, ids=[bad.id for bad in OURS])
