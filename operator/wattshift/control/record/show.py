@@ -19,12 +19,13 @@ from wattshift.control.acting.moves import Moved
 from wattshift.control.acting.release import Released
 from wattshift.control.acting.rivals import Conceded
 from wattshift.control.gather import Gatherer
-from wattshift.control.hub.conditions import Condition, Truth, condition
+from wattshift.control.hub.conditions import Condition, condition
 from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.hub.store import Stored
 from wattshift.control.inputs.prices import Flows, Prices, site_of
 from wattshift.control.record import show_site
 from wattshift.control.record.records import AlternativeRecord, DecisionRecord, WorkloadRecord
+from wattshift.control.record.spells import Spells
 from wattshift.control.runtime import Runtime
 from wattshift.core.contract.marginal import quote
 from wattshift.core.contract.model import Contract
@@ -52,8 +53,7 @@ class Show:
         self._spoilt: dict[ObjectKey, tuple[str, int] | None] = {}
         self._failed: dict[ObjectKey, str] = {}
         """What was told last of a workload's failure; empty once it went well."""
-        self._outside: dict[ObjectKey, bool] = {}
-        """Whether people were told last that a workload is outside its objective."""
+        self._spells = Spells()
 
     # ---- planner ---------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class Show:
         self._sites(snapshot, decided.sites, prices=False)
         self._contracts(snapshot)
         self._failed = {key: row for key, row in self._failed.items() if key.path in workloads}
-        self._outside = {key: row for key, row in self._outside.items() if key.path in workloads}
+        self._spells.forget(workloads)
 
     def workloads(self, snapshot: Snapshot) -> None:
         """Counts and conditions as they were seen."""
@@ -151,21 +151,10 @@ class Show:
     def _guarded(
         self, key: ObjectKey, within: bool | None, reason: Reason | None, message: str
     ) -> None:
-        """Tell when the guard's veto begins, whatever is done about it, and when all is well again.
-
-        Unknown (None) is no news: it neither begins nor ends a spell outside the objective.
-        """
-        if key not in self._outside:  # a new leader goes on from what the status says
-            seen = self._runtime.book.condition(key, _FC.WITHIN_OBJECTIVE)
-            self._outside[key] = seen is not None and seen.status is Truth.FALSE
-        if within is None or within is not self._outside[key]:
-            return
-        self._outside[key] = not within
-        if within:
-            self._tell(key, "WithinObjective", "Guard", message or "inside its objective again")
-        else:
-            note = f"{message}; no saving acts until it is over"
-            self._tell(key, str(reason or Reason.LATENCY_GUARD), "Guard", note, warning=True)
+        seen = self._runtime.book.condition(key, _FC.WITHIN_OBJECTIVE)
+        news = self._spells.news(key, within, str(reason or Reason.LATENCY_GUARD), message, seen)
+        if news is not None:
+            self._tell(key, news.reason, "Guard", news.note, warning=news.warning)
 
     def _decision(
         self,
