@@ -56,12 +56,13 @@ class World:
         self.access = load_hub_files([hub.kubeconfig])
         self.timings = PoolTimings(
             probe_interval=0.3,
-            probe_timeout=1.0,
+            probe_timeout=2.0,
             lost_after=1.0,
             probe_backoff=Backoff(minimum=0.2, maximum=0.5),
             watch_backoff=Backoff(minimum=0.1, maximum=0.5),
             recheck=0.3,
-            client=replace(wire.FAST, write=20.0),  # what is written is no test of time-outs here
+            # The only short one is a watch's silence: the others are no test of time-outs here.
+            client=replace(wire.FAST, read=10.0, write=20.0, watch_establish=5.0),
         )
         self.fenced = False
         self.changes: list[str] = []

@@ -119,6 +119,20 @@ async def test_a_kick_opens_the_watch_anew_from_where_it_was(admin, namespace, e
 
 
 @pytest.mark.lab
+async def test_a_kick_beside_the_end_of_a_silent_watch_is_no_fault(admin, namespace, eventually):
+    async with Following(admin, namespace=namespace) as informer:
+        await eventually(lambda: informer._watch._reading, "open")
+        reading = informer._watch._reading
+        assert informer._watch.reconnect()
+        while not reading.expired():  # from here until its task runs it can't be moved
+            await asyncio.sleep(0)
+        assert informer._watch._reading is reading
+        informer.kick()
+        assert informer.failure is not None and informer.failure.reason == "WatchSilent"
+        await eventually(lambda: informer.failure is None, "open again")
+
+
+@pytest.mark.lab
 async def test_cluster_scoped_objects_have_no_namespace_in_their_key(admin, eventually):
     async with Following(admin, NAMESPACES) as informer:
         await eventually(lambda: informer.get("kube-system"), "kube-system")

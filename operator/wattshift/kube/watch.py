@@ -68,7 +68,8 @@ class Watch:
         """Open the watch anew from where it is; False if none is open now."""
         if self._reading is None:
             return False
-        self._reading.reschedule(asyncio.get_running_loop().time())
+        if not self._reading.expired():  # else it ends already; moving its end is an error
+            self._reading.reschedule(asyncio.get_running_loop().time())
         return True
 
     def last_event_age(self) -> float:
