@@ -217,7 +217,7 @@ class Item:
         edge, base = self.units("frontier"), self.units("b0")
         names = [f"share-{share:.1f}" for share in SHARES]
         rows = [self.units(policy, name) for name in names]
-        keys = sorted(set(edge) & set(base) & set.intersection(*map(set, rows)))
+        keys = sorted(set(edge).intersection(base, *rows))
         if not keys:
             return None
         reached = [_sum(figures_point(row[key]) for key in keys) for row in rows]

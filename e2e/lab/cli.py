@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from e2e.lab import binaries, resident
+from e2e.lab.compiler import LabUnavailable
 from e2e.lab.progress import say
 
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _dispatch(options)
-    except binaries.LabUnavailable as problem:
+    except LabUnavailable as problem:
         say(str(problem))
         return 1
 

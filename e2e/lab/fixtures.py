@@ -15,6 +15,7 @@ import pytest
 
 from e2e.lab import binaries
 from e2e.lab.client import Access
+from e2e.lab.compiler import LabUnavailable
 from e2e.lab.control_plane import ControlPlane, Mode, drop_namespace, new_namespace
 from e2e.lab.lab import Lab
 from e2e.lab.process_node import ProcessNode
@@ -105,7 +106,7 @@ def lab(request: pytest.FixtureRequest) -> Lab:
     """
     try:
         provider = choose_provider()
-    except binaries.LabUnavailable as problem:
+    except LabUnavailable as problem:
         unavailable(str(problem))
     if provider.name == "local":
         require_binaries(binaries.LAB_MODE, request)

@@ -10,24 +10,38 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from e2e import objects
 from e2e.lab.client import ApiError, Document, wait_for
 from e2e.lab.traffic.companion import Companion
-from e2e.powered import Service
+from e2e.powered import PoweredLab, Service
 from e2e.scenarios.recorder import Recorder
 from e2e.scenarios.setting import PLACES, SITES
 
-if TYPE_CHECKING:
-    from e2e.scenarios.world import World
+
+class Around(Protocol):
+    """What a case needs of its world."""
+
+    @property
+    def lab(self) -> PoweredLab:
+        """The API servers and plants."""
+        ...
+
+    def grid_text(self, after_seconds: float) -> str:
+        """A moment of the grid clock, RFC 3339."""
+        ...
+
+    def log_lines(self) -> list[str]:
+        """What the operators said."""
+        ...
 
 
 @dataclass(slots=True)
 class Case:
     """One model, its Deployments, its FlexibleWorkload and its users."""
 
-    world: World
+    world: Around
     name: str
     namespace: str
     replicas: Mapping[str, int]

@@ -25,6 +25,23 @@ def test_a_process_that_starts_later_joins_the_replay_where_it_is():
     assert 7000 <= clock.grid() < 7000 + 60 * 5
 
 
+def test_a_machine_that_slept_finds_the_time_gone(monkeypatch):
+    woke = time.clock_gettime(time.CLOCK_BOOTTIME) + 3600
+    clock, before = SystemClock(), SystemClock().monotonic()
+    monkeypatch.setattr(clock, "_boot", lambda: woke)
+    assert clock.monotonic() - before > 3500  # CLOCK_MONOTONIC would have stood still
+    assert abs(clock.steady() - time.time() - 3600) < 100
+
+
+def test_where_the_kernel_does_not_tell_the_time_asleep_the_monotonic_clock_serves(monkeypatch):
+    def refused(_number):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(time, "clock_gettime", refused)
+    clock = SystemClock()
+    assert clock.monotonic() <= time.monotonic() <= clock.monotonic() + 5
+
+
 def test_the_manual_clock_moves_all_three_times_together():
     clock = ManualClock(utc=1000, speed=60)
     clock.advance(10)

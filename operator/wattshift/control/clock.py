@@ -8,7 +8,9 @@ else takes a clock, or one of its methods, as an argument.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 
@@ -52,6 +54,22 @@ class Replay:
     """Real epoch seconds of that start; None = the start of this process, so a restart starts over."""
 
 
+def _boot_clock() -> Callable[[], float]:
+    """Seconds since boot, time asleep included where the kernel tells it (clock_gettime(2)).
+
+    A machine that was suspended must find its Lease expired when it wakes: CLOCK_MONOTONIC stands
+    still meanwhile on Linux, CLOCK_BOOTTIME does not.
+    """
+    number = getattr(time, "CLOCK_BOOTTIME", None)
+    if number is None:
+        return time.monotonic
+    try:
+        time.clock_gettime(number)
+    except OSError:  # a sandbox that knows the name only
+        return time.monotonic
+    return partial(time.clock_gettime, number)
+
+
 class SystemClock:
     """The real clocks.
 
@@ -61,7 +79,8 @@ class SystemClock:
 
     def __init__(self, replay: Replay | None = None) -> None:
         self._replay = replay
-        self._origin_monotonic = time.monotonic()
+        self._boot = _boot_clock()
+        self._origin_monotonic = self._boot()
         self._origin_utc = time.time()
         if replay is not None:
             wall_start = replay.wall_start_time
@@ -75,7 +94,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Wall seconds since some fixed point."""
-        return time.monotonic()
+        return self._boot()
 
     def utc(self) -> float:
         """Real epoch seconds."""
@@ -83,13 +102,13 @@ class SystemClock:
 
     def steady(self) -> float:
         """UTC as of the start, and the monotonic time since."""
-        return self._origin_utc + time.monotonic() - self._origin_monotonic
+        return self._origin_utc + self._boot() - self._origin_monotonic
 
     def grid(self) -> float:
         """Epoch seconds on the grid clock."""
         if self._replay is None:
             return time.time()
-        return self._origin_grid + self._replay.speed * (time.monotonic() - self._origin_monotonic)
+        return self._origin_grid + self._replay.speed * (self._boot() - self._origin_monotonic)
 
 
 class ManualClock:
