@@ -32,7 +32,7 @@ lint: setup ## ruff, mypy --strict and the import contracts
 	@$(BIN)/mypy operator/wattshift scripts e2e
 	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
-test: setup ## everything that has to pass: lint, drift, all tests; builds the lab's binaries once
+test: setup ## everything that has to pass: lint, drift, all tests, the gate on decisions; builds the lab's binaries once
 	@$(BIN)/python -m e2e.lab binaries
 	@WORKERS=$(WORKERS) $(BIN)/python scripts/run_tests.py
 
@@ -60,7 +60,7 @@ lab-down: setup ## stop the lab
 bench: setup ## decisions: all policies on all scenarios; JSON in bench-results/, goes on where it stopped (WATTSHIFT_DATA=folder)
 	@$(BIN)/python -m e2e.bench.decisions $(BENCH_FLAGS)
 
-bench-quick: setup ## gate on decision quality: the small scenarios against e2e/bench/gate.yaml
+bench-quick: setup ## gate on decision quality (also in make test): the small scenarios against e2e/bench/gate.yaml
 	@$(BIN)/python -m e2e.bench.gate
 
 bench-control: setup ## control plane: API writes, start, plan time, memory; JSON in bench-results/

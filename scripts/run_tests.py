@@ -1,7 +1,7 @@
-"""Runs everything that has to pass: checks and tests/ in front, the scenarios of e2e/ beside them.
+"""Runs everything that has to pass: checks and tests/ in front, e2e/ and the gate on decisions beside them.
 
 Scenarios mostly wait for leases, drains and outages; what is in front runs at a lower priority and takes
-the time that they leave. `WORKERS=0` runs one thing after the other, one test at a time.
+the time that they leave, the gate what is then left. `WORKERS=0` runs one thing after the other.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import IO
 Command = Sequence[str]
 NICENESS = 10
 """Of what runs in front while scenarios measure time-outs: their labs must not wait for a property test."""
+IDLE_NICENESS = 19
+"""Of what asserts no time at all."""
 LOOK_SECONDS = 0.5
 
 
@@ -30,49 +32,85 @@ def _pytest(*options: str) -> Command:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What runs at the same time as the front, with a log of its own that is printed afterwards."""
+
+    title: str
+    command: Command
+    niceness: int = 0
+    """0: in a session of its own, so that the kernel shares time between it and the front."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Suite:
     """What is run: `front` in its order until one fails, `beside` at the same time."""
 
     front: tuple[Command, ...]
-    beside: Command
+    beside: tuple[Beside, ...]
 
 
 def suite(workers: int) -> Suite:
     """All checks and tests with `workers` processes for tests/."""
     spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"] if workers else []
+    alone = ["--processes", "1"] if workers else []
     return Suite(
         front=(["make", "--no-print-directory", "lint", "verify"], _pytest("tests", *spread)),
-        beside=_pytest("e2e"),
+        beside=(
+            Beside(
+                title="gate on decisions (e2e/bench/gate.yaml)",
+                command=[sys.executable, "-m", "e2e.bench.gate", *alone],
+                niceness=IDLE_NICENESS,
+            ),
+            Beside(title="scenarios and demo (e2e/)", command=_pytest("e2e")),
+        ),
     )
 
 
 def in_turn(wanted: Suite) -> int:
-    """One command after the other: a failed check ends it, failed tests do not hide the scenarios."""
+    """One command after the other: a failed check ends it, failed tests do not hide what follows."""
     status = _front(wanted.front)
     if status.failed_early:
         return status.code
-    beside = subprocess.run(wanted.beside, check=False).returncode
-    return status.code or beside
+    codes = [subprocess.run(row.command, check=False).returncode for row in wanted.beside]
+    return _first((status.code, *codes))
 
 
 def together(wanted: Suite) -> int:
-    """Both streams at once; the output of `beside` follows that of `front`.
+    """All streams at once; the output of each of `beside` follows that of `front`.
 
     When a check in front fails before the tests have begun, what runs beside is ended at once.
     """
-    with tempfile.TemporaryFile() as log:
-        beside = subprocess.Popen(
-            wanted.beside, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            status = _front(wanted.front, niceness=NICENESS)
-            if status.failed_early:
-                return status.code
-            print("scenarios and demo (e2e/), begun together with tests/:", flush=True)
-            _follow(log, beside)
-            return status.code or beside.wait()
-        finally:
-            _end(beside)
+    with contextlib.ExitStack() as stack:
+        running = []
+        for row in wanted.beside:
+            log = stack.enter_context(tempfile.TemporaryFile())
+            process = subprocess.Popen(
+                [*_nice(row.niceness), *row.command],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=not row.niceness,
+                process_group=0 if row.niceness else None,
+            )
+            stack.callback(_end, process)
+            running.append((row.title, log, process))
+        status = _front(wanted.front, niceness=NICENESS)
+        if status.failed_early:
+            return status.code
+        codes = [status.code]
+        for title, log, process in running:
+            print(f"{title}, begun together with tests/:", flush=True)
+            _follow(log, process)
+            codes.append(process.wait())
+        return _first(codes)
+
+
+def _first(codes: Sequence[int]) -> int:
+    return next((code for code in codes if code), 0)
+
+
+def _nice(niceness: int) -> Command:
+    nice = shutil.which("nice") if niceness else None
+    return [nice, "-n", str(niceness)] if nice else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +120,8 @@ class _Status:
 
 
 def _front(commands: tuple[Command, ...], *, niceness: int = 0) -> _Status:
-    nice = shutil.which("nice") if niceness else None
-    prefix = [nice, "-n", str(niceness)] if nice else []
     for index, command in enumerate(commands):
-        code = subprocess.run([*prefix, *command], check=False).returncode
+        code = subprocess.run([*_nice(niceness), *command], check=False).returncode
         if code:
             return _Status(code=code, failed_early=index < len(commands) - 1)
     return _Status(code=0, failed_early=False)

@@ -1,15 +1,19 @@
 """`make bench-quick`: fails when decisions on the small scenarios are worse than `gate.yaml` allows.
 
 Quality only: nothing here looks at time. Small scenarios use shipped data and fixed seeds, so that the
-figures are the same on every machine. Neighbours: `decisions.py` (the whole benchmark).
+figures are the same on every machine. Part of `make test`. Neighbours: `decisions.py` (the whole
+benchmark).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +89,43 @@ def read(path: Path = GATE) -> list[Case]:
     return made
 
 
-def measured(case: Case, *, processes: int = 0) -> dict[str, float | None]:
-    """Every figure that a check may name."""
-    scenario = load(case.scenario, overrides=case.overrides, weeks=case.weeks)
-    found = study(scenario, ("ours",), objectives=(case.objective,), processes=processes)
-    return figures_of(document(found))
+def together(cases: Sequence[Case]) -> list[list[Case]]:
+    """Cases of the same scenario: B0 and the bounds are then found once."""
+    groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.scenario, case.overrides, case.weeks), []).append(case)
+    return list(groups.values())
 
 
-def figures_of(told: Mapping[str, Any]) -> dict[str, float | None]:
+def measured(group: Sequence[Case], seed: int | None = None) -> list[dict[str, float | None]]:
+    """Every figure that a check of a case may name; captures only where one asks for them."""
+    first = group[0]
+    scenario = load(first.scenario, overrides=first.overrides, weeks=first.weeks, seed=seed)
+    asked = {check.figure for case in group for check in case.checks}
+    found = study(
+        scenario,
+        ("b0", "ours"),
+        objectives=tuple(case.objective for case in group),
+        bounds=any(name.startswith("captureOf") for name in asked),
+        processes=1,
+    )
+    told = document(found)
+    return [figures_of(told, case.objective) for case in group]
+
+
+def tried(group: Sequence[Case], seed: int | None = None) -> list[dict[str, float | None]] | str:
+    """The figures, or why there are none."""
+    try:
+        return measured(group, seed)
+    except WattshiftError as error:
+        return error.message
+
+
+def figures_of(told: Mapping[str, Any], objective: str = "declared") -> dict[str, float | None]:
     """Flat figures of wattshift in a study."""
-    row = next(run for run in told["runs"] if run["policy"] == "ours")
+    row = next(
+        run for run in told["runs"] if (run["policy"], run["objective"]) == ("ours", objective)
+    )
     total, events = row["total"], row["total"]["events"]
     flat: dict[str, float | None] = {
         key: value for key, value in total.items() if isinstance(value, int | float)
@@ -123,33 +154,51 @@ def judge(case: Case, found: Mapping[str, float | None]) -> list[str]:
     return [words for check in case.checks if (words := check.broken(found.get(check.figure)))]
 
 
+def reported(case: Case, found: Mapping[str, float | None] | str, *, all_figures: bool) -> int:
+    """Print what a case came to; how much of it fell."""
+    if isinstance(found, str):
+        figures.say(f"FAILED {case.name}: {found}")
+        return 1
+    broken = judge(case, found)
+    shown = found if all_figures else {c.figure: found.get(c.figure) for c in case.checks}
+    words = ", ".join(f"{k} {'-' if v is None else f'{v:.4g}'}" for k, v in shown.items())
+    print(f"{'FELL' if broken else 'ok':<4} {case.name}: {words}", flush=True)
+    for line in broken:
+        print(f"     {case.name}: {line}", flush=True)
+    return len(broken)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all cases; 1 where something fell."""
     parser = argparse.ArgumentParser(prog="bench-quick", description=__doc__)
     parser.add_argument("--only", action="append", default=[], help="scenario; repeatable")
-    parser.add_argument("--processes", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="instead of each scenario's: how much is noise?")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--all", action="store_true", help="print every figure")
     options = parser.parse_args(arguments)
+    groups = together(
+        [case for case in read() if not options.only or case.scenario in options.only]
+    )
     fell = 0
-    for case in read():
-        if options.only and case.scenario not in options.only:
-            continue
-        try:
-            found = measured(case, processes=options.processes)
-        except WattshiftError as error:
-            figures.say(f"FAILED {case.name}: {error.message}")
-            fell += 1
-            continue
-        broken = judge(case, found)
-        fell += len(broken)
-        shown = found if options.all else {c.figure: found.get(c.figure) for c in case.checks}
-        words = ", ".join(f"{k} {'-' if v is None else f'{v:.4g}'}" for k, v in shown.items())
-        print(f"{'FELL' if broken else 'ok':<4} {case.name}: {words}", flush=True)
-        for line in broken:
-            print(f"     {case.name}: {line}", flush=True)
+    for group, found in zip(groups, _each(groups, options), strict=True):
+        for place, case in enumerate(group):
+            one = found if isinstance(found, str) else found[place]
+            fell += reported(case, one, all_figures=options.all)
     if fell:
         print(f"{fell} figures fell: decisions are worse than e2e/bench/gate.yaml allows")
     return 1 if fell else 0
+
+
+def _each(
+    groups: Sequence[Sequence[Case]], options: argparse.Namespace
+) -> Iterator[list[dict[str, float | None]] | str]:
+    """What `tried` says of each group, in their order."""
+    one = partial(tried, seed=options.seed)
+    if options.processes <= 1:
+        yield from map(one, groups)
+        return
+    with ProcessPoolExecutor(options.processes) as pool:
+        yield from pool.map(one, groups)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from e2e.bench import gate
 from e2e.bench.gate import Case, Check, judge, read
+from wattshift.errors import NeedsHuman
 from wattshift.sim.load import load, shipped
 from wattshift.sim.report.document import document
 from wattshift.sim.report.study import study
@@ -77,14 +80,48 @@ def test_every_figure_that_the_file_names_exists():
 def test_the_exit_status_says_whether_something_fell(monkeypatch, capsys):
     monkeypatch.setattr(gate, "read", lambda: [CASE])
     good = {"captureOfMoney": 0.95, "movesPerWorkloadDay": 1.0}
-    monkeypatch.setattr(gate, "measured", lambda case, processes: good)
-    assert gate.main([]) == 0
+    monkeypatch.setattr(gate, "measured", lambda group, seed: [good])
+    assert gate.main(["--processes", "1"]) == 0
     assert capsys.readouterr().out.startswith("ok   s1-small (money)")
-    monkeypatch.setattr(gate, "measured", lambda case, processes: {**good, "captureOfMoney": 0.5})
-    assert gate.main([]) == 1
+    monkeypatch.setattr(gate, "measured", lambda group, seed: [{**good, "captureOfMoney": 0.5}])
+    assert gate.main(["--processes", "1"]) == 1
     told = capsys.readouterr().out
     assert "FELL s1-small (money)" in told
     assert "captureOfMoney fell to 0.5" in told
+
+
+def test_a_scenario_that_cannot_be_run_fails_the_gate_and_the_others_go_on(monkeypatch, capsys):
+    def broken(group, seed):
+        if group[0].scenario == "s1-small":
+            raise NeedsHuman("no such window", reason="UnknownWindow")
+        return [{"captureOfMoney": 0.95, "movesPerWorkloadDay": 1.0}]
+
+    monkeypatch.setattr(gate, "read", lambda: [CASE, replace(CASE, scenario="s2-small")])
+    monkeypatch.setattr(gate, "measured", broken)
+    assert gate.main(["--processes", "1"]) == 1
+    captured = capsys.readouterr()
+    assert "ok   s2-small (money)" in captured.out
+    assert "no such window" in captured.out + captured.err
+
+
+def test_objectives_of_one_scenario_share_b0_and_the_bounds():
+    carbon = replace(CASE, objective="carbon")
+    other = replace(CASE, overrides=("days=3",))
+    assert gate.together([CASE, other, carbon]) == [[CASE, carbon], [other]]
+
+
+def test_bounds_are_found_only_where_a_capture_is_asked_for(monkeypatch):
+    seen = []
+
+    def looked(scenario, policies, **options):
+        seen.append((policies, options["objectives"], options["bounds"]))
+        raise NeedsHuman("enough", reason="Enough")
+
+    monkeypatch.setattr(gate, "study", looked)
+    bare = replace(CASE, scenario="s4-small", checks=(Check(figure="lostShare", most=0.1),))
+    assert gate.tried([CASE]) == gate.tried([bare]) == "enough"
+    assert [row[2] for row in seen] == [True, False]
+    assert all("b0" in row[0] for row in seen)
 
 
 def test_batch_work_that_is_left_falls():

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from scripts.run_tests import Suite, in_turn, suite, together
+from scripts.run_tests import Beside, Suite, in_turn, suite, together
 
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
+
+
+def beside(*commands: list[str], niceness: int = 0) -> tuple[Beside, ...]:
+    return tuple(Beside(title="beside", command=row, niceness=niceness) for row in commands)
 
 
 GOOD, BAD = python("print('good')"), python("import sys; print('bad'); sys.exit(3)")
@@ -19,30 +23,33 @@ GOOD, BAD = python("print('good')"), python("import sys; print('bad'); sys.exit(
 
 @pytest.mark.parametrize("run", [in_turn, together])
 @pytest.mark.parametrize(
-    ("front", "beside", "status"),
+    ("front", "others", "status"),
     [
-        ((GOOD, GOOD), GOOD, 0),
-        ((BAD, GOOD), GOOD, 3),
-        ((GOOD, BAD), GOOD, 3),
-        ((GOOD, GOOD), BAD, 3),
-        ((GOOD, BAD), python("import sys; sys.exit(5)"), 3),
+        ((GOOD, GOOD), beside(GOOD), 0),
+        ((BAD, GOOD), beside(GOOD), 3),
+        ((GOOD, BAD), beside(GOOD), 3),
+        ((GOOD, GOOD), beside(BAD), 3),
+        ((GOOD, GOOD), beside(BAD, niceness=19), 3),
+        ((GOOD, GOOD), beside(GOOD, BAD), 3),
+        ((GOOD, BAD), beside(python("import sys; sys.exit(5)")), 3),
     ],
 )
-def test_the_first_failure_is_the_status(run, front, beside, status, capfd):
-    assert run(Suite(front=front, beside=beside)) == status
+def test_the_first_failure_is_the_status(run, front, others, status, capfd):
+    assert run(Suite(front=front, beside=others)) == status
 
 
 def test_what_runs_beside_is_printed_whole_and_last(capfd):
-    beside = python("for i in range(20000): print('line', i)")
-    assert together(Suite(front=(GOOD,), beside=beside)) == 0
+    lines_of = python("for i in range(20000): print('line', i)")
+    assert together(Suite(front=(GOOD,), beside=beside(BAD, lines_of))) == 3
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0] == "good"
+    assert lines[0] == "good" and "bad" in lines
     assert lines[-20000:] == [f"line {i}" for i in range(20000)]
 
 
-def test_a_check_that_fails_ends_the_scenarios_and_what_they_started(tmp_path: Path):
+@pytest.mark.parametrize("niceness", [0, 19])
+def test_a_check_that_fails_ends_what_runs_beside_and_what_it_started(tmp_path: Path, niceness):
     begun, told = tmp_path / "begun", tmp_path / "told"
-    beside = python(
+    long = python(
         f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\n"
         f"try: time.sleep(600)\nexcept KeyboardInterrupt: pathlib.Path({str(told)!r}).touch()"
     )
@@ -50,21 +57,26 @@ def test_a_check_that_fails_ends_the_scenarios_and_what_they_started(tmp_path: P
         f"import time, pathlib, sys\nwhile not pathlib.Path({str(begun)!r}).exists(): time.sleep(0.05)\n"
         "time.sleep(0.3); sys.exit(1)"
     )
-    assert together(Suite(front=(wait, GOOD), beside=beside)) == 1
+    others = beside(long, niceness=niceness)
+    assert together(Suite(front=(wait, GOOD), beside=others)) == 1
     assert told.exists()
 
 
 @pytest.mark.parametrize("run", [in_turn, together])
 def test_failed_tests_do_not_hide_the_scenarios_and_failed_checks_end_it(run, capfd):
-    assert run(Suite(front=(GOOD, BAD), beside=python("print('scenarios')"))) == 3
+    scenarios = beside(python("print('scenarios')"))
+    assert run(Suite(front=(GOOD, BAD), beside=scenarios)) == 3
     assert capfd.readouterr().out.split()[-1] == "scenarios"
-    assert run(Suite(front=(BAD, GOOD), beside=python("print('scenarios')"))) == 3
+    assert run(Suite(front=(BAD, GOOD), beside=scenarios)) == 3
     assert "good" not in capfd.readouterr().out
 
 
-def test_all_of_tests_and_all_of_e2e_are_in_the_suite():
+def test_all_of_tests_all_of_e2e_and_the_gate_are_in_the_suite():
     for workers in (0, 2):
         wanted = suite(workers)
         assert ["lint", "verify"] == list(wanted.front[0][-2:])
-        assert "tests" in wanted.front[1] and wanted.beside[-1] == "e2e"
+        gate, scenarios = wanted.beside
+        assert "tests" in wanted.front[1] and scenarios.command[-1] == "e2e"
+        assert gate.command[1:3] == ["-m", "e2e.bench.gate"] and "--only" not in gate.command
+        assert gate.niceness > scenarios.niceness
         assert ("-n" in wanted.front[1]) is bool(workers)
