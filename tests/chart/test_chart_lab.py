@@ -146,11 +146,40 @@ def test_crds_of_somebody_else_are_left_alone(access):
 def test_the_chart_refuses_a_second_copy_under_another_name_without_touching_the_first(access):
     release = install.install(access, namespace=SYSTEM, values=QUIET)
     try:
-        with pytest.raises((HelmError, KubectlFailed), match="cannot be imported|invalid ownership"):
+        with pytest.raises((HelmError, KubectlFailed), match="a wattshift operator of this"):
             install.install(access, name="second", namespace=SYSTEM, values=QUIET, wait=False)
         assert release.status()["status"] == "deployed"
     finally:
         release.uninstall()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        ([], [], True),
+        (["serving"], [], True),
+        ([], ["batch"], True),
+        (["serving", "batch"], ["batch"], True),
+        (["serving"], ["batch"], False),
+    ],
+)
+def test_two_operators_may_not_have_a_namespace_in_common(access, first, second, refused):
+    def put(name, namespace, watch, crds):
+        ensure_namespace(access, namespace, RESTRICTED)
+        values = {**QUIET, "watchNamespaces": watch, "crds": {"enabled": crds}}
+        return install.install(access, name=name, namespace=namespace, values=values, wait=False)
+
+    releases = [put("wattshift", SYSTEM, first, crds=True)]
+    try:
+        if refused:
+            with pytest.raises((HelmError, KubectlFailed), match=f"release wattshift in namespace {SYSTEM} is"):
+                put("two", "wattshift-second", second, crds=False)
+        else:
+            releases.append(put("two", "wattshift-second", second, crds=False))
+        releases.append(put("wattshift", SYSTEM, first, crds=True))  # an upgrade is no second release
+    finally:
+        for release in {release.name: release for release in releases}.values():
+            release.uninstall()
 
 
 # ---- a member, by the words of docs/install.md --------------------------------------------------

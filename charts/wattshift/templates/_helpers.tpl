@@ -57,3 +57,26 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{- /*
+Two operators on the same workloads would undo each other's work, each with a Lease of its own. CRDs
+owned by the other release stop a second one already; this does where crds.enabled is false. Finds
+nothing in `helm template`, where there is no cluster to ask.
+*/ -}}
+{{- define "wattshift.alone" -}}
+{{- range (lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $notes := .metadata.annotations | default dict }}
+{{- $name := index $notes "meta.helm.sh/release-name" | default "" }}
+{{- $space := index $notes "meta.helm.sh/release-namespace" | default "" }}
+{{- $ours := and (eq $name $.Release.Name) (eq $space $.Release.Namespace) }}
+{{- if and $name (not $ours) (eq (index $labels "app.kubernetes.io/component" | default "") "wattshift-controller") }}
+{{- $theirs := compact (splitList "," (index $notes "wattshift.io/watch-namespaces" | default "")) }}
+{{- $common := list }}
+{{- range $theirs }}{{ if has . $.Values.watchNamespaces }}{{ $common = append $common . }}{{ end }}{{ end }}
+{{- if or (empty $theirs) (empty $.Values.watchNamespaces) (not (empty $common)) }}
+{{- fail (printf "release %s in namespace %s is a wattshift operator of this cluster already: two would undo each other's work. Upgrade or uninstall it, or give each release its own watchNamespaces, none of them in common." $name $space) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
