@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wattshift.sim.bounds.frontier import SHARES, Point, share_of_bound
+from e2e.bench.decisions_items import ANY, ENDS, FRONTIER
+from wattshift.sim.bounds.frontier import Point, share_of_bound
 from wattshift.sim.report.compared import (
     BATCH_SHARE,
     LATENCY_POINTS,
@@ -25,6 +26,24 @@ Key = tuple[int, str]
 FIGURE = {"money": "volumetricBill", "carbon": "carbonGrams"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """Part of the protocol that was run."""
+
+    runs: int
+    of: int
+    windows: str
+    seeds: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing."""
+        return self.runs >= self.of
+
+    def __str__(self) -> str:
+        return f"{self.runs} of {self.of} runs: {self.windows}, {self.seeds}"
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """All units of one scenario and variant."""
@@ -33,11 +52,12 @@ class Item:
     row: Json
 
     def units(self, policy: str, objective: str | None = None) -> dict[Key, Json]:
-        """By (seed, window)."""
+        """By (seed, window); what looks at no objective counts for each."""
         return {
             (unit["seed"], unit["window"]): unit
             for unit in self.row["units"]
-            if unit["policy"] == policy and objective in (None, unit["objective"])
+            if unit["policy"] == policy
+            and (objective in (None, unit["objective"]) or unit["objective"] == ANY)
         }
 
     def runs(self) -> list[tuple[str, str]]:
@@ -215,8 +235,10 @@ class Item:
     def hypervolume(self, policy: str) -> tuple[float, int] | None:
         """(share of the bound's area, windows) at the eleven weights, over windows that have all."""
         edge, base = self.units("frontier"), self.units("b0")
-        names = [f"share-{share:.1f}" for share in SHARES]
-        rows = [self.units(policy, name) for name in names]
+        names = FRONTIER
+        rows = [
+            self.units(policy, name) | self.units(policy, ENDS.get(name, name)) for name in names
+        ]
         keys = sorted(set(edge).intersection(base, *rows))
         if not keys:
             return None
@@ -226,11 +248,39 @@ class Item:
         reference = _sum(figures_point(base[key]) for key in keys)
         return share_of_bound(reached, bound, reference, own), len(keys)
 
-    def covered(self, policy: str, objective: str) -> tuple[int, int, int]:
-        """(windows measured, windows there are, seeds measured)."""
+    def covered(self, policy: str, objective: str) -> Covered:
+        """How much of the protocol was measured: every window with every seed."""
         keys = self.units(policy, objective)
-        there = len(self.row.get("windows") or ())
-        return len({w for _, w in keys}), there, len({s for s, _ in keys})
+        windows, seeds = len(self.row.get("windows") or ()), len(self.row.get("seeds") or (1,))
+        return Covered(
+            runs=len(keys),
+            of=windows * seeds,
+            windows=f"{len({w for _, w in keys})} of {windows} windows",
+            seeds=f"{len({s for s, _ in keys})} of {seeds} seeds",
+        )
+
+    def tokens_per_replica_second(self, policy: str, objective: str | None) -> float | None:
+        """Output tokens a second of a replica in service: how full replicas are."""
+        hours = self.total(policy, objective, "replicaHours")
+        return self.total(policy, objective, "outputTokens") / hours / 3600 if hours else None
+
+    def saved(
+        self, policy: str, other: str, objective: str, name: str, *, per_token: bool = False
+    ) -> float | None:
+        """1 - policy / other over what both have run, per output token if asked for."""
+        mine, theirs = self.units(policy, objective), self.units(other, objective)
+        keys = mine.keys() & theirs.keys()
+
+        def whole(rows: Mapping[Key, Json], figure: str) -> float:
+            return float(sum(rows[key]["figures"].get(figure) or 0.0 for key in keys))
+
+        value, base = whole(mine, name), whole(theirs, name)
+        if per_token:
+            tokens = whole(mine, "outputTokens"), whole(theirs, "outputTokens")
+            if not all(tokens):
+                return None
+            value, base = value / tokens[0], base / tokens[1]
+        return reduced(base, value)
 
 
 def figures_point(unit: Json) -> Point:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2e.bench.decisions import ITEMS
 from e2e.bench.decisions_figures import Item, items_of
+from e2e.bench.decisions_items import ANY, ITEMS
+from e2e.bench.decisions_items import Item as Asked
 from e2e.bench.decisions_targets import targets
 from e2e.lab.paths import REPOSITORY
 from wattshift.sim.policies.registry import TITLES
@@ -38,14 +39,15 @@ def render(result: Json) -> str:
         "## Targets",
         (
             "Verdicts are of this file alone: **reached**, or by how much not. *not run* means that no "
-            "figure exists, *partly* that fewer windows or seeds were run than the protocol asks for."
+            "figure exists, *partly* that not every window was run with every seed: windows then come from "
+            "all over the span, with the seeds in turn."
         ),
         _table(
             ("what", "today's art", "target", "measured", "verdict"),
             [row.cells() for row in targets(items)],
         ),
     ]
-    for key in ("s1-global:rtt-150", "s1-global", "s1-small"):
+    for key in (item.key for item in ITEMS if item.bounds):
         if key in items:
             parts += _capture(items[key])
     parts += _scenarios(items)
@@ -74,27 +76,24 @@ def _missing(result: Json, items: Mapping[str, Item]) -> str:
         elif item.key not in items:
             lines.append(f"`{item.key}`: not run")
         else:
-            lines += _incomplete(items[item.key], item.policies, item.objectives, item.seeds)
+            lines += _incomplete(items[item.key], item)
     lines += [f"failed: {name}: {error}" for name, error in sorted(result["failed"].items())]
     if not lines:
         return "Everything that the benchmark lists was run."
     return "Not run, or not wholly:\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _incomplete(
-    item: Item, policies: Sequence[str], objectives: Sequence[str], seeds: Sequence[int]
-) -> list[str]:
+def _incomplete(item: Item, asked: Asked) -> list[str]:
     groups: dict[str, list[str]] = {}
-    for policy in policies:
-        for objective in ("any",) if policy == "b0" else objectives:
-            done, there, count = item.covered(policy, objective)
-            if (done, count) != (there, len(seeds)):
-                words = f"{done} of {there} windows, {count} of {len(seeds)} seeds"
-                words = words if done else "none"
-                aim = "" if objective in ("any", "declared") else f" for {objective}"
+    for policy in asked.policies:
+        for objective in asked.objectives_of(policy):
+            done = item.covered(policy, objective)
+            if not done.whole:
+                words = str(done) if done.runs else "none"
+                aim = "" if objective in (ANY, "declared") else f" for {objective}"
                 groups.setdefault(words, []).append(f"{policy}{aim}")
     told = "; ".join(f"{', '.join(names)}: {words}" for words, names in groups.items())
-    return [f"`{item.key}`: {told}"] if told else []
+    return [f"`{asked.key}`: {told}"] if told else []
 
 
 def _capture(item: Item) -> list[str]:
@@ -102,7 +101,7 @@ def _capture(item: Item) -> list[str]:
     for aim in ("money", "carbon"):
         rows = []
         for policy, objective in item.runs():
-            if policy == "b0" or objective != aim:
+            if policy == "b0" or objective not in (aim, ANY):
                 continue
             each = item.each(policy, objective, aim=aim)
             whole = item.capture(policy, objective, aim=aim)
@@ -184,8 +183,6 @@ def _scenarios(items: Mapping[str, Item]) -> list[str]:
     for key, item in items.items():
         rows = []
         for policy, objective in item.runs():
-            if policy == "b0":
-                objective = "any"
             rows.append(_figures(item, policy, objective))
         parts += [f"### `{key}`", _table(head, rows), *_marks(item)]
     return parts
@@ -198,7 +195,7 @@ def _marks(item: Item) -> list[str]:
         why = item.incomparable(policy, None if policy == "b0" else objective)
         own = [words for words in why if not words.startswith("b0: ")]
         if own:
-            aim = "" if policy == "b0" else f" {objective}"
+            aim = "" if objective == ANY else f" {objective}"
             told.append(f"{_name(policy)}{aim}: {', '.join(own)}")
     if not told:
         return []
@@ -221,7 +218,7 @@ def _figures(item: Item, policy: str, objective: str) -> tuple[str, ...]:
     mark = " \\*" if item.incomparable(policy, None if base else objective) else ""
     return (
         _name(policy) + mark,
-        "" if base else objective,
+        "" if objective == ANY else objective,
         "-" if base else _change(item.reduction(policy, objective, "volumetricBill")),
         "-" if base else _change(item.reduction(policy, objective, "carbonGrams")),
         "-" if base else _change(joules),

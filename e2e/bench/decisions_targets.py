@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from e2e.bench.decisions import ITEMS
 from e2e.bench.decisions_figures import Item
+from e2e.bench.decisions_items import GREEN, ITEMS
 
 Items = Mapping[str, Item]
 NOT_RUN = ("not run", "not run")
 S1 = "s1-global:rtt-150"
+S2 = "s2-east-west:fleet-60"
+DEARER = 1.02
+"""What a green month may cost over its dual bound."""
 MOVES = 4.0
 LATENCY = 0.5
 NO_LOSS = 0.05
@@ -57,32 +60,32 @@ def targets(items: Items) -> list[Target]:
         (
             "capture of the price bound (all-in volumetric bill), S1, the same",
             "static 0.50, day-old 0.88, myopic with perfect data 0.981",
-            ">= 0.955 at <= 4 moves; stretch 0.98",
-            lambda rows: _captured(rows, S1, "money", 0.955, stretch=0.98),
+            ">= 0.955 at <= 4 moves; >= 0.97 without that cap; stretch 0.98",
+            lambda rows: _captured(rows, S1, "money", 0.955, free=0.97, stretch=0.98),
         ),
         (
             "both at once, 11 fixed weights, S1",
             "weighted myopic planner 0.95 (computed)",
             "hypervolume >= 0.93 of the bound's; stretch 0.95",
-            lambda rows: _area(rows, S1, 0.93),
+            lambda rows: _area(rows, S1, 0.93, stretch=0.95),
         ),
         (
-            "IT joules per output token against B0",
+            "IT joules per output token at equal latency attainment, S2",
             "no consolidation",
             "-30 % (simulated)",
-            lambda rows: _joules(rows, ("s4-demand-response", "s2-east-west:fleet-60"), 0.30),
+            lambda rows: _joules(rows, S2, 0.30),
         ),
         (
             "carbon of place, PJM + ERCOT + CA-ON, 30-day windows",
             "bound of place -31 % median",
             "place >= 0.95 of its bound; with consolidation >= 45 % less",
-            lambda rows: _captured(rows, "s1-global:three-sites", "carbon", 0.95),
+            lambda rows: _places(rows, "s1-global:three-sites", 0.95, whole=0.45),
         ),
         (
             "hourly-matched green share, S2",
             "always greenest 0.79",
-            ">= 80 % or bound - 1 point in >= 9 of 9 feasible months",
-            lambda rows: _green(rows, "s2-east-west:fleet-60", 0.80),
+            "min(80 %, bound - 1 point) in >= 9 of 9 feasible months, cost <= 1.02 x dual bound",
+            lambda rows: _green(rows, S2, 0.80),
         ),
         (
             "S4: 200 unannounced events",
@@ -135,12 +138,10 @@ def _objectives(item: Item) -> list[str]:
 
 def _partly(item: Item, objective: str, words: str) -> str:
     """A verdict; on a part of the windows or seeds nothing counts as reached yet."""
-    done, there, seeds = item.covered("ours", objective)
-    wanted = len(item.row.get("seeds") or (1,))
-    if (done, seeds) == (there, wanted):
+    done = item.covered("ours", objective)
+    if done.whole:
         return words
-    told = words.replace("**reached**", "met so far")
-    return f"{told} (partly: {done} of {there} windows, {seeds} of {wanted} seeds)"
+    return f"{words.replace('**reached**', 'met so far')} (partly: {done})"
 
 
 def verdict(value: float, target: float, *, most: bool = False, digits: int = 3) -> str:
@@ -150,7 +151,13 @@ def verdict(value: float, target: float, *, most: bool = False, digits: int = 3)
 
 
 def _captured(
-    items: Items, key: str, aim: str, target: float, *, stretch: float | None = None
+    items: Items,
+    key: str,
+    aim: str,
+    target: float,
+    *,
+    free: float | None = None,
+    stretch: float | None = None,
 ) -> tuple[str, str]:
     item = items.get(key)
     value = None if item is None else item.capture("ours", aim, aim=aim)
@@ -174,51 +181,107 @@ def _captured(
         words += f"; moves not by {moves - MOVES:.1f}"
     elif stretch is not None and value >= stretch:
         words += ", stretch reached"
+    elif free is not None:
+        words += f"; {free:g}, which is asked for without the cap, "
+        words += "too" if value >= free else f"not by {free - value:.3f} (the cap was kept)"
     return told, _partly(item, aim, words)
 
 
-def _area(items: Items, key: str, target: float) -> tuple[str, str]:
+def _area(items: Items, key: str, target: float, *, stretch: float) -> tuple[str, str]:
     small = items.get("s1-small")
     item = items.get(key)
     found = None if item is None else item.hypervolume("ours")
     if found is not None and item is not None:
-        return f"{found[0]:.3f} ({found[1]} windows)", verdict(found[0], target)
+        there = len(item.row.get("windows") or ())
+        words = verdict(found[0], target) + (", stretch reached" if found[0] >= stretch else "")
+        if found[1] < there:
+            words = words.replace("**reached**", "met so far")
+            words += f" (partly: {found[1]} of {there} windows)"
+        return f"{found[0]:.3f} ({found[1]} windows)", words
     beside = None if small is None else small.hypervolume("ours")
     if beside is None:
         return NOT_RUN
     return f"not run on S1; s1-small {beside[0]:.3f}", "not run"
 
 
-def _joules(items: Items, keys: tuple[str, ...], target: float) -> tuple[str, str]:
-    for key in keys:
-        item = items.get(key)
-        if item is None:
+def _joules(items: Items, key: str, target: float) -> tuple[str, str]:
+    """Against replicas that are never switched off; B0, which follows the load, is told beside it."""
+    item = items.get(key)
+    if item is None:
+        return NOT_RUN
+    for objective in _objectives(item):
+        value = item.saved("ours", "b0s", objective, "itKilowattHours", per_token=True)
+        loss = item.latency_loss("ours", objective)
+        if value is None or loss is None:
             continue
-        for objective in _objectives(item):
-            energy = item.reduction("ours", objective, "itKilowattHours")
-            tokens = item.reduction("ours", objective, "outputTokens")
-            if energy is not None and tokens is not None:
-                value = 1 - (1 - energy) / (1 - tokens)
-                told = f"{key}: {-100 * value:+.1f} %"
-                why = item.incomparable("ours", objective)
-                if why:
-                    return told, f"does not compare ({'; '.join(why)})"
-                return told, _partly(item, objective, verdict(value, target))
+        beside = item.saved("ours", "b0", objective, "itKilowattHours", per_token=True)
+        rates = [item.tokens_per_replica_second(name, objective) for name in ("b0s", "b0", "ours")]
+        full = " / ".join("-" if rate is None else f"{rate:,.0f}" for rate in rates)
+        told = (
+            f"{0.0 - 100 * value:+.1f} % against B0 without consolidation, "
+            f"{0.0 - 100 * (beside or 0.0):+.1f} % against B0; tokens/s a replica {full} "
+            f"(b0s / b0 / wattshift); latency loss {loss:+.2f} points"
+        )
+        words = verdict(value, target)
+        if loss > LATENCY:
+            words += f"; latency not by {loss - LATENCY:.2f}"
+        return told, _partly(item, objective, words)
     return NOT_RUN
 
 
+def _places(items: Items, key: str, target: float, *, whole: float) -> tuple[str, str]:
+    """Capture of place, and carbon with place and consolidation together, bounds beside them."""
+    item = items.get(key)
+    told, words = _captured(items, key, "carbon", target)
+    terms = [] if item is None else item.terms("ours", "carbon", aim="carbon")
+    value = None if item is None else item.saved("ours", "b0s", "carbon", "carbonGrams")
+    if item is None or not terms or value is None:
+        return told, words
+    base, reached, bound = (sum(column) for column in zip(*terms, strict=True))
+    static = reached / (1 - value)
+    told += (
+        f"; place -{100 * (1 - reached / base):.1f} % (bound -{100 * (1 - bound / base):.1f} %), "
+        f"consolidation -{100 * (1 - base / static):.1f} %, "
+        f"both -{100 * value:.1f} % (bound -{100 * (1 - bound / static):.1f} %)"
+    )
+    return told, f"place {words}; both {verdict(value, whole)}"
+
+
 def _green(items: Items, key: str, target: float) -> tuple[str, str]:
+    """Month by month: the share against min(target, bound - 1 point), the bill against its bound."""
     item = items.get(key)
     value = None if item is None else item.mean("ours", "declared", "greenShareHourly")
     if item is None or value is None:
         return NOT_RUN
-    rows = item.units("ours", "declared").values()
-    months = sum((row["figures"]["greenShareHourly"] or 0.0) >= target for row in rows)
-    told = f"{100 * value:.1f} %; {months} of {len(rows)} months at 80 %"
-    if months >= MONTHS:
-        words = "**reached**"
-    else:
-        words = f"not by {MONTHS - months} months; the bound of each month is not told here"
+    runs, bounds = item.units("ours", "declared"), item.units(GREEN)
+    met, judged, ratios = 0, 0, []
+    for month, unit in runs.items():
+        if month not in bounds:
+            continue
+        found, row = bounds[month]["green"], unit["figures"]
+        asked = min(target, found["greatestShare"] - 0.01)
+        judged += 1
+        met += (row["greenShareHourly"] or 0.0) >= asked
+        ratios.append(row["volumetricBill"] / found["shares"][-1]["leastBill"])
+    if not judged:
+        return f"{100 * value:.1f} %; no month has its bound", "not run"
+    points = [
+        100 * row["billPerGreenKilowattHour"]
+        for month in runs.keys() & bounds.keys()
+        for row in bounds[month]["green"]["shares"][-1:]
+    ]
+    certificates = item.mean("ours", "declared", "certificateRatio") or 0.0
+    told = (
+        f"{100 * value:.1f} %; {met} of {judged} months met; bill {min(ratios):.3f} to "
+        f"{max(ratios):.3f} x its dual bound; the next point costs {sum(points) / judged:.2f} "
+        f"per 100 kWh at the bound; certificate ratio {100 * certificates:.1f} %"
+    )
+    short = []
+    if met < MONTHS:
+        short.append(f"{MONTHS - met} months")
+    if max(ratios) > DEARER:
+        short.append(f"cost by {max(ratios) - DEARER:.3f}")
+    words = f"not: {', '.join(short)}" if short else "**reached**"
     return told, _partly(item, "declared", words)
 
 
@@ -232,6 +295,9 @@ def _events(items: Items, key: str) -> tuple[str, str]:
         f"over-curtailment {100 * found['over']:.1f} %; shed p99 {found['shed']:.0f} s; "
         f"highest rebound {100 * found['rebound']:.0f} %"
     )
+    bill = item.reduction("ours", "declared", "bill")
+    if bill is not None:
+        told += f"; whole bill {-100 * bill:+.1f} % against B0"
     short = []
     if found["met"] < found["count"]:
         short.append(f"{found['count'] - found['met']:.0f} events")

@@ -420,7 +420,7 @@ def test_a_baseline_is_asked_with_a_snapshot_and_nothing_else(name):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(NeedsHuman, match="b0, b1"):
+    with pytest.raises(NeedsHuman, match="b0, b0s, b1"):
         registry.make("b9")
 
 
@@ -436,6 +436,16 @@ def test_a_loaded_scenario_tells_its_margin_to_policies_as_head_room():
     assert loaded.margin == 0.1
     # 1 / 0.9 - 1
     assert loaded.settings.head_room_permille == 111
+
+
+def test_the_static_reference_never_lets_a_replica_go_and_b0_does():
+    static, local = registry.make("b0s"), registry.make("b0")
+    busy = world(shifting(spot("east"), spot("west"), loads=(("users", 55.0),)))
+    rest = later(world(shifting(spot("east", 6), spot("west"), loads=(("users", 15.0),))), 600)
+    most = counts(static.decide(busy, NOW))
+    assert counts(local.decide(busy, NOW)) == most
+    assert counts(static.decide(rest, NOW + 600)) == most
+    assert sum(counts(local.decide(rest, NOW + 600)).values()) < sum(most.values())
 
 
 # ---- make before break ------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from wattshift.core.model import FacilityPoint
 from wattshift.sim.bounds import flow, frontier, lp
 from wattshift.sim.bounds.flow import MONEY
 from wattshift.sim.bounds.frontier import Point
-from wattshift.sim.bounds.green import energies, green_bound
+from wattshift.sim.bounds.green import energies, green_bound, greenest
 from wattshift.sim.bounds.instance import instance_of
 from wattshift.sim.bounds.ladder import bound
 from wattshift.sim.scenario import SimBatch, Storage, Window
@@ -132,6 +132,24 @@ def test_a_share_beyond_the_greenest_schedule_is_not_feasible():
     dual = green_bound(instance_of(green_world()), MONEY, 0.95)
     assert not dual.feasible
     assert dual.reached == pytest.approx(0.9)
+
+
+def test_the_greatest_share_is_where_shares_stop_being_feasible():
+    instance = instance_of(green_world())
+    assert greenest(instance) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_just_below_the_greatest_share_there_is_a_schedule_and_above_it_none(seed):
+    world = random_scenario(seed, supply=True, lowest_price=0.02, most=3)
+    instance = instance_of(world)
+    most = greenest(instance)
+    assert lp.solve(instance, MONEY, green_share=most - 1e-3).unmet.sum() == pytest.approx(0)
+    if most < 1 - 2e-3:
+        try:  # only who leaves demand can be greener
+            assert lp.solve(instance, MONEY, green_share=most + 1e-3).unmet.sum() > 1e-6
+        except lp.Infeasible:
+            pass
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="ours, b0 to b7, or all; repeated or with commas (default: ours)",
+        help="ours, b0 to b7, b0s, or all; repeated or with commas (default: ours)",
     )
     parser.add_argument(
         "--objective",

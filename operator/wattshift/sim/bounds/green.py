@@ -13,6 +13,9 @@ from wattshift.sim.bounds import flow, lp
 from wattshift.sim.bounds.flow import Optimum, Weights, costs_of
 from wattshift.sim.bounds.instance import Instance
 
+_SAME_SHARE = 1e-6
+_MOST_ROUNDS = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GreenBound:
@@ -66,6 +69,24 @@ def _result(
         reached=green / max(energy, 1e-12),
         feasible=feasible,
     )
+
+
+def greenest(instance: Instance) -> float:
+    """The greatest green share of all energy that any schedule has, whatever it costs.
+
+    Dinkelbach: the greatest ratio is the share at which the best of green - share x energy is zero.
+    Replicas that run only to use green power count: an upper limit for those who do not waste.
+    """
+    share, nothing = 0.0, Weights(money=0.0, carbon=0.0)
+    for _ in range(_MOST_ROUNDS):
+        costs = costs_of(instance, nothing, green_value=1.0, share=share)
+        solve = flow.solve if flow.fits(instance) else lp.solve
+        energy, green = energies(instance, solve(instance, nothing, costs=costs))
+        better = green / max(energy, 1e-12)
+        if better <= share + _SAME_SHARE:
+            break
+        share = better
+    return share
 
 
 def _by_price(

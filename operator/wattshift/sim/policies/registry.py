@@ -1,4 +1,4 @@
-"""Policies by name: the baselines b0 to b7, and ours. Each call makes a fresh one for one run."""
+"""Policies by name: the baselines b0 (b0s: without consolidation) to b7, and ours; each call a fresh one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from wattshift.errors import NeedsHuman
 from wattshift.sim.bounds.rates import prices_of
 from wattshift.sim.policies.b0_local import LocalAutoscaler
+from wattshift.sim.policies.b0_static import LocalAtPeak
 from wattshift.sim.policies.b1_schedule import NightSchedule
 from wattshift.sim.policies.b2_carbon_steps import CarbonSteps
 from wattshift.sim.policies.b3_static_rank import StaticRank
@@ -22,6 +23,7 @@ from wattshift.sim.scenario import Scenario
 
 TITLES = {
     "b0": "local, autoscaled",
+    "b0s": "local, sized for its peak",
     "b1": "night schedule",
     "b2": "carbon steps, no move",
     "b3": "static rank by mean",
@@ -34,6 +36,7 @@ TITLES = {
 BASELINES = tuple(name for name in TITLES if name != "ours")
 _PLAIN: dict[str, Callable[[], Policy]] = {
     "b0": LocalAutoscaler,
+    "b0s": LocalAtPeak,
     "b1": NightSchedule,
     "b2": CarbonSteps,
     "b4": Myopic,
