@@ -52,14 +52,21 @@ class Scene:
     def emit(self, key, uid, *, reason, action, note, warning=False, related=None) -> None:
         self.told.append((reason, action, note, warning))
 
-    def plan(self, decision: Decision, result: str | None = "Done", message: str = "") -> None:
+    def plan(
+        self,
+        decision: Decision,
+        result: str | None = "Done",
+        message: str = "",
+        *,
+        refusal: Reason | None = None,
+    ) -> None:
         acted = ()
         if result is not None:
             acted = (
                 Acted(
                     workload_key=KEY.path,
                     action=decision.action,
-                    reason=str(decision.reason),
+                    reason=str(refusal or decision.reason),
                     result=result,
                     message=message,
                 ),
@@ -102,6 +109,25 @@ def test_an_act_that_was_refused_at_first_is_told_when_it_is_done(scene):
     assert scene.told == []
     scene.plan(scale())
     assert len(scene.told) == 1
+
+
+@pytest.mark.parametrize("reason", [Reason.STALE_PLAN, Reason.MOVE_IN_PROGRESS])
+def test_what_was_refused_for_a_moment_is_not_told_with_its_counts(scene, reason):
+    """The load grew between plan and act: the next plan moves two, and that alone is told."""
+    scene.plan(scale(4, message="move to 4"))
+    scene.plan(scale(1, message="move to 1"), "Refused", "the load has grown", refusal=reason)
+    assert scene.composed()["lastDecision"]["message"] == "move to 4"
+    scene.plan(scale(2, message="move to 2"))
+    assert scene.composed()["lastDecision"]["message"] == "move to 2"
+    assert len(scene.told) == 2
+
+
+def test_a_refusal_that_lasts_is_told_as_one_and_not_as_an_act(scene):
+    scene.plan(scale(4))
+    scene.plan(scale(1), "Refused", "somebody else writes", refusal=Reason.CONFLICT)
+    last = scene.composed()["lastDecision"]
+    assert (last["action"], last["reason"]) == ("Hold", Reason.CONFLICT)
+    assert last["message"] == "ScaleTo refused: somebody else writes"
 
 
 def test_the_same_failure_is_told_once_and_its_end_as_well(scene):

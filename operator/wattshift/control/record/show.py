@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 _FC = FlexibleWorkloadCondition
 _TOLD_HOLDS = frozenset({Reason.LATENCY_GUARD, Reason.QUEUE_GROWING, Reason.ORIGINALS_UNKNOWN})
 """Reasons for which doing nothing is news."""
+_PASSING = frozenset({Reason.STALE_PLAN, Reason.MOVE_IN_PROGRESS})
+"""Refusals that the next plan settles: they are not told, or one act would be told with several counts."""
 
 
 class Show:
@@ -166,9 +168,11 @@ class Show:
     ) -> None:
         key = ObjectKey.workload(workload.key)
         record = self._runtime.book.workload(key)
-        words = f"{decision.action} {decision.reason}"
-        record = replace(record, summary=_with(record, decision=words))
         new = _decision_record(snapshot, workload, decision, plan_id)
+        if acted is not None and acted.result == "Refused":
+            new = _refused(new, decision, acted)
+        words = f"{new.action} {new.reason}"
+        record = replace(record, summary=_with(record, decision=words))
         # An act is news however often it was decided before; one that failed is told once.
         acts = acted is not None and acted.result in ("Done", "Started")
         written = acts and acted is not None and acted.message != ALREADY_SO
@@ -391,6 +395,17 @@ def _words(row: Alternative) -> str:
     return f"{counts or 'as it is'}{score}: {row.message}"
 
 
+def _refused(row: DecisionRecord, decision: Decision, acted: Acted) -> DecisionRecord:
+    """What the last look before the act stopped: nothing was done, and that is what is told."""
+    return replace(
+        row,
+        action=str(Action.HOLD),
+        reason=acted.reason,
+        message=f"{row.action} refused: {acted.message}",
+        targets=tuple((target.placement_name, target.replicas) for target in decision.basis),
+    )
+
+
 def _is_news(old: DecisionRecord | None, new: DecisionRecord, decision: Decision) -> bool:
     """Acts, and refusals for latency; a repeated one, or an idle Hold, leaves the last on record."""
     if old is None:
@@ -404,8 +419,8 @@ def _is_news(old: DecisionRecord | None, new: DecisionRecord, decision: Decision
     if same:
         return False
     if decision.action is not Action.HOLD:
-        return True
-    return decision.reason in _TOLD_HOLDS or old.action == Action.HOLD or old.mode != new.mode
+        return new.reason not in _PASSING
+    return new.reason in _TOLD_HOLDS or old.action == Action.HOLD or old.mode != new.mode
 
 
 def _move_step(row: Moved) -> str:
