@@ -19,6 +19,7 @@ from tests.core.worlds import (
     load,
     metered,
     powers,
+    spread,
     targets,
     upper_watts,
     with_feeds,
@@ -26,7 +27,7 @@ from tests.core.worlds import (
 )
 from wattshift.control.record.recorder import Step, dump_step, load_step
 from wattshift.core.decision import Action, Plan
-from wattshift.core.model import Snapshot
+from wattshift.core.model import MoveIntent, Snapshot
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
 from wattshift.core.units import Quantity, to_canonical
@@ -452,3 +453,60 @@ def test_no_fresh_decision_is_refused_on_the_snapshot_that_it_was_made_from(here
     for decision in plan(here, NOW).decisions:
         if decision.action is not Action.HOLD:
             assert validate(decision, here, NOW) is None, decision
+
+
+# ---- a hand-over that has begun -------------------------------------------------------------------
+
+
+@FEW
+@given(worlds(held=False, routed=False), st.floats(0.2, 4.0), st.data())
+def test_an_open_hand_over_keeps_its_counts_whatever_load_and_prices_do(here, factor, data):
+    """Only a bound ends it early, by the governor, or its deadline, by the mover."""
+    made = [row for row in plan(here, NOW).decisions if row.action is Action.MIGRATE]
+    assume(made)
+    decision = data.draw(st.sampled_from(made))
+    moving = replace(here, workloads=tuple(_moving(row, decision) for row in here.workloads))
+    loud = replace(
+        moving,
+        workloads=tuple(
+            replace(
+                row, placements=spread(row.placements, factor * (load(row) or 0.0)), moves_today=0
+            )
+            for row in moving.workloads
+        ),
+    )
+    dear = dearer(loud, data.draw(st.sampled_from([row.name for row in here.sites])), "0.37")
+    for world in (loud, dear):
+        found = next(
+            row
+            for row in plan(world, NOW + 420.0).decisions
+            if row.workload_key == decision.workload_key
+        )
+        assert (found.action, found.reason) == (Action.HOLD, Reason.MOVE_IN_PROGRESS)
+        assert targets(found) == targets(decision)
+        again = replace(decision, valid_until=NOW + 900.0)
+        refused = validate(again, world, NOW + 420.0)
+        assert refused is not None
+        assert refused.reason is Reason.MOVE_IN_PROGRESS
+
+
+def _moving(job, decision):
+    if job.key != decision.workload_key:
+        return job
+    before, after = counts(job), targets(decision)
+    source, destination = decision.source_name, decision.destination_name
+    return replace(
+        job,
+        intent=MoveIntent(
+            id="m1",
+            source_name=source,
+            destination_name=destination,
+            source_before=before[source],
+            destination_before=before[destination],
+            source_replicas=after[source],
+            destination_replicas=after[destination],
+            started_time=NOW,
+            deadline_wall_seconds=600.0,
+            reason=str(decision.reason),
+        ),
+    )
