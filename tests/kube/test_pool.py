@@ -552,7 +552,8 @@ async def test_a_frozen_member_is_lost_since_its_first_failure_keeps_its_view_an
         await asyncio.sleep(0.5)
         again = world.pool.view("m")
         assert again.since == since and again.age_seconds > age
-        assert world.state("here") is MemberState.READY
+        await eventually(lambda: world.state("here") is MemberState.READY, "the others go on")
+        assert world.state("m") is MemberState.LOST
     finally:
         member.thaw()
     await eventually(lambda: world.state("m") is MemberState.READY, "back")

@@ -50,8 +50,10 @@ def test_what_runs_beside_is_printed_whole_and_last(capfd):
 def test_a_check_that_fails_ends_what_runs_beside_and_what_it_started(tmp_path: Path, niceness):
     begun, told = tmp_path / "begun", tmp_path / "told"
     long = python(
-        f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\n"
-        f"try: time.sleep(600)\nexcept KeyboardInterrupt: pathlib.Path({str(told)!r}).touch()"
+        # A shell starts what it puts into the background with interrupts ignored: not so here.
+        "import pathlib, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"try: pathlib.Path({str(begun)!r}).touch(); time.sleep(600)\n"
+        f"except KeyboardInterrupt: pathlib.Path({str(told)!r}).touch()"
     )
     wait = python(
         f"import time, pathlib, sys\nwhile not pathlib.Path({str(begun)!r}).exists(): time.sleep(0.05)\n"
