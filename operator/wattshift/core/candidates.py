@@ -280,16 +280,12 @@ def _reason(job: Job, candidate: Candidate, score: Score, pricer: Pricer) -> Rea
     if candidate.action is not Action.MIGRATE:
         return candidate.reason
     if score.own_supply:
-        return Reason.SUPPLY_SURPLUS
+        return score.reason
     here = pricer.present_unit_cost(job.spots[candidate.source])
     there = pricer.present_unit_cost(job.spots[candidate.destination])
     if score.total < 0 and here is not None and there is not None and there >= here:
         return Reason.PREPARE_CHANGE
-    green = score.parts["green"] + score.parts["carbon"]
-    best = min(score.parts["energy"], green, score.parts["demand"])
-    if best == score.parts["energy"]:
-        return Reason.CHEAPER_POWER
-    return Reason.GREENER_POWER if best == green else Reason.DEMAND_PEAK
+    return score.reason
 
 
 def _amount(job: Job) -> str:

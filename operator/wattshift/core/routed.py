@@ -74,7 +74,7 @@ def _candidate(draft: Draft, vector: tuple[int, ...], score: Score | Reason) -> 
         return candidate
     candidate.score = without_head_room(score)
     if any(count > spot.replicas for count, spot in zip(vector, draft.job.spots, strict=True)):
-        candidate.reason = _reason(score)
+        candidate.reason = score.reason
     return candidate
 
 
@@ -83,17 +83,6 @@ def without_head_room(score: Score) -> Score:
     score.total -= score.parts["latency"]
     score.parts["latency"] = 0.0
     return score
-
-
-def _reason(score: Score) -> Reason:
-    """What saves most."""
-    if score.own_supply:
-        return Reason.SUPPLY_SURPLUS
-    green = score.parts["green"] + score.parts["carbon"]
-    best = min(score.parts["energy"], green, score.parts["demand"])
-    if best == score.parts["energy"]:
-        return Reason.CHEAPER_POWER
-    return Reason.GREENER_POWER if best == green else Reason.DEMAND_PEAK
 
 
 def _changes(draft: Draft, vector: tuple[int, ...]) -> str:

@@ -38,6 +38,17 @@ class Score:
     own_supply: bool = False
     """Some of what is added runs on surplus of own supply."""
 
+    @property
+    def reason(self) -> Reason:
+        """What saves most."""
+        if self.own_supply:
+            return Reason.SUPPLY_SURPLUS
+        green = self.parts["green"] + self.parts["carbon"]
+        best = min(self.parts["energy"], green, self.parts["demand"])
+        if best == self.parts["energy"]:
+            return Reason.CHEAPER_POWER
+        return Reason.GREENER_POWER if best == green else Reason.DEMAND_PEAK
+
 
 class Pricer:
     """Scores vectors of one job over one horizon; keeps the staying side."""
