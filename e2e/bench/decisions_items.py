@@ -146,6 +146,7 @@ def units_of(item: Item, windows: Sequence[str]) -> Iterator[tuple[Rank, Unit]]:
     Windows come with the seeds in turn until each has been there once, then with the other seeds.
     """
     order = ("b0", "ours", "b0s", "b5", "b3", "b4")
+    early = order if item.bounds else order[:3]
     policies = sorted(
         item.policies, key=lambda name: (order.index(name) if name in order else len(order), name)
     )
@@ -166,8 +167,8 @@ def units_of(item: Item, windows: Sequence[str]) -> Iterator[tuple[Rank, Unit]]:
             if wanted:
                 yield rank, unit(name)
         for policy in policies:
-            # those that nothing is decided by come once, then with the rest
-            late = policy not in order and place > 0
+            # what no target compares with comes with the rest
+            late = policy not in early
             for objective in item.objectives_of(policy):
                 yield ((1, place) if late else rank), unit(policy, objective)
         if item.frontier and place < len(windows):

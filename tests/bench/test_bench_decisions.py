@@ -465,8 +465,9 @@ def test_a_run_that_stops_has_something_of_every_item_before_more_of_one():
     ]
     chunks = in_order(items, {"a": ["w1", "w2", "w3"], "b": ["x", "y"]})
     firsts = [(chunk[0].scenario, chunk[0].window, chunk[0].seed) for chunk in chunks]
-    assert firsts[:4] == [("a", "w1", 1), ("b", "x", 1), ("a", "w2", 2), ("a", "w2", 2)]
+    assert firsts[:4] == [("a", "w1", 1), ("b", "x", 1), ("a", "w2", 2), ("a", "w1", 1)]
     assert "frontier" in [u.policy for u in chunks[1]]
+    assert [u.policy for u in chunks[3]] == ["b7"]
     everything = {
         u for item in items for u in listed(item, ["w1", "w2", "w3"]) if u.scenario == "a"
     }
