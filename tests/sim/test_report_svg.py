@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wattshift.sim.report.plots_frontier import _apart
 from wattshift.sim.report.sections import pooled, round_ticks
+from wattshift.sim.report.table import change
 from wattshift.sim.report.svg import Chart, Heat, Line, chart, colour_at, heat, number, scale
 
 finite = st.floats(-1e9, 1e9).filter(lambda v: v == 0 or abs(v) > 1e-6)
@@ -129,3 +130,30 @@ def test_labels_on_one_another_are_pushed_apart():
     heights = {text: y for _, y, text, _ in placed}
     assert heights["b"] - heights["a"] >= 100 * 14 / 360 * 0.99
     assert heights["c"] == 50
+
+
+def test_the_key_of_a_heat_map_has_its_highest_value_beside_it_on_the_same_line():
+    drawn = heat(
+        Heat(
+            title="Price",
+            rows=["a"],
+            values=[[1.0, 2.0]],
+            ticks=[],
+            colours=("#ffffff", "#000000"),
+            low=0.0,
+            high=12345.0,
+            unit="USD",
+        )
+    )
+    highest = re.search(
+        r'<text class="a" x="([\d.]+)" y="13.0" text-anchor="start">12,345 USD<', drawn
+    )
+    bars = [float(x) for x in re.findall(r'<rect x="([\d.]+)" y="5"', drawn)]
+    assert highest and max(bars) < float(highest[1]) < 880
+
+
+def test_a_change_tells_its_direction():
+    assert change(0.216) == "-21.6%"
+    assert change(-0.216) == "+21.6%"
+    assert change(0.0) == change(-0.0) == change(1e-6) == "+0.0%"
+    assert change(None) == "-"

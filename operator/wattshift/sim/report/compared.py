@@ -73,7 +73,7 @@ def _past(total: Mapping[str, Any]) -> list[str]:
     share = total["pastMarginShare"] or 0.0
     if share <= PAST_MARGIN_SHARE:
         return []
-    return [f"served {share:.1%} past the margin, which B8m keeps"]
+    return [f"served {share:.1%} past the margin that B8m keeps"]
 
 
 def _against(result: Result, total: Mapping[str, Any], base: Result) -> list[str]:

@@ -20,6 +20,7 @@ from wattshift.sim.report.table import (
     MARKED,
     aim,
     amount,
+    change,
     counted,
     decimal,
     percent,
@@ -125,8 +126,8 @@ def _highlights(document: Json, run: Run) -> str:
     if beside is not None and run.policy != BASELINE:
         mark = "" if row["comparable"] else f" {MARK}"
         facts += [
-            (percent(beside["billReduction"], sign=-1) + mark, "energy bill against B0"),
-            (percent(beside["carbonReduction"], sign=-1) + mark, "carbon against B0"),
+            (change(beside["billReduction"]) + mark, "energy bill against B0"),
+            (change(beside["carbonReduction"]) + mark, "carbon against B0"),
         ]
         facts += _whole_bill(document, total, mark)
         facts += [
@@ -156,7 +157,7 @@ def _whole_bill(document: Json, total: Json, mark: str) -> list[tuple[str, str]]
     base = next((row["total"] for row in document["runs"] if row["policy"] == BASELINE), None)
     if base is None or abs(total["bill"] - total["volumetricBill"]) < CENT:
         return []
-    less = percent(reduced(base["bill"], total["bill"]), sign=-1)
+    less = change(reduced(base["bill"], total["bill"]))
     return [(less + mark, "whole bill, peaks and fixed charges included")]
 
 
@@ -195,9 +196,9 @@ def _policies(document: Json, run: Run) -> str:
         cells = [
             label if row["comparable"] else f"{label} {MARK}",
             told(document, "volumetricBill", amount(total["volumetricBill"])),
-            "-" if base else percent(beside["billReduction"], sign=-1),
+            "-" if base else change(beside["billReduction"]),
             told(document, "carbonGrams", amount(total["carbonGrams"] / 1000)),
-            "-" if base else percent(beside["carbonReduction"], sign=-1),
+            "-" if base else change(beside["carbonReduction"]),
             amount(total["itKilowattHours"]),
             percent(total["greenShareHourly"]),
             decimal(total["movesPerWorkloadDay"], 1),
@@ -221,9 +222,9 @@ def _bounds(document: Json, width: int) -> list[list[str]]:
         row = [
             words,
             amount(money),
-            percent(reduced(base["volumetricBill"], money), sign=-1),
+            change(reduced(base["volumetricBill"], money)),
             amount(None if grams is None else grams / 1000),
-            percent(reduced(base["carbonGrams"], grams), sign=-1),
+            change(reduced(base["carbonGrams"], grams)),
         ]
         rows.append(row + [""] * (width - len(row)))
     return rows

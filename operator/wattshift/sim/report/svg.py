@@ -269,15 +269,16 @@ def _cells(
 
 
 def _key(row: Heat) -> str:
-    wide, x = 120.0, row.width - 128.0
-    steps = 24
+    most = f"{row.high:,g} {row.unit}".rstrip()
+    wide, steps = 120.0, 24
+    x = row.width - 8.0 - wide - 5.0 - _LETTER * len(most)
     parts = [
         f'<rect x="{x + index * wide / steps:.1f}" y="5" width="{wide / steps + 0.4:.1f}" height="9" '
         f'fill="{colour_at(index / (steps - 1), 0.0, 1.0, row.colours)}"/>'
         for index in range(steps)
     ]
     parts.append(_text(x - 5, 13, f"{row.low:,g}", anchor="end"))
-    parts.append(_text(x + wide, 25, f"{row.high:,g} {row.unit}".rstrip(), anchor="end"))
+    parts.append(_text(x + wide + 5, 13, most, anchor="start"))
     return "".join(parts)
 
 

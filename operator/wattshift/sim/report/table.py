@@ -89,9 +89,9 @@ def _policies(document: Json) -> str:
             [
                 _name(run, several=several),
                 told(document, "volumetricBill", amount(total["volumetricBill"])),
-                _ABSENT if base or beside is None else percent(beside["billReduction"], sign=-1),
+                _ABSENT if base or beside is None else change(beside["billReduction"]),
                 told(document, "carbonGrams", amount(total["carbonGrams"] / 1000)),
-                _ABSENT if base or beside is None else percent(beside["carbonReduction"], sign=-1),
+                _ABSENT if base or beside is None else change(beside["carbonReduction"]),
                 amount(total["itKilowattHours"]),
                 decimal(total["movesPerWorkloadDay"], 1),
                 _ABSENT if base or beside is None else points(beside["worstLatencyLossPoints"]),
@@ -131,9 +131,9 @@ def _bound_rows(document: Json) -> list[list[str]]:
             [
                 words,
                 amount(money),
-                percent(reduced(base["volumetricBill"], money), sign=-1),
+                change(reduced(base["volumetricBill"], money)),
                 amount(None if grams is None else grams / 1000),
-                percent(reduced(base["carbonGrams"], grams), sign=-1),
+                change(reduced(base["carbonGrams"], grams)),
                 *[_ABSENT] * 5,
             ]
         )
@@ -215,7 +215,7 @@ def _bills(document: Json) -> str:
                 amount(total["volumetricBill"]),
                 amount(total["bill"] - total["volumetricBill"]),
                 amount(total["bill"]),
-                percent(saved, sign=-1),
+                change(saved),
             ]
         )
     heads = [
@@ -314,9 +314,14 @@ def decimal(value: float | None, digits: int) -> str:
     return _ABSENT if value is None else f"{value:,.{digits}f}"
 
 
-def percent(value: float | None, *, digits: int = 1, sign: int = 1) -> str:
-    """A share as percent; `sign=-1` tells a reduction as a change."""
-    return _ABSENT if value is None else f"{100 * sign * value + 0.0:.{digits}f}%"
+def percent(value: float | None, *, digits: int = 1) -> str:
+    """A share as percent."""
+    return _ABSENT if value is None else f"{100 * value + 0.0:.{digits}f}%"
+
+
+def change(reduction: float | None) -> str:
+    """A reduction told as the change that it is: less is negative, more has its plus."""
+    return _ABSENT if reduction is None else f"{round(-100 * reduction, 1) + 0.0:+.1f}%"
 
 
 def points(value: float | None) -> str:
