@@ -49,12 +49,17 @@ def waits(job: Job, candidate: Candidate, now: float) -> tuple[Reason, str] | No
     return None
 
 
+def moves_made(state: WorkloadState) -> float:
+    """Moves since the day began, in shares of the load where those are measured."""
+    return float(state.moves_today) if state.moved_share_today is None else state.moved_share_today
+
+
 def _moved_enough(job: Job, candidate: Candidate) -> tuple[Reason, str] | None:
     """Moves of a workload in shares of its load; what only lowers ends a move and is none."""
     state = job.state
     if all(n <= spot.replicas for n, spot in zip(candidate.vector, job.spots, strict=True)):
         return None
-    made = float(state.moves_today) if state.moved_share_today is None else state.moved_share_today
+    made = moves_made(state)
     if made >= state.max_moves_per_day:
         return Reason.MOVES_EXHAUSTED, (
             f"{made:.1f} times its load was moved today, {state.max_moves_per_day} times it may be"

@@ -108,6 +108,34 @@ def test_moves_of_a_day_are_counted_in_shares_of_the_load():
     assert unknown.reason is Reason.MOVES_EXHAUSTED
 
 
+def shared(made, counts=(3, 6, 3)):
+    """b runs too, is cheaper and shows requests; north and south are told to stay at a and c."""
+    told = (("north", (("a", 1.0),)), ("south", (("c", 1.0),)))
+    job = chat(counts, moved_share_today=made, split=told)
+    rows = tuple(
+        replace(row, engine=engine(1.0, pods=counts[1])) if row.name == "b" else row
+        for row in job.placements
+    )
+    return replace(job, placements=rows)
+
+
+@pytest.mark.parametrize(("made", "stays"), [(0.0, False), (6.0, True)])
+def test_once_the_days_moves_are_used_up_no_traffic_follows_the_price(made, stays):
+    """Neither by the split nor by what is lowered."""
+    found, counts = decided(world(shared(made)))
+    share = dict(dict(found.split)["north"]).get("a", 0.0)
+    assert (share > 0.9) is stays
+    assert (counts["a"] == 3) is stays
+
+
+def test_load_leaves_what_stops_although_the_days_moves_are_used_up():
+    """Without c the south still reaches b."""
+    told = (("north", (("a", 1.0),)), ("south", (("c", 1.0),)))
+    job = chat((3, 6, 0), moved_share_today=6.0, split=told)
+    found, _ = decided(world(job))
+    assert dict(dict(found.split)["south"]).get("b", 0.0) > 0.99
+
+
 def test_a_placement_written_within_the_dwell_is_not_changed_for_money():
     job = chat()
     rows = tuple(

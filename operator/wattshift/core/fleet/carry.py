@@ -20,6 +20,7 @@ from wattshift.core.fleet.problem import Floats, Problem
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Settings
 from wattshift.core.room import Room
+from wattshift.core.stability import moves_made
 from wattshift.core.survey import Job, Spot
 
 Split: TypeAlias = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
@@ -70,6 +71,10 @@ class Carrier:
         self._worth: Floats = np.where(small.open, added[small.place], 0.0)
         self._kept = fleet.kept[places]
         self._bonus = small.start + goals.dual.move_price[group]
+        self.exhausted = moves_made(job.state) >= job.state.max_moves_per_day
+        """The day's moves are used up: only what must moves, whatever prices do."""
+        if self.exhausted:
+            self._bonus = np.full(self._bonus.shape, self._forbidding())
         self._need = float(small.need[0].sum())
         self._known: dict[tuple[tuple[int, ...], tuple[int, ...] | None, float], Flow] = {}
 
@@ -91,11 +96,15 @@ class Carrier:
         worth = self._worth
         if preferred is not None:
             kept = np.minimum(np.asarray(preferred, dtype=float) * self._problem.size, most)
-            bonus = np.full(self._bonus.shape, 100.0 * (float(np.abs(worth).max()) + 1e-9))
+            bonus = np.full(self._bonus.shape, self._forbidding())
         problem = self._problem
         if part < 1:
             problem = replace(problem, need=problem.need * part)
         return route(problem, worth, kept=kept, bonus=bonus, most=most, limits=False)
+
+    def _forbidding(self) -> float:
+        """Money per unit that no difference between places outweighs."""
+        return 100.0 * (float(np.abs(self._worth).max()) + 1e-9)
 
     def short(self, flow: Flow) -> bool:
         """Whether a flow leaves more than rounding unserved."""
@@ -113,6 +122,12 @@ class Carrier:
     def loads(self, flow: Flow) -> Floats:
         """[N] units by place."""
         return self._problem.at(flow.carried)
+
+    def used(self, flow: Flow) -> list[int]:
+        """Replicas by place that a flow needs."""
+        return [
+            int(np.ceil(load / self.size(k) - EPSILON)) for k, load in enumerate(self.loads(flow))
+        ]
 
     def size(self, k: int) -> float:
         """Units of one replica at a place."""
@@ -180,10 +195,14 @@ def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> 
             more = min(wanted[k] - here[k], max(0, budget))
             raised[k] += more
             budget -= more
-    lowered, waiting = _lowered(carrier, job, raised, wanted)
+    fewer = [min(a, b) for a, b in zip(wanted, here, strict=True)]
+    if carrier.exhausted:
+        # what carries load stays: taking it away would move the load
+        used = carrier.used(standing)
+        fewer = [max(a, min(b, c)) for a, b, c in zip(fewer, here, used, strict=True)]
+    lowered, waiting = _lowered(carrier, job, raised, fewer if raised == here else wanted)
     only = lowered
     if raised != here:
-        fewer = [min(a, b) for a, b in zip(wanted, here, strict=True)]
         only, _ = _lowered(carrier, job, here, fewer)
     vector, final, lower = list(job.vector), list(job.vector), list(job.vector)
     for k, spot in enumerate(spots):
