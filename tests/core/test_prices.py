@@ -6,7 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.core.build import NOW, connection, quote, reading, signal, site, supply
+from wattshift.core.contract.model import Basis
+from wattshift.core.contract.quote import DemandTerm
 from wattshift.core.model import Settings
 from wattshift.core.prices import carbon_intensity, exchange, price_of
 from wattshift.core.reasons import Reason
@@ -174,6 +178,99 @@ def test_a_peak_to_come_within_the_dwell_counts():
     here = feed(price=quote("0.50"), price_ahead=((NOW + 900, later),))
     assert of(here, horizon_seconds=7200).up[0].rate.demand * 2 == pytest.approx(40)
     assert of(here, horizon_seconds=600).up[0].rate.demand == 0
+
+
+def term(binding, level, *, rate="40", name="d", chance="1", basis=Basis.IMPORT, in_window=True):
+    return DemandTerm(
+        component=name,
+        basis=basis,
+        rate_per_kilowatt=Decimal(rate),
+        binding_watts=binding,
+        averaging_minutes=15,
+        probability=Decimal(chance),
+        probability_source="PeriodSoFar",
+        in_window=in_window,
+        level_watts=level,
+    )
+
+
+def peaked(*terms, up="0", down="0", **more):
+    """A quote whose adders hold the peaks of `up` and `down` money per kW already."""
+    row = quote("0.50", **more)
+    row = replace(row, demand_terms=terms)
+    return replace(
+        row,
+        up=replace(row.up, demand_adder=4 * Decimal(up), demand_per_kilowatt=Decimal(up)),
+        down=replace(row.down, demand_adder=4 * Decimal(down), demand_per_kilowatt=Decimal(down)),
+    )
+
+
+def test_power_up_to_the_billed_peak_is_free_of_it_and_what_is_above_is_not():
+    found = of(feed(price=peaked(term(3000, 900))), load_watts=1000.0, horizon_seconds=7200)
+    assert [row.watts for row in found.up] == [2000, float("inf")]
+    assert [row.rate.demand for row in found.up] == pytest.approx([0, 20])
+    assert found.up[1].rate.total == pytest.approx(20.5)
+    assert found.grid.volumetric == pytest.approx(0.5)
+    assert [row.rate.demand for row in found.down] == [0]
+
+
+def test_what_falls_below_the_billed_peak_saves_no_more_of_it():
+    row = peaked(term(3000, 5000), up="40", down="40")
+    found = of(feed(price=row), load_watts=5000.0, horizon_seconds=7200)
+    assert [row.rate.demand for row in found.up] == pytest.approx([20])
+    assert [row.watts for row in found.down] == [2000, float("inf")]
+    assert [row.rate.demand for row in found.down] == pytest.approx([20, 0])
+
+
+def test_a_new_peak_counts_by_its_chance_and_charges_add_up_in_their_order():
+    terms = (term(4000, 900, chance="0.5"), term(2000, 900, name="e", rate="10"))
+    found = of(feed(price=peaked(*terms)), load_watts=1000.0, horizon_seconds=3600)
+    assert [row.watts for row in found.up] == [1000, 2000, float("inf")]
+    assert [row.rate.demand for row in found.up] == pytest.approx([0, 10, 30])
+
+
+def test_own_supply_leaves_room_below_a_billed_peak_of_import():
+    row = peaked(term(3000, 0), direct="0.20", own_up=True)
+    here = site("a", feed=connection(price=row), supplies=(supply(5000),))
+    found = of(here, load_watts=4000.0)
+    assert [(row.watts, row.rate.own_supply) for row in found.up] == [
+        (1000, True),
+        (3000, False),
+        (float("inf"), False),
+    ]
+    gross = replace(row, demand_terms=(term(4500, 4000, basis=Basis.GROSS_USE),))
+    assert of(feed(price=gross), load_watts=4000.0).up[0].watts == 500
+
+
+def test_a_charge_whose_window_begins_within_the_dwell_has_its_peak():
+    later = peaked(term(3000, 900))
+    now = peaked(term(3000, 900, in_window=False))
+    here = feed(price=now, price_ahead=((NOW + 900, later),))
+    assert len(of(here, horizon_seconds=600).up) == 1
+    assert len(of(here, horizon_seconds=7200).up) == 2
+
+
+def test_a_level_that_is_not_measured_sets_no_peak():
+    assert len(of(feed(price=peaked(term(3000, None)))).up) == 1
+
+
+@given(
+    bindings=st.lists(st.integers(0, 9000), min_size=1, max_size=4),
+    level=st.integers(0, 9000),
+    load=st.floats(0, 9000),
+)
+def test_curves_are_convex_and_their_last_block_has_no_end(bindings, level, load):
+    terms = [term(watts, level, name=str(k)) for k, watts in enumerate(bindings)]
+    up = 40 * sum(level >= watts for watts in bindings)
+    down = 40 * sum(level > watts for watts in bindings)
+    found = of(feed(price=peaked(*terms, up=str(up), down=str(down))), load_watts=load)
+    for blocks, sign in ((found.up, 1), (found.down, -1)):
+        demands = [sign * row.rate.demand for row in blocks]
+        assert demands == sorted(demands)
+        assert all(row.watts > 0 for row in blocks)
+        assert blocks[-1].watts == float("inf")
+    assert found.up[-1].rate.demand == pytest.approx(160 * len(bindings))
+    assert found.down[-1].rate.demand == pytest.approx(0)
 
 
 def test_each_signal_is_converted_from_its_own_currency():

@@ -212,7 +212,7 @@ def _feed_step(feed: Feed, world: Survey, ours_watts: float) -> FeedStep:
         metered_watts=feed.power.metered_watts,
         own_supply_watts=own,
         own_price_per_kilowatt_hour=_decimal(own_rates[0] if own_rates else 0.0),
-        price_per_kilowatt_hour=None if not price.known else _decimal(price.up[-1].rate.total),
+        price_per_kilowatt_hour=None if price.grid is None else _decimal(price.grid.volumetric),
         grams_per_kilowatt_hour=None if feed.grams is None else _decimal(feed.grams),
     )
 

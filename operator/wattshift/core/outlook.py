@@ -20,5 +20,5 @@ def outlook(feed: Feed, world: Survey, horizon_seconds: float) -> SiteOutlook:
         binding=limits.binding,
         shadow_price_per_kilowatt_hour=world.price(feed, horizon_seconds).shadow,
         suspect=power.suspect,
-        import_price_per_kilowatt_hour=present.up[-1].rate.total if present.up else None,
+        import_price_per_kilowatt_hour=None if present.grid is None else present.grid.volumetric,
     )

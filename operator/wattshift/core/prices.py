@@ -7,12 +7,14 @@ Neighbours: `core/contract/quote.py` (the contract's margins), `core/score.py` (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
 from wattshift.core.contract.marginal import Adders, Origin, PriceQuote
 from wattshift.core.freshness import signal, value_of
 from wattshift.core.model import ConnectionState, Settings, SiteState
+from wattshift.core.peaks import Kink, kinks
 from wattshift.core.reasons import Reason
 from wattshift.core.signal import SignalState
 from wattshift.core.units import Quantity, price_currency
@@ -32,6 +34,11 @@ class Rate:
     grams: float | None = None
     own_supply: bool = False
     total: float = 0.0
+
+    @property
+    def volumetric(self) -> float:
+        """Without the demand charge, which is paid once and not for every kWh."""
+        return self.total - self.demand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,11 @@ class FeedPrice:
     def shadow(self) -> float | None:
         """Price of the next kWh more."""
         return self.up[0].rate.total if self.up else None
+
+    @property
+    def grid(self) -> Rate | None:
+        """Rate of the next kWh that is imported."""
+        return next((row.rate for row in self.up if not row.rate.own_supply), None)
 
 
 def carbon_intensity(site: SiteState, now: float) -> float | None:
@@ -110,11 +122,17 @@ def price_of(
     if quote.direct_energy is not None:
         direct = _own(float(quote.direct_energy) * factor)
     surplus, imported = _own_supply(site, connection, now, load_watts, horizon_seconds)
-    return FeedPrice(
-        known=True,
-        up=_blocks(direct if surplus > 0 else None, surplus, _grid(up, quote, factor, carbon)),
-        down=_downwards(direct, imported, _grid(down, quote, factor, carbon)),
-    )
+    upwards = _blocks(direct if surplus > 0 else None, surplus, _grid(up, quote, factor, carbon))
+    downwards = _downwards(direct, imported, _grid(down, quote, factor, carbon))
+    if quote.demand_terms:
+        own = 0.0 if load_watts is None else surplus + load_watts - imported
+        above, below = (
+            kinks(quote, ahead, now, end, load_watts=load_watts, own_watts=own, up=way)
+            for way in (True, False)
+        )
+        upwards = _with_peaks(upwards, above, factor)
+        downwards = _with_peaks(downwards, below, -factor)
+    return FeedPrice(known=True, up=upwards, down=downwards)
 
 
 def exchange(settings: Settings, currency: str) -> float | None:
@@ -216,6 +234,28 @@ def _downwards(own: Rate | None, imported: float, grid: Rate) -> tuple[Block, ..
         return (Block(watts=float("inf"), rate=grid),)
     rest = Block(watts=float("inf"), rate=own)
     return (rest,) if imported <= 0 else (Block(watts=imported, rate=grid), rest)
+
+
+def _with_peaks(
+    blocks: tuple[Block, ...], peaks: Sequence[Kink], factor: float
+) -> tuple[Block, ...]:
+    """The import block of a curve cut where demand charges begin (`factor` > 0) or end (< 0)."""
+    found: list[Block] = []
+    for block in blocks:
+        if block.rate.own_supply:
+            found.append(block)
+            continue
+        rate, walked = block.rate, 0.0
+        for peak in peaks:
+            if peak.watts >= block.watts:
+                break
+            if peak.watts > walked:
+                found.append(Block(watts=peak.watts - walked, rate=rate))
+                walked = peak.watts
+            demand = max(0.0, rate.demand + factor * peak.per_kilowatt_hour)
+            rate = replace(rate, demand=demand, total=rate.total - rate.demand + demand)
+        found.append(Block(watts=block.watts - walked, rate=rate))
+    return tuple(found)
 
 
 def _average(

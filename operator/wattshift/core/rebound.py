@@ -63,6 +63,6 @@ def peak_watts(connection: ConnectionState | None) -> float | None:
     known = [
         float(term.binding_watts)
         for term in quote.demand_terms
-        if term.in_window and term.binding_watts > 0 and term.rate_per_kilowatt > 0
+        if term.in_window and term.binding_watts > 0 and term.expected_per_kilowatt > 0
     ]
     return min(known, default=None)

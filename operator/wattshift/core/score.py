@@ -91,9 +91,8 @@ class Pricer:
         """Money per kWh on top everywhere while a price is negative: `lift_of` the lowest one."""
         if self._lift is None:
             prices = [self.price(spot.feed) for spot in self._job.spots if spot.feed is not None]
-            self._lift = lift_of(
-                min((row.up[-1].rate.total for row in prices if row.up), default=0)
-            )
+            rates = [row.grid for row in prices]
+            self._lift = lift_of(min((row.volumetric for row in rates if row), default=0.0))
         return self._lift
 
     def score(
@@ -156,7 +155,7 @@ class Pricer:
                 return price.reason or Reason.PRICE_UNKNOWN
             per_watt_second = (
                 spot.feed.terms.marginal
-                * max(0.0, price.up[-1].rate.total + self.lift())
+                * max(0.0, (price.grid.volumetric if price.grid else 0.0) + self.lift())
                 / WATT_HOURS_PER_KILOWATT_HOUR
                 / 3600
             )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wattshift.core.contract.bill import bill
-from wattshift.core.contract.demand import peak_probability
+from wattshift.core.contract.demand import peak_probability, succession_probability
 from wattshift.core.contract.marginal import Origin, SiteState, price_curve, quote
 from wattshift.core.contract.meter import MeterInterval, advance, opening_period
 from wattshift.core.contract.quote import quote_from_json
@@ -255,6 +255,48 @@ def test_without_history_and_contracted_power_the_adder_is_zero_and_says_so():
     result = quote(agreement, period, now, {}, grid_site(500_000))
     assert result.up.demand_adder == 0
     assert result.demand_terms[0].probability_source == "NoPeakHistory"
+
+
+def test_without_an_earlier_month_a_peak_is_priced_by_the_part_of_the_month_that_was_seen():
+    agreement = demand_only()
+    for days, points in ((10, None), (10, POINT), (20, None)):
+        agreement = demand_only() if points is None else demand_only(points=points)
+        period = metered(agreement, flat_load(LA, (2026, 7, 1), (2026, 7, 1 + days), 600))
+        now = epoch(LA, 2026, 7, 1 + days)
+        at, below = (quote(agreement, period, now, {}, grid_site(w)) for w in (600_000, 599_000))
+        assert at.demand_terms[0].probability_source == "PeriodSoFar"
+        assert at.demand_terms[0].probability == D(days) / 31
+        assert at.up.demand_per_kilowatt == 30 * D(days) / 31
+        # below K a block costs nothing, and the term says what the kW above K will cost
+        assert below.up.demand_adder == 0
+        assert below.demand_terms[0].probability == D(days) / 31
+        assert below.demand_terms[0].level_watts == 599_000
+
+
+def test_a_contract_that_ends_within_the_month_leaves_less_time_for_a_higher_peak():
+    agreement = demand_only()
+    period = metered(agreement, flat_load(LA, (2026, 7, 1), (2026, 7, 11), 600))
+    now = epoch(LA, 2026, 7, 11)
+    ends = demand_only(validUntilTime="2026-07-21T07:00:00Z")
+    assert quote(ends, period, now, {}, grid_site(600_000)).up.demand_per_kilowatt == 15
+
+
+def test_days_without_a_reading_are_no_days_with_a_low_peak():
+    agreement = demand_only()
+    june = flat_load(LA, (2026, 6, 26), (2026, 7, 1), 500)
+    now = epoch(LA, 2026, 7, 1)
+    period = metered(agreement, june)
+    assert period.month.sub_peaks["d"].count(-1) == 25
+    term = quote(agreement, period, now, {}, grid_site(400_000)).demand_terms[0]
+    assert (term.probability, term.probability_source) == (0, "PreviousPeriod")
+
+
+@given(seen=st.floats(0, 1e7), left=st.floats(0, 1e7), more=st.floats(0, 1e6))
+def test_the_chance_by_the_part_that_was_seen_is_a_probability_and_grows_with_it(seen, left, more):
+    value = succession_probability(seen, left)
+    assert 0 <= value <= 1
+    assert value <= succession_probability(seen + more, left)
+    assert value >= succession_probability(seen, left + more)
 
 
 def test_a_change_that_lasts_sets_the_peak_once_and_not_in_every_block():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -18,6 +19,8 @@ from tests.core.build import (
     workload,
 )
 from tests.core.fleet import routed_world as routed
+from wattshift.core.contract.model import Basis
+from wattshift.core.contract.quote import DemandTerm
 from wattshift.core.decision import Action
 from wattshift.core.fleet.goal import goals, objective
 from wattshift.core.model import AcceleratorState, Settings
@@ -362,3 +365,43 @@ def test_as_many_replicas_move_as_the_optimum_has_at_the_cheaper_site(limit, mov
         "west": moved,
     }
     assert made.objective_per_hour < 1.15 * made.bound_per_hour
+
+
+def peaked(binding, rate="40"):
+    """A cheap feed whose billed peak of the month stands at `binding`."""
+    term = DemandTerm(
+        component="maxDemand",
+        basis=Basis.IMPORT,
+        rate_per_kilowatt=Decimal(rate),
+        binding_watts=binding,
+        averaging_minutes=15,
+        probability=Decimal(1),
+        probability_source="PeriodSoFar",
+        in_window=True,
+        level_watts=0,
+    )
+    return connection(price=replace(quote("0.30"), demand_terms=(term,)))
+
+
+@pytest.mark.parametrize("binding", [700, 1300, 2000, 3000])
+def test_moves_to_a_cheaper_site_set_no_new_billed_peak_there(binding):
+    rows = (placement("east", 6, engine=engine(66.0, pods=6)), placement("west", 0))
+
+    def west(rate):
+        sites = (site("east", price="0.80"), site("west", feed=peaked(binding, rate)))
+        made = plan(snapshot((workload(placements=rows),), sites), NOW)
+        return made.decisions[0].targets[1].replicas
+
+    assert west("0.01") == 6
+    assert 1 <= west("40")
+    assert 510 * west("40") <= binding
+
+
+def test_a_peak_that_no_place_can_avoid_changes_no_choice():
+    rows = (placement("east", 6, engine=engine(66.0, pods=6)), placement("west", 0))
+    dear = peaked(0)
+    dear = replace(dear, price=replace(quote("0.80"), demand_terms=dear.price.demand_terms))
+    sites = (site("east", feed=dear), site("west", feed=peaked(0)))
+    world = survey(snapshot((workload(placements=rows),), sites), NOW)
+    found = goals(world, world.jobs)
+    assert found.by_key["team/chat"].vector[1] == 6

@@ -1,7 +1,8 @@
 """Demand charges at the margin: what a kW more of billed peak costs, and whether now would set it.
 
 Formulas: contract.md 2.5. At the start of a month every block is a new peak; Pr(X <= D), the chance
-that no later peak exceeds this one anyway, keeps that from pricing every kWh as a peak.
+that no later peak exceeds this one anyway, keeps that from pricing every kWh as a peak. Without an
+earlier period it grows with the part of this one that was seen.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from wattshift.core.contract.period import Period
 from wattshift.core.contract.quote import DemandTerm, SiteState
 
 PREVIOUS_PERIOD = "PreviousPeriod"
+PERIOD_SO_FAR = "PeriodSoFar"
 CONTRACTED_WATTS = "ContractedWatts"
 NO_PEAK_HISTORY = "NoPeakHistory"
 
@@ -72,7 +74,8 @@ def demand_margin(
     binding = billed_watts(contract, component, period)
     watts = basis_watts(site, measure.basis)
     level, allowed = _block(contract, component, period, now, watts, binding)
-    probability, source = _probability(contract, component, period, now, level)
+    # below K a block costs nothing: then the chance is that of the next kW of billed peak
+    probability, source = _probability(contract, component, period, now, max(level, binding))
     rate = component.rate if component.rate is not None else Decimal(0)
     rate *= _times(contract, component, period) * rebate_factor(contract, component, period)
     if measure.ratchet is not None:
@@ -92,6 +95,7 @@ def demand_margin(
             probability_source=source,
             in_window=in_window,
             block_allowed_watts=allowed,
+            level_watts=None if watts is None else level,
         ),
         up_per_kilowatt=(rate + over_up) * expected if sets_up else Decimal(0),
         down_per_kilowatt=(rate + over_down) * expected if sets_down else Decimal(0),
@@ -107,6 +111,16 @@ def peak_probability(sub_peaks: Sequence[int], level_watts: int, remaining: int)
     """Pr(X <= D): no day (month) of the `remaining` ones exceeds D, each drawn from the last period's."""
     below = sum(1 for peak in sub_peaks if peak <= level_watts)
     return (Decimal(below) / len(sub_peaks)) ** remaining
+
+
+def succession_probability(seen_seconds: float, left_seconds: float) -> Decimal:
+    """Pr(X <= K) without an earlier period: the highest of all falls into what was seen already.
+
+    Laplace's rule of succession for maxima: of `n + m` exchangeable stretches of time the highest is among
+    the first `n` with probability `n / (n + m)`.
+    """
+    seen, left = Decimal(int(max(0.0, seen_seconds))), Decimal(int(max(0.0, left_seconds)))
+    return seen / (seen + left) if seen + left > 0 else Decimal(0)
 
 
 def _block(  # noqa: PLR0917 - one caller
@@ -140,9 +154,10 @@ def _probability(
 ) -> tuple[Decimal, str]:
     measure = component.measure
     assert isinstance(measure, DemandMeasure)
-    peaks = period.previous_sub_peaks.get(component.name)
+    # a day without a reading says nothing about the days to come
+    peaks = [row for row in period.previous_sub_peaks.get(component.name, ()) if row >= 0]
+    start, end = span_bounds(contract.time_zone, measure.period, int(now))
     if peaks:
-        start, end = span_bounds(contract.time_zone, measure.period, int(now))
         if measure.period is Span.MONTH:
             remaining = days_between(contract.time_zone, max(start, int(now)), end)
         else:
@@ -157,9 +172,14 @@ def _probability(
             and other.in_force(now)
         ):
             threshold = over.above_watts
-    if threshold is None:
-        return Decimal(0), NO_PEAK_HISTORY
-    return Decimal(1 if level >= threshold else 0), CONTRACTED_WATTS
+    if threshold is not None and level >= threshold:
+        return Decimal(1), CONTRACTED_WATTS
+    totals = period.month if measure.period is Span.MONTH else period.year
+    if totals.metered_seconds <= 0:
+        return Decimal(0), NO_PEAK_HISTORY if threshold is None else CONTRACTED_WATTS
+    ends = (end, contract.valid_until, component.until_time)
+    left = min(float(row) for row in ends if row is not None) - now
+    return succession_probability(totals.metered_seconds, left), PERIOD_SO_FAR
 
 
 def _times(contract: Contract, component: Component, period: Period) -> Decimal:

@@ -74,13 +74,20 @@ class DemandTerm:
     """`K`: highest of peak so far, floor and ratchet; below it a block costs nothing."""
     averaging_minutes: int
     probability: Decimal
-    """Pr(X <= D): that no later peak of the period exceeds this block anyway."""
+    """Pr(X <= D): that no later peak of the period exceeds this block (below `K`: exceeds `K`) anyway."""
     probability_source: str
-    """`PreviousPeriod`, `ContractedWatts` or `NoPeakHistory`."""
+    """`PreviousPeriod`, `PeriodSoFar`, `ContractedWatts` or `NoPeakHistory`."""
     in_window: bool
     """Whether the component's bands include this moment."""
     block_allowed_watts: int | None = None
     """Power for the rest of the open metering block that keeps its average at `K`."""
+    level_watts: int | None = None
+    """`D`: average of the open block if the power stays as it is; None = not measured."""
+
+    @property
+    def expected_per_kilowatt(self) -> Decimal:
+        """Expected cost of one kW more of billed peak, once."""
+        return self.rate_per_kilowatt * self.probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +152,7 @@ def quote_to_json(quote: PriceQuote) -> dict[str, Any]:
                 "probabilitySource": term.probability_source,
                 "inWindow": term.in_window,
                 "blockAllowedWatts": term.block_allowed_watts,
+                "levelWatts": term.level_watts,
             }
             for term in quote.demand_terms
         ],
@@ -180,6 +188,7 @@ def quote_from_json(document: Mapping[str, Any]) -> PriceQuote:
                 probability_source=term["probabilitySource"],
                 in_window=term["inWindow"],
                 block_allowed_watts=term["blockAllowedWatts"],
+                level_watts=term.get("levelWatts"),
             )
             for term in document["demandTerms"]
         ),

@@ -8,7 +8,7 @@ dearest that is known. Neighbours: `core/batch.py` (asks), `core/fleet/ahead.py`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,14 +17,10 @@ from wattshift.core.fleet.limits import room_ahead
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.model import Mode
 from wattshift.core.power import FeedKey
-from wattshift.core.prices import exchange
-from wattshift.core.rebound import peak_watts
 from wattshift.core.score import watts_of
 from wattshift.core.survey import Feed, Job, Spot, Survey
 
 HOUR = 3600.0
-PEAK_HOURS = 3.0
-"""Over which the price of a new billed peak is spread."""
 EXACT_SECONDS = 3 * HOUR
 """Changes of price sooner than that are edges of their own; later ones are averaged by the hour."""
 
@@ -55,8 +51,6 @@ class _Ledger:
     room: Floats
     below: Floats
     """Watts of import that set no new billed peak."""
-    peak: float
-    """Money per kWh on top of what is above it."""
 
 
 class Agenda:
@@ -87,17 +81,12 @@ class Agenda:
             used = max(0.0, (feed.power.committed_watts or 0.0) - mine.get(key, 0.0))
             supply = price.own_watts if price.own is not None else None
             surplus = np.zeros(self.seconds.shape) if supply is None else supply - used
-            allowed = peak_watts(feed.connection)
             imported = np.full(self.seconds.shape, used) if supply is None else used - supply
-            below = np.full(self.seconds.shape, np.inf)
-            if allowed is not None:
-                below = np.maximum(0.0, allowed - np.maximum(0.0, imported))
             self._ledgers[key] = _Ledger(
                 price=_prudent(price, self.edges),
                 surplus=np.maximum(0.0, surplus),
                 room=np.maximum(0.0, room_ahead(feed, self.edges) + mine.get(key, 0.0)),
-                below=below,
-                peak=_peak_price(feed, world),
+                below=np.maximum(0.0, price.peak_watts - np.maximum(0.0, imported)),
             )
 
     def slots(self, job: Job, most: int, end: float) -> list[Slot]:
@@ -233,7 +222,7 @@ class Agenda:
                 Slot(
                     step=step,
                     index=spot.index,
-                    price=grid + ledger.peak,
+                    price=grid + float(ledger.price.peak[step]),
                     replicas=rest - calm,
                     seconds=seconds,
                     above=True,
@@ -273,20 +262,10 @@ def _edges(world: Survey, feeds: list[Feed]) -> Floats:
     return np.asarray(sorted(times))
 
 
-def _peak_price(feed: Feed, world: Survey) -> float:
-    """Reporting currency per kWh of import above the billed peak: it is paid once for a while of work."""
-    quote = feed.connection.price if feed.connection is not None else None
-    if quote is None:
-        return 0.0
-    rates = [float(row.rate_per_kilowatt) for row in quote.demand_terms if row.in_window]
-    factor = exchange(world.snapshot.settings, quote.currency) or 1.0
-    return sum(rates) * factor / PEAK_HOURS
-
-
 def _prudent(price: Ahead, edges: Floats) -> Ahead:
     """What is not known ahead counts like the dearest that is: nobody waits for it."""
     known = edges[:-1] < price.known_until
     if known.all() or not known.any():
         return price
     grid = np.where(known, price.grid, float(price.grid[known].max()))
-    return Ahead(grid=grid, own=price.own, own_watts=price.own_watts, known_until=price.known_until)
+    return replace(price, grid=grid)

@@ -1,7 +1,7 @@
 """What a connection costs over the steps to come: contract quotes, signals, carbon, own supply.
 
-All-in, as `core/prices.py` prices the moment: energy, demand and obligation adders, carbon at its
-price. What is not known ahead stays as it is now. Neighbour: `core/fleet/build.py`.
+As `core/prices.py` prices the moment: energy and obligation adders, carbon at its price; the demand
+charge apart, as a price of what is above the billed peak. What is not known ahead stays as it is now. Neighbour: `core/fleet/build.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from wattshift.core.fleet.problem import Floats
 from wattshift.core.fleet.steps import means
 from wattshift.core.freshness import value_of
 from wattshift.core.model import SiteState
+from wattshift.core.peaks import free_of_peaks
 from wattshift.core.prices import GRAMS_PER_TONNE, exchange
 from wattshift.core.signal import Forecast
 from wattshift.core.survey import Feed, Survey
@@ -36,6 +37,10 @@ class Ahead:
     """Own supply in W; None where there is none."""
     known_until: float
     """End of what is known ahead; now where nothing is."""
+    peak_watts: Floats
+    """Import in W above which a new peak is billed; inf where none is."""
+    peak: Floats
+    """Price per kWh on top of what is above it: the peak is paid once, for a while of work."""
 
 
 def ahead(feed: Feed, world: Survey, steps: Floats) -> Ahead | None:
@@ -54,7 +59,8 @@ def ahead(feed: Feed, world: Survey, steps: Floats) -> Ahead | None:
             known = max(known, min(times[-1] + 3600, float(steps[-1])))
         energy = means(times, values, steps) * factor
     else:
-        rate = present.up[-1].rate
+        rate = present.grid
+        assert rate is not None
         forecast = _forecast(site, (Quantity.ENERGY_PRICE,))
         times, values = _joined(rate.energy, forecast, now, _factor(world, site))
         known = max(known, 0.0 if forecast is None else forecast.end_time)
@@ -72,7 +78,33 @@ def ahead(feed: Feed, world: Survey, steps: Floats) -> Ahead | None:
     rates = [row.rate for row in (*present.up, *present.down) if row.rate.own_supply]
     if own_watts is not None and rates:
         own = np.full(energy.shape, rates[0].total)
-    return Ahead(grid=energy + carbon, own=own, own_watts=own_watts, known_until=known)
+    peak_watts, peak = _peaks(feed, world, steps)
+    return Ahead(
+        grid=energy + carbon,
+        own=own,
+        own_watts=own_watts,
+        known_until=known,
+        peak_watts=peak_watts,
+        peak=peak,
+    )
+
+
+def _peaks(feed: Feed, world: Survey, steps: Floats) -> tuple[Floats, Floats]:
+    """(import that sets no new billed peak, price per kWh above it) by step, as it is quoted for its begin."""
+    count = steps.shape[0] - 1
+    watts, price = np.full(count, np.inf), np.zeros(count)
+    connection = feed.connection
+    quote = connection.price if connection is not None else None
+    if connection is None or quote is None or not quote.demand_terms:
+        return watts, price
+    factor = exchange(world.snapshot.settings, quote.currency) or 1.0
+    rows = [(world.now, quote), *[row for row in connection.price_ahead if row[0] > world.now]]
+    starts = np.asarray([start for start, _ in rows])
+    which = np.maximum(0, np.searchsorted(starts, steps[:-1], side="right") - 1)
+    for row in np.unique(which):
+        level, rate = free_of_peaks(rows[row][1])
+        watts[which == row], price[which == row] = level, rate * factor
+    return watts, price
 
 
 def _quoted(
@@ -92,7 +124,7 @@ def _total(quote: PriceQuote, adders: Adders) -> float:
     if adders.origin is Origin.DIRECT_SUPPLY and quote.grid_energy is not None:
         energy = quote.grid_energy  # own supply is a block of its own
     assert energy is not None
-    return float(energy) + float(adders.demand_adder) + float(adders.obligation_adder)
+    return float(energy) + float(adders.obligation_adder)
 
 
 def _forecast(site: SiteState, quantities: tuple[Quantity, ...]) -> Forecast | None:

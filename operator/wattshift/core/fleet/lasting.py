@@ -103,9 +103,9 @@ class Lasting:
             feed = self._world.feeds[key]
             before = feed.connection.prices_before if feed.connection is not None else ()
             present = self._world.price(feed, 0.0)
-            if not before or not present.up:
+            if not before or present.grid is None:
                 return None, []
-            rows[key] = (*before, (self._world.now, present.up[-1].rate.total))
+            rows[key] = (*before, (self._world.now, present.grid.volumetric))
         start = max(row[0][0] for row in rows.values())
         times = sorted({time for row in rows.values() for time, _ in row if time >= start})
         began: float | None = None

@@ -1,4 +1,4 @@
-"""Rows of limits by step: devices of sites, watts of connections, own supply.
+"""Rows of limits by step: devices of sites, watts of connections, own supply, billed peaks.
 
 What other workloads use is taken off. Events that were announced bind from their start, so that load
 leaves before; nothing here rewards drawing more before one. Neighbours: `core/limits.py` (bounds of
@@ -14,6 +14,9 @@ from wattshift.core.fleet.problem import Floats
 from wattshift.core.power import FeedKey
 from wattshift.core.score import watts_of
 from wattshift.core.survey import Feed, Job, Spot, Survey
+
+MOST_WATTS = 1e12
+"""For a step in which no peak is billed."""
 
 
 class LimitRows:
@@ -44,11 +47,15 @@ class LimitRows:
             allowed = np.maximum(0.0, room_ahead(feed, steps) + mine)
             if np.isfinite(allowed).any():
                 self.feeds[key] = self._add(allowed, self._hard)
+            others = max(0.0, (feed.power.committed_watts or 0.0) - mine)
             if price.own is not None and price.own_watts is not None:
-                others = max(0.0, (feed.power.committed_watts or 0.0) - mine)
                 above = np.maximum(0.0, price.grid - price.own) / 1000
                 left = np.maximum(0.0, price.own_watts - others)
                 self.supplies[key] = self._add(left, above)
+            elif price.peak.any():
+                # a price for what is above the billed peak has the same form
+                left = np.maximum(0.0, price.peak_watts - others)
+                self.supplies[key] = self._add(np.minimum(left, MOST_WATTS), price.peak / 1000)
         self.count = len(self._rows)
         shape = (self._hard.shape[0], 0)
         self.limit = np.stack(self._rows, axis=1) if self._rows else np.zeros(shape)

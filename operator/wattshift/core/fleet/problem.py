@@ -53,7 +53,7 @@ class Problem:
     feed: Integers
     """[N] limit row of its connection's watts; R where none."""
     supply: Integers
-    """[N] limit row of own supply, which only prices what is above it; R where none."""
+    """[N] limit row of own supply or the billed peak, which only prices what is above it; R where none."""
     devices: Floats
     """[N] devices per unit."""
     watts: Floats

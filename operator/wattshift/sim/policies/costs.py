@@ -20,7 +20,7 @@ def rates(snapshot: Snapshot) -> dict[str, tuple[float, float]]:
         grams[site.name] = carbon_intensity(site, now)
         connection = site.connections[0] if site.connections else None
         price = price_of(site, connection, settings, now, load_watts=None, grams=None)
-        money[site.name] = price.up[-1].rate.energy if price.known else None
+        money[site.name] = None if price.grid is None else price.grid.energy
     dearest = max((row for row in money.values() if row is not None), default=0.0)
     dirtiest = max((row for row in grams.values() if row is not None), default=0.0)
     return {
