@@ -13,7 +13,6 @@ from difflib import get_close_matches
 from importlib.resources import as_file
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -24,7 +23,7 @@ from wattshift.sim.load_events import events, faults
 from wattshift.sim.load_grid import Grid
 from wattshift.sim.load_series import SeriesReader, frozen
 from wattshift.sim.load_sites import Sites, round_trips, tables
-from wattshift.sim.load_text import ScenarioError, Text, dotted
+from wattshift.sim.load_text import ScenarioError, Text, dotted, words_of
 from wattshift.sim.load_windows import chosen_windows, windows
 from wattshift.sim.load_workloads import Workloads, origins_of
 from wattshift.sim.scenario import Scenario
@@ -120,7 +119,7 @@ def _faults(problem: ValidationError, text: Text) -> str:
     told = []
     for error in errors[:5]:
         place = tuple(part for part in error["loc"] if part not in ("list[str]", "literal['*']"))
-        words = _words(error)
+        words = words_of(error)
         # a rule between fields names one of them first: the line is that one's
         line = text.line((*place, words.partition(" ")[0].partition(".")[0])) or text.line(place)
         where = f"line {line}: " if line else ""
@@ -129,18 +128,6 @@ def _faults(problem: ValidationError, text: Text) -> str:
     more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
     count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
     return "\n  ".join([count, *told]) + more
-
-
-def _words(error: Any) -> str:
-    match error["type"]:
-        case "extra_forbidden":
-            return "is no field here: remove it or check its spelling"
-        case "missing":
-            return "is required"
-        case _:
-            message = str(error["msg"]).removeprefix("Value error, ")
-            value = repr(error.get("input"))
-            return f"{message} (found {value[:60]})" if len(value) < 200 else message
 
 
 def _resolve(

@@ -94,6 +94,8 @@ class Demands:
         size = demand.size
         if size.tokens_per_unit is not None:
             return pattern * size.tokens_per_unit
+        if size.mean_tokens_per_second == 0:
+            return np.zeros_like(pattern)  # a workload that nobody uses
         highest, mean = float(pattern.max()), float(pattern.mean())
         if mean <= 0:
             raise self._text.error((*place, "shape"), "is zero everywhere: it cannot be sized")

@@ -22,7 +22,7 @@ from wattshift.core.model import FacilityPoint
 from wattshift.core.units import Quantity
 from wattshift.sim.load_csv import Files, when
 from wattshift.sim.load_series import Origin, SeriesReader, frozen
-from wattshift.sim.load_text import Place, ScenarioError, Text
+from wattshift.sim.load_text import Place, ScenarioError, Text, words_of
 from wattshift.sim.scenario import Array, ReplicaTable, Signal, SimSite, Storage
 from wattshift.sim.schema import ScenarioFile
 from wattshift.sim.schema_sites import ContractSpec, GreatCircle, OriginSpec, SiteSpec, TableSpec
@@ -246,9 +246,9 @@ class Sites:
             EnergyContractSpec.model_validate(spec, by_alias=True, by_name=False)
             contract = from_spec(name, spec)
         except ValidationError as problem:
-            first = problem.errors(include_url=False, include_input=False)[0]
+            first = problem.errors(include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise self._text.error(where, f"{said}{field}: {first['msg']}") from None
+            raise self._text.error(where, f"{said}{field}: {words_of(first)}") from None
         except ContractError as problem:
             raise self._text.error(where, f"{said}{problem}") from None
         grid = self._series.grid

@@ -347,3 +347,18 @@ def _filled(value: Any, known: Mapping[str, Any], keep: tuple[str, ...] = ()) ->
     if isinstance(value, list):
         return [_filled(item, known) for item in value]
     return value
+
+
+def words_of(error: Any) -> str:
+    """What is wrong with a value, and what was found."""
+    if error["type"] == "string_type" and isinstance(error.get("input"), bool):
+        return f"is a text, and YAML reads Off, On, Yes and No as {error['input']}: quote it"
+    match error["type"]:
+        case "extra_forbidden":
+            return "is no field here: remove it or check its spelling"
+        case "missing":
+            return "is required"
+        case _:
+            message = str(error["msg"]).removeprefix("Value error, ")
+            value = repr(error.get("input"))
+            return f"{message} (found {value[:60]})" if len(value) < 200 else message

@@ -307,7 +307,7 @@ class ScenarioFile(FileModel):
     """roundTrips from origins to sites; absent = great circles."""
     workload_defaults: dict[str, Any] = Field(default_factory=dict)
     """workloadDefaults gives what a workload leaves out."""
-    workloads: Annotated[list[WorkloadSpec], Field(min_length=1, max_length=100_000)]
+    workloads: Annotated[list[WorkloadSpec], Field(max_length=100_000)]
     """workloads."""
     events: EventsSpec = EventsSpec()
     """events of power."""

@@ -50,7 +50,7 @@ class DemandSize(FileModel):
 
     own_peak: PeakSize | None = None
     """ownPeak fits each origin's peak to a number of replicas."""
-    mean_tokens_per_second: Positive | None = None
+    mean_tokens_per_second: NotNegative | None = None
     """meanTokensPerSecond of an origin of weight 1."""
     tokens_per_unit: Positive | None = None
     """tokensPerUnit multiplies the shape, such as output tokens per request."""

@@ -314,6 +314,9 @@ def _ladders(
     progress: Progress | None,
 ) -> dict[str, Ladder]:
     found: dict[str, Ladder] = {}
+    if not scenario.workloads:
+        notes.append("no bounds: there is no workload to place")
+        return found
     for objective in OBJECTIVES:
         if objective == DECLARED and float(scenario.settings.carbon_price_per_tonne or 0) <= 0:
             continue
