@@ -188,6 +188,54 @@ def test_own_supply_is_drawn_before_anything_is_imported(rows, watts):
     assert of(site("a", feed=feed, supplies=rows)).upper_watts == watts
 
 
+@pytest.mark.parametrize(
+    ("rows", "own"), [((), 0), ((supply(3000.0),), 3000), ((supply(None),), 0)]
+)
+def test_what_own_supply_gives_comes_on_top_of_what_an_event_lets_in(rows, own):
+    running = event(upper=2000, lower=1000)
+    found = of(site("a", limit=None, supplies=rows, events=(running,)))
+    assert (found.upper_watts, found.lower_watts) == (2000 + own, 1000 + own)
+    unresolved = event(upper=None, frozen_reference_watts=4000, unresolved_reason="no data")
+    assert of(site("a", limit=None, supplies=rows, events=(unresolved,))).upper_watts == 4000 + own
+
+
+def test_own_supply_counts_at_its_connection_and_for_events_of_the_whole_site():
+    rows = (connection("one", limit=None), connection("two", limit=None))
+    here = site("a", connections=rows, supplies=(supply(3000.0),))
+
+    def uppers(name):
+        at = replace(here, events=(event(upper=5000, connection_name=name),))
+        found = [limits_of(at, row, FLAT, NOW, other_watts=1000) for row in rows]
+        return [row.upper_watts for row in found]
+
+    assert uppers("one") == [8000, None]
+    assert uppers("two") == [None, 5000]
+    assert uppers("") == [7000, 7000]
+
+
+def test_on_the_way_back_from_an_event_own_supply_comes_on_top_as_well():
+    over = event(upper=2000, frozen_reference_watts=4000, start=NOW - 900, end=NOW - 60)
+    for rows, own in (((), 0), ((supply(3000.0),), 3000)):
+        slow = site("a", limit=None, supplies=rows, events=(over,), ramp_up_watts_per_minute=1000)
+        found = of(slow)
+        assert found.upper_watts == 3000 + own
+        assert [row.upper_watts for row in found.recovery] == [4080 + own]
+
+
+def test_what_is_cooled_lit_or_left_in_an_emergency_is_load_and_no_import():
+    here = site(
+        "a",
+        limit=None,
+        supplies=(supply(3000.0),),
+        cooling_limit=reading(9000),
+        it_capacity_watts=8000,
+        emergency="ups",
+        emergency_watts=900,
+    )
+    found = {row.name: row.upper_watts for row in of(here).bounds}
+    assert found == {"cooling": 9000, "it": 8000, "emergency": 900}
+
+
 def test_own_supply_is_at_the_first_connection_and_the_least_over_a_lead():
     rows = (connection("one", limit=5000), connection("two", limit=5000))
     here = site("a", connections=rows, supplies=(supply(3000.0),))

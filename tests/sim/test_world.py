@@ -15,8 +15,9 @@ from wattshift.core.latency import thresholds_milliseconds
 from wattshift.core.model import Firmness, MemberPhase, Snapshot
 from wattshift.core.power import estimate
 from wattshift.core.prices import price_of
-from wattshift.core.signal import Quality
+from wattshift.core.signal import Quality, Reading
 from wattshift.core.units import Quantity
+from wattshift.sim.events_seen import EventsSeen
 from wattshift.sim.policies.base import Orders
 from wattshift.sim.run import simulate
 from wattshift.sim.scenario import Fault, FaultKind, Signal, SimEvent, Window
@@ -302,6 +303,23 @@ def test_an_event_is_announced_frozen_at_its_start_and_told_of_afterwards():
     later = next(row for time, row in shown.items() if time >= 2400)
     assert not later[0].active
     assert later[0].upper_watts == active.upper_watts
+
+
+def test_a_reduction_counts_from_the_import_and_own_supply_is_not_in_it():
+    seen = EventsSeen(fine(), "alpha")
+    meter = Reading(
+        value=20_000.0,
+        unit="Watt",
+        source_time=0.0,
+        received_time=0.0,
+        valid_until=None,
+        quality=Quality.MEASURED,
+    )
+    (early,) = seen.states(meter, 5_000.0, 1300.0)
+    assert early.frozen_reference_watts is None
+    (active,) = seen.states(meter, 5_000.0, 1800.0)
+    assert active.frozen_reference_watts == 15_000
+    assert active.upper_watts == round(0.75 * 15_000)
 
 
 def test_near_an_event_decisions_come_every_second_and_telemetry_is_five_seconds_late():

@@ -363,22 +363,10 @@ class Gatherer:
         return self._estimates.latest((site_name, connection_name)) or 0
 
     def _measured(self, site_name: str) -> dict[str, int | None]:
-        """Metered watts by connection now, and of the whole site under ""."""
-        if self._last is None:
-            return {}
-        for site in self._last.sites:
-            if site.name != site_name:
-                continue
-            values: dict[str, int | None] = {}
-            for row in site.connections:
-                reading = row.metered
-                known = reading is not None and reading.value is not None
-                assert reading is not None or not known
-                values[row.name] = round(reading.value or 0) if known and reading else None
-            parts = list(values.values())
-            total = None if None in parts or not parts else sum(v for v in parts if v is not None)
-            return {**values, "": total}
-        return {}
+        """Import by connection now, and of the whole site under ""."""
+        sites = () if self._last is None else self._last.sites
+        now = self._runtime.clock.grid()
+        return next((power_events.imports(row, now) for row in sites if row.name == site_name), {})
 
     def _compared(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the model's estimate that each meter reading shows."""

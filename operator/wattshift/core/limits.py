@@ -112,6 +112,7 @@ def limits_of(
     """
     bounds: list[Bound] = []
     frozen: list[str] = []
+    own_behind = own_supply_watts(site, now, lead_seconds)
     if site.emergency:
         left = float(site.emergency_watts or 0) - other_watts
         bounds.append(_physical("emergency", Reason.EMERGENCY, left, whole_site=True))
@@ -129,7 +130,7 @@ def limits_of(
             watts = terms.fixed_watts + terms.marginal * cooling - other_watts
             bounds.append(_physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True))
     if connection is not None:
-        own = _own_watts(site, connection, now, lead_seconds)
+        own = own_behind if _has_supplies(site, connection) else 0.0
         if connection.import_limit_watts is not None:
             watts = float(connection.import_limit_watts) + own
             bounds.append(_physical("feed", Reason.SITE_LIMIT, watts))
@@ -148,23 +149,19 @@ def limits_of(
             continue
         bound, why = _event_bound(site, event, now, lead_seconds)
         if bound is not None:
-            bounds.append(bound if event.connection_name else _of_the_site(bound, other_watts))
+            bounds.append(_at(event, bound, site, connection, own_behind, other_watts))
         if why:
             frozen.append(why)
     limits = _clip(bounds, "; ".join(frozen))
-    return replace(limits, recovery=_recovery(site, connection, now, other_watts))
+    return replace(limits, recovery=_recovery(site, connection, now, own_behind, other_watts))
 
 
-def _own_watts(
-    site: SiteState, connection: ConnectionState, now: float, lead_seconds: float
-) -> float:
-    """Own supply behind a connection, which its load draws before it imports; unknown = none.
+def own_supply_watts(site: SiteState, now: float, lead_seconds: float = 0.0) -> float:
+    """Own supply of a site, which its load draws before it imports; unknown = none.
 
     As for prices it is at the site's first connection. Over a lead the least of now and of what is
     forecast for its end counts.
     """
-    if not site.supplies or connection.name != site.connections[0].name:
-        return 0.0
     total = 0.0
     for row in site.supplies:
         watts = max(0.0, value_of(row.power, now) or 0.0)
@@ -176,8 +173,41 @@ def _own_watts(
     return total
 
 
+def _has_supplies(site: SiteState, connection: ConnectionState | None) -> bool:
+    return connection is None or connection.name == site.connections[0].name
+
+
+def _at(  # noqa: PLR0917 - two callers
+    event: EventState,
+    bound: Bound,
+    site: SiteState,
+    connection: ConnectionState | None,
+    own_watts: float,
+    other_watts: float,
+) -> Bound:
+    """What the bound of an event on the import leaves to the load of one connection.
+
+    Own supply is drawn before anything is imported. Of an event without a connection it counts
+    wherever it is, and the other connections use up their part.
+    """
+    whole = not event.connection_name
+    more = own_watts if whole or _has_supplies(site, connection) else 0.0
+    more -= other_watts if whole else 0.0
+    upper, lower = bound.upper_watts, bound.lower_watts
+    return replace(
+        bound,
+        upper_watts=None if upper is None else max(0.0, upper + more),
+        lower_watts=None if lower is None else max(0.0, lower + more),
+        whole_site=whole,
+    )
+
+
 def _recovery(
-    site: SiteState, connection: ConnectionState | None, now: float, other_watts: float
+    site: SiteState,
+    connection: ConnectionState | None,
+    now: float,
+    own_watts: float,
+    other_watts: float,
 ) -> tuple[Bound, ...]:
     """After an event power stays at what it was before it (`core/rebound.py`)."""
     found = []
@@ -198,7 +228,7 @@ def _recovery(
             reason=Reason.REBOUND_LIMIT,
             upper_watts=watts,
         )
-        found.append(bound if event.connection_name else _of_the_site(bound, other_watts))
+        found.append(_at(event, bound, site, connection, own_watts, other_watts))
     return tuple(found)
 
 
@@ -209,19 +239,6 @@ def _physical(name: str, reason: Reason, watts: float, *, whole_site: bool = Fal
         reason=reason,
         upper_watts=max(0.0, watts),
         whole_site=whole_site,
-    )
-
-
-def _of_the_site(bound: Bound, other_watts: float) -> Bound:
-    """The bound of an event without a connection at one of them: the others use up their part."""
-    upper, lower = bound.upper_watts, bound.lower_watts
-    return Bound(
-        name=bound.name,
-        hardness=bound.hardness,
-        reason=bound.reason,
-        upper_watts=None if upper is None else max(0.0, upper - other_watts),
-        lower_watts=None if lower is None else max(0.0, lower - other_watts),
-        whole_site=True,
     )
 
 
@@ -304,8 +321,8 @@ def _clip(bounds: list[Bound], frozen: str) -> FeedLimits:
                 notes.append(
                     f"{lower.name}: lower {floor:.0f} W yields to {bound.name} {top:.0f} W"
                 )
-                lower = _replace(lower, lower_watts=top)
-        clipped = _replace(bound, upper_watts=top)
+                lower = replace(lower, lower_watts=top)
+        clipped = replace(bound, upper_watts=top)
         if top is not None and (upper is None or _by_upper(clipped) < _by_upper(upper)):
             upper = clipped
         if bottom is not None:
@@ -315,23 +332,10 @@ def _clip(bounds: list[Bound], frozen: str) -> FeedLimits:
                     f"{bound.name}: lower {bottom:.0f} W yields to {upper.name} {ceiling:.0f} W"
                 )
                 bottom = ceiling
-            clipped = _replace(clipped, lower_watts=bottom)
+            clipped = replace(clipped, lower_watts=bottom)
             if lower is None or lower.lower_watts is None or bottom > lower.lower_watts:
                 lower = clipped
         kept.append(clipped)
     return FeedLimits(
         bounds=tuple(kept), upper=upper, lower=lower, frozen=frozen, notes=tuple(notes)
-    )
-
-
-def _replace(
-    bound: Bound, *, upper_watts: float | None = None, lower_watts: float | None = None
-) -> Bound:
-    return Bound(
-        name=bound.name,
-        hardness=bound.hardness,
-        reason=bound.reason,
-        upper_watts=bound.upper_watts if upper_watts is None else upper_watts,
-        lower_watts=bound.lower_watts if lower_watts is None else lower_watts,
-        whole_site=bound.whole_site,
     )

@@ -149,8 +149,9 @@ class AcceleratorState:
 class EventState:
     """A power event with its bounds already resolved to absolute watts at its connection.
 
-    `upper_watts`/`lower_watts` bound the metered import. `frozen_reference_watts` is the power that
-    was kept before a PreEvent reduction; it comes from status, so that a restart does not move it.
+    `upper_watts`/`lower_watts` bound the import, so that own supply behind the connection comes on top.
+    `frozen_reference_watts` is the import at its start, from which a PreEvent reduction counts; it comes
+    from status, so that a restart does not move it.
     """
 
     name: str

@@ -22,12 +22,15 @@ class EventsSeen:
         self._events = tuple(row for row in scenario.events if row.site_name == site_name)
         self._frozen: dict[str, int] = {}
 
-    def states(self, meter: Reading, now: float) -> tuple[EventState, ...]:
-        """Events that are announced, active, or ended less than an hour ago, by name."""
+    def states(self, meter: Reading, own_watts: float, now: float) -> tuple[EventState, ...]:
+        """Events that are announced, active, or ended less than an hour ago, by name.
+
+        `meter` reads the load, of which own supply of `own_watts` is not imported.
+        """
         if not self._events:
             return ()
         found = [
-            self._state(row, meter, now)
+            self._state(row, meter, own_watts, now)
             for row in self._events
             if row.start_seconds - row.notice_seconds
             <= now
@@ -35,11 +38,11 @@ class EventsSeen:
         ]
         return tuple(sorted(found, key=lambda row: row.name))
 
-    def _state(self, event: SimEvent, meter: Reading, now: float) -> EventState:
+    def _state(self, event: SimEvent, meter: Reading, own_watts: float, now: float) -> EventState:
         start, end = event.start_seconds, event.start_seconds + event.duration_seconds
         active = start <= now < end
         if active and event.name not in self._frozen and meter.value is not None:
-            self._frozen[event.name] = max(0, round(meter.value))
+            self._frozen[event.name] = max(0, round(meter.value - own_watts))
         frozen = self._frozen.get(event.name)
         upper = None if event.upper_watts is None else round(event.upper_watts)
         lower = None if event.lower_watts is None else round(event.lower_watts)

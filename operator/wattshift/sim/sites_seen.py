@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from wattshift.core.contract.quote import PriceQuote
 from wattshift.core.contract.quote import SiteState as QuoteSite
+from wattshift.core.freshness import value_of
 from wattshift.core.model import (
     AcceleratorState,
     ConnectionState,
@@ -130,6 +131,8 @@ class _Site:
         supplies: tuple[SupplyState, ...] = ()
         if self._supply is not None:
             supplies = (self._supply_state(self._supply),)
+        epoch = self._scenario.start_time + now
+        own = sum(max(0.0, value_of(row.power, epoch) or 0.0) for row in supplies)
         return SiteState(
             name=static.name,
             mode=Mode.ENFORCE,
@@ -144,7 +147,7 @@ class _Site:
             supplies=supplies,
             accelerators=static.accelerators,
             origin_round_trip_milliseconds=static.origin_round_trip_milliseconds,
-            events=self._events.states(meter, now),
+            events=self._events.states(meter, own, now),
             members=self._member_states(now, down=down),
             signals=tuple(signals),
             cooling_limit=None if self._cooling is None else self._cooling.reading,

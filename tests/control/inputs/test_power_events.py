@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.core.build import NOW, connection, reading, site, supply
 from wattshift.control.inputs.power_events import (
     KEPT_SECONDS,
     MOST_ENDED,
@@ -14,6 +15,7 @@ from wattshift.control.inputs.power_events import (
     EventSpec,
     advance,
     bounds,
+    imports,
     parse,
     states,
 )
@@ -305,3 +307,18 @@ def test_a_writer_of_ever_new_names_leaves_room_for_events_on_record():
     assert record.active_events[-1].name and any(
         row.state == "Active" for row in record.active_events
     )
+
+
+def test_what_is_imported_is_the_load_less_own_supply_at_the_first_connection():
+    rows = (
+        connection("one", metered=reading(5000.0)),
+        connection("two", metered=reading(4000.0)),
+    )
+    here = site("a", connections=rows, supplies=(supply(3000.0),))
+    assert imports(here, NOW) == {"one": 2000, "two": 4000, "": 6000}
+    assert imports(replace(here, supplies=()), NOW) == {"one": 5000, "two": 4000, "": 9000}
+    assert imports(replace(here, supplies=(supply(None),)), NOW)["one"] == 5000
+    windy = replace(here, supplies=(supply(20_000.0),))
+    assert imports(windy, NOW) == {"one": 0, "two": 4000, "": 0}
+    dark = replace(here, connections=(rows[0], connection("two")))
+    assert imports(dark, NOW) == {"one": 2000, "two": None, "": None}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.core.build import (
     NOW,
     connection,
     engine,
+    event,
     placement,
     quote,
     site,
@@ -23,6 +25,7 @@ from wattshift.core.contract.model import Basis
 from wattshift.core.contract.quote import DemandTerm
 from wattshift.core.decision import Action
 from wattshift.core.fleet.goal import goals, objective
+from wattshift.core.fleet.limits import room_ahead
 from wattshift.core.model import AcceleratorState, Settings
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
@@ -405,3 +408,14 @@ def test_a_peak_that_no_place_can_avoid_changes_no_choice():
     world = survey(snapshot((workload(placements=rows),), sites), NOW)
     found = goals(world, world.jobs)
     assert found.by_key["team/chat"].vector[1] == 6
+
+
+def test_an_event_to_come_leaves_room_for_what_own_supply_gives():
+    def later(*rows):
+        dr = event(upper=2000, start=NOW + 3600, end=NOW + 7200)
+        world = survey(snapshot(sites=(site("east", limit=None, events=(dr,), supplies=rows),)), NOW)
+        steps = NOW + np.asarray([0.0, 1800.0, 3600.0, 5400.0, 9000.0])
+        return room_ahead(world.feeds["east", "feed"], steps)[2]
+
+    assert later(supply(3000.0)) == later() + 3000
+    assert later(supply(None)) == later()

@@ -12,7 +12,8 @@ from typing import Any
 
 from wattshift.control.hub.conditions import parse_utc
 from wattshift.control.record.records import EventRecord, SiteRecord
-from wattshift.core.model import EventState, Firmness
+from wattshift.core.limits import own_supply_watts
+from wattshift.core.model import EventState, Firmness, SiteState
 
 NEAR_SECONDS = 3600.0
 """Grid seconds before the start from which an event is Near."""
@@ -159,6 +160,23 @@ def bounds(spec: EventSpec, frozen_watts: int | None) -> tuple[int | None, int |
             return None, frozen_watts + change, ""
         return max(0, frozen_watts - change), None, ""
     return None, None, f"reference {spec.reference} is not computed by this release"
+
+
+def imports(site: SiteState, now: float) -> dict[str, int | None]:
+    """Import by connection, and of the whole site under "": the meter's load less own supply.
+
+    Own supply is at the first connection, as for bounds (`core/limits.py`). None = not metered.
+    """
+    own = round(own_supply_watts(site, now))
+    found: dict[str, int | None] = {}
+    for number, row in enumerate(site.connections):
+        load = None if row.metered is None else row.metered.value
+        more = own if number == 0 else 0
+        found[row.name] = None if load is None else max(0, round(load) - more)
+    loads = [None if row.metered is None else row.metered.value for row in site.connections]
+    known = [round(load) for load in loads if load is not None]
+    whole = known and len(known) == len(loads)
+    return {**found, "": max(0, sum(known) - own) if whole else None}
 
 
 def states(record: SiteRecord) -> tuple[EventState, ...]:

@@ -74,7 +74,7 @@ def ahead(feed: Feed, world: Survey, steps: Floats) -> Ahead | None:
     carbon = float(settings.carbon_price_per_tonne) * grams / GRAMS_PER_TONNE
     if not np.isfinite(energy + carbon).all():
         return None
-    own, own_watts = None, _own(feed, now, steps)
+    own, own_watts = None, own_ahead(feed, now, steps)
     rates = [row.rate for row in (*present.up, *present.down) if row.rate.own_supply]
     if own_watts is not None and rates:
         own = np.full(energy.shape, rates[0].total)
@@ -177,7 +177,7 @@ def _factor(world: Survey, site: SiteState) -> float:
     return 1.0
 
 
-def _own(feed: Feed, now: float, steps: Floats) -> Floats | None:
+def own_ahead(feed: Feed, now: float, steps: Floats) -> Floats | None:
     """Watts of own supply by step at the connection it hangs on; unknown supply counts as none."""
     site = feed.site
     first = site.connections[0].name if site.connections else None

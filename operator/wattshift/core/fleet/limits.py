@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wattshift.core.fleet.ahead import Ahead
+from wattshift.core.fleet.ahead import Ahead, own_ahead
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.power import FeedKey
 from wattshift.core.score import watts_of
@@ -120,10 +120,12 @@ def room_ahead(feed: Feed, steps: Floats) -> Floats:
     if bound is not None and bound.upper_watts is not None and not feed.limits.frozen:
         room[0] = bound.upper_watts - used  # below zero: so much has to leave
     name = feed.connection.name if feed.connection is not None else ""
+    own = own_ahead(feed, float(steps[0]), steps)
     for event in feed.site.events:
         if event.upper_watts is None or event.connection_name not in ("", name):
             continue
         hit = (steps[:-1] < event.end_time) & (steps[1:] > event.start_time)
         hit[0] = False
-        room = np.where(hit, np.minimum(room, event.upper_watts - used), room)
+        left = event.upper_watts - used + (0.0 if own is None else own)
+        room = np.where(hit, np.minimum(room, left), room)
     return room
