@@ -8,6 +8,7 @@ from tests.core.build import (
     NOW,
     batch,
     connection,
+    event,
     placement,
     quote,
     reading,
@@ -24,6 +25,7 @@ from wattshift.core.candidates import Candidate
 from wattshift.core.contract.tariff import Basis
 from wattshift.core.contract.quote import DemandTerm
 from wattshift.core.decision import Action
+from wattshift.core.lately import Lately
 from wattshift.core.model import Allowed, Mode
 from wattshift.core.planner import _price_again, plan
 from wattshift.core.reasons import Reason
@@ -134,6 +136,117 @@ def test_what_is_not_known_ahead_is_nothing_to_wait_for():
     assert not wanted(here).run
     # more than that hour holds cannot wait for it
     assert wanted(replace(here, workloads=(job(backlog=2000.0),))).run
+
+
+def test_a_full_site_is_told_as_such_and_not_as_an_unknown_price():
+    feed = connection(price=quote("0.5"), limit=60_000)
+    full = site("east", feed=feed, events=(event(upper=0),))
+    found = wanted(snapshot((job(backlog=500.0),), (full,)))
+    assert (found.run, found.reason) == (True, Reason.CAPACITY_SHORT)
+    running = wanted(snapshot((job(backlog=500.0, replicas=2),), (full,)))
+    assert (running.run, running.dear) == (True, ())
+    short = site("east", feed=connection(price=quote("0.5"), limit=100))
+    assert wanted(snapshot((job(backlog=500.0, replicas=2),), (short,))).run
+    unknown = site("east", feed=connection(price=None))
+    assert wanted(snapshot((job(backlog=500.0),), (unknown,))).reason is Reason.PRICE_UNKNOWN
+
+
+# ---- what arrives meanwhile
+
+DEAR, NINE_PERCENT_LESS = "0.2844", "0.2599"
+
+
+def steady(backlog=5.0, *, arrivals=35.0, **more):
+    """Two replicas that could do 41 units an hour; not much waits now."""
+    values = {"units_per_replica_hour": 20.5, "due": None, "most": 3, "max_pause_seconds": 28800}
+    made = job(replicas=2, backlog=backlog, **(values | more))
+    rows = (replace(made.placements[0], baseline_replicas=2),)
+    batch = replace(made.batch, arrivals_per_hour=arrivals)
+    return replace(made, placements=rows, batch=batch)
+
+
+def test_a_spell_that_cannot_hold_what_arrives_until_then_is_not_waited_for():
+    # 280 units come in eight hours; the hour of cheaper power that is left then holds 34
+    spell = priced((0, "0.60"), (7, "0.30"))
+    assert decided(snapshot((steady(),), (spell,))).action is Action.HOLD
+    # without arrivals the five that wait would fit
+    assert decided(snapshot((steady(arrivals=0.0),), (spell,))).action is Action.PAUSE
+
+
+def test_a_spell_that_holds_what_arrives_until_then_is_waited_for():
+    spell = priced((0, "0.60"), (1, "0.20"), (4, "0.60"))
+    found = decided(snapshot((steady(arrivals=10.0),), (spell,)))
+    assert (found.action, found.reason) == (Action.PAUSE, Reason.EXPENSIVE_POWER)
+
+
+def test_work_of_unknown_speed_waits_for_no_spell_that_is_short_beside_the_wait():
+    unknown = steady(units_per_replica_hour=None, arrivals=None)
+    short = priced((0, "0.60"), (7.9, "0.30"))
+    assert decided(snapshot((unknown,), (short,))).action is Action.HOLD
+    near = priced((0, "0.60"), (0.5, "0.30"), (4, "0.60"))
+    assert decided(snapshot((unknown,), (near,))).action is Action.PAUSE
+
+
+@pytest.mark.parametrize(("hours", "action"), [(1, Action.PAUSE), (20, Action.HOLD)])
+def test_a_long_wait_needs_more_gain_than_a_short_one(hours, action):
+    """6 % a day and 5 % for the stop: 9 % less is not worth twenty hours."""
+    spell = priced((0, DEAR), (hours, NINE_PERCENT_LESS), (hours + 8, DEAR))
+    idle = steady(60.0, arrivals=0.0, max_pause_seconds=24 * 3600)
+    assert decided(snapshot((idle,), (spell,))).action is action
+
+
+def test_work_that_runs_does_not_stop_for_less_than_a_twentieth():
+    for later, action in (("0.480", Action.HOLD), ("0.470", Action.PAUSE)):
+        spell = priced((0, "0.50"), (1, later), (9, "0.50"))
+        assert decided(snapshot((steady(60.0, arrivals=0.0),), (spell,))).action is action
+
+
+def test_a_queue_that_runs_dry_stops_only_whom_its_arrivals_would_not_start_at_once():
+    """An hour of work is worth a start of 120 s: twenty busy replicas have it in three minutes."""
+    flat = priced((0, "0.5"))
+    crowd = job(replicas=20, backlog=0.0, most=30)
+    for arrivals, action in ((1500.0, Action.HOLD), (1000.0, Action.PAUSE), (None, Action.PAUSE)):
+        work = replace(crowd, batch=replace(crowd.batch, arrivals_per_hour=arrivals))
+        assert decided(snapshot((work,), (flat,))).action is action
+    idle = replace(job(backlog=0.0), batch=replace(crowd.batch, arrivals_per_hour=1500.0))
+    assert decided(snapshot((idle,), (flat,))).action is Action.HOLD
+
+
+def test_a_day_of_a_queue_that_fills_steadily_costs_an_hour_of_work_at_most():
+    """Speed and arrivals are unknown until the first pause; power is 9 % cheaper for four hours at noon."""
+    memory, units, state, paused, last = Lately(), 400.0, 2, None, None
+    for tick in range(288):
+        now = NOW + 300.0 * tick
+        made = steady(units, units_per_replica_hour=None, arrivals=None)
+        rows = (placement("inner", state, baseline_replicas=2, max_replicas=3),)
+        made = replace(
+            made,
+            placements=rows,
+            paused_since_time=paused,
+            last_change_time=last,
+            min_dwell_seconds=3600,
+            actions=(Allowed.SCALE, Allowed.PAUSE),
+        )
+        made = _fresh(made, now)
+        made = replace(made, batch=replace(made.batch, deadline_time=NOW + 32 * HOUR))
+        here = replace(snapshot((made,), (_noon(now),)), grid_time=now)
+        count = counts_of(plan(memory.remembered(here), now).decisions[0])
+        if count != state:
+            paused, last = (now if count == 0 else None), now
+        state = count
+        units = max(0.0, units + (35.0 - 20.5 * state) / 12)
+    assert units <= 400 + 24 * (35 - 2 * 20.5) + 2 * 20.5
+
+
+def _noon(now):
+    """0.2844, and 9 % less from the tenth to the fourteenth hour."""
+
+    def price(time):
+        return NINE_PERCENT_LESS if 10 <= (time - NOW) / HOUR < 14 else DEAR
+
+    edges = [now, *[NOW + HOUR * h for h in range(60) if now < NOW + HOUR * h < now + 24 * HOUR]]
+    rows = [(time, quote(price(time))) for time in edges]
+    return site("inner", feed=connection(price=rows[0][1], price_ahead=tuple(rows[1:])))
 
 
 def test_work_that_stopped_a_moment_ago_starts_again_only_for_what_is_worth_a_start():

@@ -1,8 +1,9 @@
 """Whether and how wide work that somebody outside holds should run now, or wait for cheaper power.
 
-The work goes into the cheapest hours before its deadline, spread over all that cost about the same;
-unknown backlog means run. 20 % more time than it needs is kept (serving.md 5). Neighbours:
-`core/fleet/agenda.py` (hours, prices, surplus), `core/planner.py`.
+The work, with what arrives until then, goes into the cheapest hours before its deadline, spread over
+all that cost about the same, and waits only for a gain that is worth it; unknown backlog means run.
+20 % more time than it needs is kept (serving.md 5). Neighbours: `core/fleet/agenda.py` (hours, prices,
+surplus), `core/inflow.py` (arrivals, speed), `core/planner.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wattshift.core.fleet.agenda import Agenda, Slot, acting
+from wattshift.core.fleet.agenda import Agenda, acting
+from wattshift.core.fleet.spells import EPSILON, Work, delayed, filled, spread_seconds, whole
 from wattshift.core.freshness import value_of
 from wattshift.core.reasons import Reason
 from wattshift.core.survey import Job, Survey
@@ -20,12 +22,11 @@ MARGIN = 1.2
 """Hours kept for the work are its estimate and 20 %."""
 LEAST_RUN_SECONDS = 3600.0
 """A start is worth at least that much work, and is spread over it when prices are compared."""
-SPREAD_SECONDS, SPREAD_SHARE = 7200.0, 0.125
-"""Where the price is the same work is spread over that long, or over that share of the time that is left:
-wide enough that what comes next finds room, narrow enough to spare starts and peaks."""
-STOPS = 2.0
-"""Work that runs stops at so many times the price difference at which stopped work would not wait."""
-EPSILON = 1e-6
+STOPS, STOP_GAIN = 2.0, 0.05
+"""Work that runs stops for a gain of so many times the energy of a start, and of that share of its energy
+cost at least: what it has begun is done again."""
+UNKNOWN_SHARE = 0.5
+"""Work of unknown speed is taken to keep that share of its replicas busy all the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +96,14 @@ def _wish(job: Job, survey: Survey, agenda: Agenda) -> Wish:
     if backlog is None:
         message = "the backlog is unknown"
         return Wish(run=True, reason=Reason.DEMAND_GROWTH, message=message, replicas=level)
-    if backlog <= 0:
+    work = _work(job, backlog, survey.snapshot.settings.plan_interval_seconds)
+    if backlog <= 0 and (work is None or job.standing == 0 or not _dry_for_a_moment(job, work)):
         return Wish(run=False, reason=Reason.CONSOLIDATION, message="the backlog is empty")
     pause_end = None
     if job.state.max_pause_seconds is not None:
         since = job.state.paused_since_time
         # a pause that began "in the future" began before the clock was set back
         pause_end = (now if since is None else min(since, now)) + job.state.max_pause_seconds
-    rate = batch.units_per_replica_hour
-    work = MARGIN * 3600 * backlog / rate if rate else None
     end = _end(job, now)
     must = _must(job, pause_end, work, end, now)
     if must is not None:
@@ -111,6 +111,24 @@ def _wish(job: Job, survey: Survey, agenda: Agenda) -> Wish:
     horizon = now + survey.snapshot.settings.horizon_seconds
     ends = [row for row in (pause_end, end, horizon) if row is not None]
     return _by_price(job, survey, agenda, work, min(ends))
+
+
+def _work(job: Job, backlog: float, interval: float) -> Work | None:
+    """What there is to do, where the speed is known; of an empty queue what comes until the next plan."""
+    batch = job.state.batch
+    assert batch is not None
+    if not batch.units_per_replica_hour:
+        return None
+    each = MARGIN * 3600 / batch.units_per_replica_hour
+    arrivals = batch.arrivals_per_hour or 0.0
+    units = backlog if backlog > 0 else arrivals * interval / 3600
+    return Work(waiting=each * units, inflow=each * arrivals / 3600)
+
+
+def _dry_for_a_moment(job: Job, work: Work) -> bool:
+    """Whether an empty queue is worth a start again before stopping has saved the energy of one."""
+    cold = max((row.profile.cold_start_seconds for row in job.spots if row.profile), default=0)
+    return work.inflow * STOPS * cold > LEAST_RUN_SECONDS
 
 
 def _end(job: Job, now: float) -> float | None:
@@ -126,7 +144,7 @@ def _end(job: Job, now: float) -> float | None:
 
 
 def _must(
-    job: Job, pause_end: float | None, work: float | None, end: float | None, now: float
+    job: Job, pause_end: float | None, work: Work | None, end: float | None, now: float
 ) -> Wish | None:
     """Work that cannot wait: paused for the longest it accepts, or due."""
     level = level_of(job)
@@ -143,35 +161,42 @@ def _must(
             return None
         wanted = level
     else:
-        if left > 0 and work < left * _widest(job):
+        if left > 0 and work.waiting < left * _widest(job):
             return None
-        wanted = math.ceil(work / left - EPSILON) if left > 0 else job.state.max_replicas
+        wanted = math.ceil(work.waiting / left - EPSILON) if left > 0 else job.state.max_replicas
         wanted = min(max(wanted, _widest(job)), job.state.max_replicas)
     units = job.state.batch.backlog_units.value or 0.0
     message = f"{units:.0f} units must start now to be done by the deadline"
     return Wish(run=True, reason=Reason.DEADLINE, message=message, replicas=wanted)
 
 
-def _by_price(job: Job, survey: Survey, agenda: Agenda, work: float | None, end: float) -> Wish:
-    """The cheapest hours before `end` that hold `work` replica-seconds."""
+def _by_price(job: Job, survey: Survey, agenda: Agenda, work: Work | None, end: float) -> Wish:
+    """The cheapest hours before `end` that hold the work and what arrives until they begin."""
     most = level_of(job) if work is None else _widest(job)
-    slots = sorted(agenda.slots(job, most, end), key=lambda row: (row.price, row.step, row.index))
-    standing = agenda.standing(job)
+    slots, standing = agenda.slots(job, most, end), agenda.standing(job)
     if not slots or not any(row.step == 0 for row in (*slots, *standing)):
-        message = "no price is known: it runs"
-        return Wish(run=True, reason=Reason.PRICE_UNKNOWN, message=message, replicas=most)
+        reason, message = Reason.PRICE_UNKNOWN, "no price is known: it runs"
+        if slots or standing:
+            reason, message = Reason.CAPACITY_SHORT, "there is no room for more of it now"
+        return Wish(run=True, reason=reason, message=message, replicas=most)
+    present = min(row.price for row in (*slots, *standing) if row.step == 0)
     share = _start_share(job)
-    spread = max(SPREAD_SECONDS, SPREAD_SHARE * (end - survey.now))
-    used, edge = _cheapest(slots, work, share, spread)
+    spread = spread_seconds(end - survey.now)
+    slots = delayed(slots, agenda, present, spread)
+    amount = work or Work(waiting=1.0, inflow=UNKNOWN_SHARE * most)
+    used, edge = filled(slots, amount, agenda, share, spread)
     agenda.take(job, used)
     start = share * abs(edge)
     begin = sum(count for slot, count in used if slot.step == 0)
-    dear = [row for row in standing if row.price > edge + STOPS * start + EPSILON]
+    dear = [
+        row
+        for row in standing
+        if row.price > edge + max(STOPS * start, STOP_GAIN * abs(row.price)) + EPSILON
+    ]
     cheap = [row for row in slots if row.step == 0 and row.price <= edge + start + EPSILON]
     avoid = frozenset(row.index for row in job.spots) - {row.index for row in cheap}
-    present = min(row.price for row in (*slots, *standing) if row.step == 0)
     if not dear and (cheap or job.standing > 0):
-        wanted = most if work is None else math.ceil(begin - EPSILON)
+        wanted = most if work is None else whole(begin, slots)
         small = _not_worth(job, survey, work, end)
         if small and job.standing == 0:
             return Wish(run=False, reason=Reason.CONSOLIDATION, message=small)
@@ -222,65 +247,23 @@ def _start_share(job: Job) -> float:
     return max(shares, default=0.0) / max(LEAST_RUN_SECONDS, job.state.min_dwell_seconds)
 
 
-def _cheapest(
-    slots: list[Slot], work: float | None, share: float, spread: float
-) -> tuple[list[tuple[Slot, float]], float]:
-    """(slot, replicas) that hold the work, and the highest price among them.
-
-    What costs the same within a start's share is used evenly: fewer replicas for longer, but soon. Work
-    of unknown length takes the cheapest hour there is, and all that cost the same.
-    """
-    edge, left = slots[0].price, work or 0.0
-    for slot in slots:
-        if left <= 0 and slot.price > edge:
-            break
-        edge = slot.price
-        left -= slot.replicas * slot.seconds
-    band = share * abs(edge) + EPSILON
-    full = [row for row in slots if row.price < edge - band]
-    even = [row for row in slots if edge - band <= row.price <= edge + band]
-    if work is None:
-        return [(row, row.replicas) for row in (*full, *even)], edge
-    rest = max(0.0, work - sum(row.replicas * row.seconds for row in full))
-    even = _soonest(even, rest, spread)
-    room = sum(row.replicas * row.seconds for row in even)
-    part = min(1.0, rest / room) if room > 0 else 0.0
-    used = [(row, row.replicas) for row in full] + [(row, part * row.replicas) for row in even]
-    return [row for row in used if row[1] > 0], edge
-
-
-def _soonest(slots: list[Slot], work: float, spread: float) -> list[Slot]:
-    """Of slots that cost the same the first that hold the work, over `spread` seconds at least.
-
-    Nothing is gained by being late, and a little by being narrow: fewer starts, a lower peak.
-    """
-    found: list[Slot] = []
-    last, span, room = -1, 0.0, 0.0
-    for row in sorted(slots, key=lambda row: (row.step, row.price, row.index)):
-        if row.step != last and span >= spread and room >= work:
-            break
-        span += 0.0 if row.step == last else row.seconds
-        last = row.step
-        room += row.replicas * row.seconds
-        found.append(row)
-    return found
-
-
-def _busy(job: Job, survey: Survey, work: float | None, wanted: int) -> int | None:
+def _busy(job: Job, survey: Survey, work: Work | None, wanted: int) -> int | None:
     """Replicas that the work keeps busy for a while; more of them would soon be idle."""
     if work is None:
         return None
     interval = survey.snapshot.settings.plan_interval_seconds
     keep = max(LEAST_RUN_SECONDS, job.state.min_dwell_seconds, 2 * interval)
-    return max(1, wanted, math.ceil(work / keep - EPSILON))
+    return max(1, wanted, math.ceil(work.until(keep) / keep - EPSILON))
 
 
-def _not_worth(job: Job, survey: Survey, work: float | None, end: float) -> str:
+def _not_worth(job: Job, survey: Survey, work: Work | None, end: float) -> str:
     """Why work that stopped a moment ago is not started again yet; empty = it may."""
     changed = job.state.last_change_time
-    if work is None or changed is None or work >= LEAST_RUN_SECONDS:
+    if work is None or changed is None or work.waiting >= LEAST_RUN_SECONDS:
         return ""
-    since = survey.now - changed
-    if not 0 <= since < LEAST_RUN_SECONDS or survey.now + work + LEAST_RUN_SECONDS > end:
+    since, seconds = survey.now - changed, work.waiting
+    if not 0 <= since < LEAST_RUN_SECONDS or survey.now + seconds + LEAST_RUN_SECONDS > end:
         return ""
-    return f"stopped {since:.0f} s ago, and what waits is {work:.0f} s of work: not worth a start"
+    return (
+        f"stopped {since:.0f} s ago, and what waits is {seconds:.0f} s of work: not worth a start"
+    )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wattshift.core.decision import Plan
+from wattshift.core.inflow import Inflow
 from wattshift.core.model import Snapshot
 from wattshift.core.power import FeedKey
 
@@ -34,6 +35,7 @@ class Lately:
     def __init__(self) -> None:
         self._loads: dict[str, deque[Row]] = {}
         self._prices: dict[FeedKey, deque[Row]] = {}
+        self._inflow = Inflow()
 
     def note(self, plan: Plan) -> None:
         """Keep what a plan saw; what was unknown leaves a gap, what is gone is forgotten."""
@@ -61,7 +63,8 @@ class Lately:
             del self._prices[place]
 
     def remembered(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with what is remembered, where nobody has put it in."""
+        """The snapshot with what is remembered, where nobody has put it in; called before a plan."""
+        snapshot = self._inflow.remembered(snapshot)
         if not self._loads and not self._prices:
             return snapshot
         now = snapshot.grid_time

@@ -255,7 +255,9 @@ class BatchState:
     external_dispatch: bool
     """Somebody outside holds and retries the work: zero replicas are safe."""
     units_per_replica_hour: float | None = None
-    """Tenth percentile of what one replica completes; None until measured."""
+    """What one replica completes; None until `core/inflow.py` has learnt it."""
+    arrivals_per_hour: float | None = None
+    """Units that come in, learnt as well; None = too little is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

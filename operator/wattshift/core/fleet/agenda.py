@@ -40,6 +40,13 @@ class Slot:
     """On surplus of own supply."""
     above: bool = False
     """It would set a new billed peak."""
+    delay: float = 0.0
+    """Cost of waiting for it, per kWh."""
+
+    @property
+    def cost(self) -> float:
+        """By which slots are chosen."""
+        return self.price + self.delay
 
 
 @dataclass(slots=True, kw_only=True)
