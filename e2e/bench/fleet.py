@@ -249,6 +249,7 @@ def _site(
     limit = max(10_000, round(1.6 * facility))
     base, phase = rng.uniform(0.35, 0.9), rng.uniform(0, 24)
     carbon = rng.uniform(150, 800)
+    wind = rng.uniform(0, 0.4) * limit
     events: tuple[EventState, ...] = ()
     if pressed:
         events = (
@@ -258,7 +259,7 @@ def _site(
                 connection_name="feed",
                 start_time=NOW - 600,
                 end_time=NOW + HOUR,
-                upper_watts=round(0.8 * facility),
+                upper_watts=max(0, round(0.8 * facility - wind)),  # of import: own supply is on top
                 lower_watts=None,
                 ramp_seconds=0,
                 firmness=Firmness.MANDATORY,
@@ -297,7 +298,7 @@ def _site(
                 name="wind",
                 type="DirectWind",
                 capacity_watts=limit // 2,
-                power=reading(rng.uniform(0, 0.4) * limit, "Watt"),
+                power=reading(wind, "Watt"),
             ),
         ),
         accelerators=tuple(
