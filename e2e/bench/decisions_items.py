@@ -15,8 +15,9 @@ from pathlib import Path
 from wattshift.sim.bounds.frontier import SHARES
 from wattshift.sim.report.study import POLICIES
 
-BOUNDS, EDGE, GREEN = "bounds", "frontier", "green"
-"""Units that are no policies: B8 and its kin, the bound at eleven weights, the bound of a green share."""
+BOUNDS, EDGE, GREEN, FLEET = "bounds", "frontier", "green", "fleet"
+"""Units that are no policies: B8 and its kin, the bound at eleven weights, the bound of a green share,
+one decision about a drawn fleet."""
 SEEDS = (1, 2, 3)
 ANY = "any"
 """Objective of what looks at neither money nor carbon prices, and of bounds."""
@@ -43,6 +44,8 @@ class Item:
     green: bool = False
     """Whether a target compares with the bound of a green share."""
     frontier: bool = False
+    fleets: tuple[tuple[int, int], ...] = ()
+    """(sites, workloads) of drawn fleets that are decided about once each, for time and gap."""
     first: int = 1
     """Windows (with the seeds in turn) before everything else goes on."""
 
@@ -91,7 +94,7 @@ ITEMS = (
     Item(scenario="s4-one-site", policies=FEW, seeds=SEEDS),
     Item(scenario="s5-heat", seeds=SEEDS, first=4),
     Item(scenario="s6-bad-signals", seeds=SEEDS),
-    Item(scenario="s7-scale", policies=FEW),
+    Item(scenario="s7-scale", policies=FEW, fleets=((50, 2_000), (200, 20_000))),
     Item(scenario="s1-small", objectives=EACH, seeds=SEEDS, bounds=True, frontier=True),
     Item(scenario="s2-small"),
     Item(scenario="s3-small"),
@@ -145,6 +148,18 @@ def units_of(item: Item, windows: Sequence[str]) -> Iterator[tuple[Rank, Unit]]:
 
     Windows come with the seeds in turn until each has been there once, then with the other seeds.
     """
+    for sites, workloads in item.fleets:
+        yield (
+            (0, 0),
+            Unit(
+                scenario=item.scenario,
+                variant=item.variant,
+                seed=item.seeds[0],
+                window=f"{sites}x{workloads}",
+                policy=FLEET,
+                objective=ANY,
+            ),
+        )
     order = ("b0", "ours", "b0s", "b5", "b3", "b4")
     early = order if item.bounds else order[:3]
     policies = sorted(

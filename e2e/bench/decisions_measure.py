@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from e2e.bench import figures
-from e2e.bench.decisions_items import ANY, BOUNDS, EACH, EDGE, GREEN, Unit
+from e2e.bench import figures, fleet
+from e2e.bench.decisions_items import ANY, BOUNDS, EACH, EDGE, FLEET, GREEN, Unit
+from wattshift.core.governor import govern
+from wattshift.core.planner import plan
 from wattshift.sim.bounds.flow import MONEY
 from wattshift.sim.bounds.frontier import SHARES, Point, carbon_price_per_tonne, points_of
 from wattshift.sim.bounds.green import green_bound, greenest
@@ -28,6 +30,8 @@ from wattshift.sim.scenario import Scenario
 GREEN_SHARES = (0.7, 0.75, 0.8)
 """Shares at which the cost of the next point is told; the last is the target's."""
 POINT = 0.01
+SMALL_FLEETS, LARGE_FLEETS = 10, 2
+"""Seeds of a drawn fleet."""
 KEPT = (
     "seconds",
     "outputTokens",
@@ -124,6 +128,9 @@ def _reference(unit: Unit, folder: Path) -> Point | None:
 
 def measure(unit: Unit, reference: Point | None) -> dict[str, Any]:
     """Run one unit; `reference` is B0's money and grams where an objective needs them."""
+    if unit.policy == FLEET:
+        begun = time.process_time()
+        return {**asdict(unit), **_fleet(unit.window), "cpuSeconds": _since(begun)}
     scenario = scenario_of(unit.scenario, unit.variant, unit.seed)
     begun = time.process_time()
     if unit.policy == BOUNDS:
@@ -135,7 +142,35 @@ def measure(unit: Unit, reference: Point | None) -> dict[str, Any]:
         found = _frontier(scenario, unit.window, reference)
     else:
         found = _policy(scenario, unit, reference)
-    return {**asdict(unit), **found, "cpuSeconds": round(time.process_time() - begun, 2)}
+    return {**asdict(unit), **found, "cpuSeconds": _since(begun)}
+
+
+def _since(begun: float) -> float:
+    return round(time.process_time() - begun, 2)
+
+
+def _fleet(name: str) -> dict[str, Any]:
+    """CPU seconds of a plan and of a tick of the governor about drawn fleets, and a plan's gap."""
+    sites, workloads = map(int, name.split("x"))
+    plans, ticks, gaps = [], [], []
+    for seed in range(1, (SMALL_FLEETS if workloads <= 2_000 else LARGE_FLEETS) + 1):
+        here = fleet.snapshot(fleet.Size(workloads=workloads, sites=sites, seed=seed))
+        begun = time.process_time()
+        made = plan(here, here.grid_time)
+        plans.append(time.process_time() - begun)
+        begun = time.process_time()
+        govern(here, made, here.grid_time)
+        ticks.append(time.process_time() - begun)
+        if made.bound_per_hour and made.objective_per_hour is not None:
+            gaps.append(made.objective_per_hour / made.bound_per_hour - 1)
+    return {
+        "fleet": {
+            "runs": len(plans),
+            "planSecondsMost": max(plans),
+            "governSecondsMost": max(ticks),
+            "gapMost": max(gaps, default=None),
+        }
+    }
 
 
 def _policy(scenario: Scenario, unit: Unit, reference: Point | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from e2e.bench.decisions_figures import Item
-from e2e.bench.decisions_items import GREEN, ITEMS
+from e2e.bench.decisions_items import FLEET, GREEN, ITEMS
 
 Items = Mapping[str, Item]
 NOT_RUN = ("not run", "not run")
@@ -24,6 +24,8 @@ NO_LOSS = 0.05
 """Points of latency that are none at the digits that are told."""
 MONTHS = 9
 CALM = 0.2
+PLAN_SECONDS, TICK_SECONDS, GAP = 10.0, 0.3, 0.006
+FLEET_OF_THE_TARGET = "50x2000"
 SCENARIOS = len(ITEMS)
 
 
@@ -120,7 +122,7 @@ def targets(items: Items) -> list[Target]:
         (
             "decision time, 50 sites x 2,000 workloads",
             "exact solvers 2-14 s",
-            "governor <= 0.3 s p99; plan <= 10 s",
+            "governor <= 0.3 s p99; plan <= 10 s, gap <= 0.6 %; 200 x 20,000 reported",
             lambda rows: _times(rows, "s7-scale"),
         ),
         ("latency loss against B0, all scenarios", "-", "<= 0.5 points", _latency),
@@ -352,15 +354,43 @@ def _calm(items: Items, key: str) -> tuple[str, str]:
 
 
 def _times(items: Items, key: str) -> tuple[str, str]:
+    """Slowest decisions of a run in the simulator, and about drawn fleets with the gap to the bound."""
     item = items.get(key)
-    if item is None or not _objectives(item):
+    if item is None:
         return NOT_RUN
+    told, short = [], []
     plan = item.slowest("ours", "declared", "planSeconds")
     govern = item.slowest("ours", "declared", "governSeconds")
-    if plan is None or govern is None:
+    if plan is not None and govern is not None:
+        told.append(f"simulated: plan p99 {plan:.2f} s, governor p99 {govern:.3f} s (CPU)")
+        short += _slow(plan, govern)
+    for (_, size), unit in sorted(item.units(FLEET).items(), key=lambda row: len(row[0][1])):
+        row = unit["fleet"]
+        gap = "-" if row["gapMost"] is None else f"{100 * row['gapMost']:.2f} %"
+        told.append(
+            f"drawn {size.replace('x', ' x ')}, highest of {row['runs']}: plan "
+            f"{row['planSecondsMost']:.2f} s with a gap of {gap}, governor "
+            f"{row['governSecondsMost']:.3f} s"
+        )
+        if size == FLEET_OF_THE_TARGET:
+            short += _slow(row["planSecondsMost"], row["governSecondsMost"])
+            if row["gapMost"] is None or row["gapMost"] > GAP:
+                short.append(f"gap {gap}")
+    if not told:
         return NOT_RUN
-    words = "**reached**" if plan <= 10 and govern <= 0.3 else "not"
-    return f"plan p99 {plan:.2f} s, governor p99 {govern:.3f} s (CPU)", words
+    short = list(dict.fromkeys(short))
+    return "; ".join(told), f"not: {', '.join(short)}" if short else "**reached**"
+
+
+def _slow(plan: float, govern: float) -> list[str]:
+    return [
+        words
+        for words, value, limit in (
+            ("plan", plan, PLAN_SECONDS),
+            ("governor", govern, TICK_SECONDS),
+        )
+        if value > limit
+    ]
 
 
 def _latency(items: Items) -> tuple[str, str]:

@@ -278,6 +278,35 @@ def test_events_name_every_figure_that_is_short():
     )
 
 
+def drawn(size, plan, govern, gap):
+    head = {"policy": "fleet", "objective": "any", "window": size, "seed": 1, "cpuSeconds": 1.0}
+    row = {"runs": 3, "planSecondsMost": plan, "governSecondsMost": govern, "gapMost": gap}
+    return {**head, "fleet": row}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([drawn("50x2000", 1.0, 0.2, 0.005)], "**reached**"),
+        # the largest is told and asked nothing
+        ([drawn("50x2000", 1.0, 0.2, 0.005), drawn("200x20000", 30.0, 2.0, 0.02)], "**reached**"),
+        ([drawn("50x2000", 11.0, 0.4, 0.007)], "not: plan, governor, gap 0.70 %"),
+    ],
+)
+def test_decision_times_and_gaps_of_drawn_fleets_are_judged(rows, words):
+    item = Measured("s7-scale", {"windows": ["all"], "seeds": [1], "units": rows})
+    told = next(r for r in targets({"s7-scale": item}) if "decision time" in r.what)
+    assert told.verdict == words
+    assert f"drawn {rows[-1]['window'].replace('x', ' x ')}, highest of 3: plan" in told.measured
+
+
+def test_a_drawn_fleet_is_decided_about():
+    row = decisions_measure._fleet("4x30")["fleet"]
+    assert row["runs"] == decisions_measure.SMALL_FLEETS
+    assert 0 < row["governSecondsMost"] and 0 < row["planSecondsMost"]
+    assert -1e-6 <= row["gapMost"] < 0.5
+
+
 # ---- what does not compare ----------------------------------------------------------------------
 
 
