@@ -312,6 +312,9 @@ def test_a_steady_minute_says_how_much_was_carried_and_how_much_missed() -> None
     assert found.replicas == 1
     assert found.concurrency == pytest.approx(0.6)
     assert found.prompt_tokens_per_second == pytest.approx(180.0), "less prefix-cache hits"
+    whole = stats(window, 200.0).output_tokens_per_second
+    assert found.output_tokens_per_second == pytest.approx(whole, rel=0.05)
+    assert whole > 0
     (bad, total), (late, tokens) = found.samples
     assert total == pytest.approx(180, abs=20)
     assert bad == pytest.approx(total / 2, abs=2)

@@ -154,6 +154,32 @@ def test_a_text_that_is_no_profile_is_refused(text: str) -> None:
     assert loaded.profiles == PACKAGED.profiles
 
 
+CURVE = "outputTokensPerSecondByConcurrency"
+
+
+def test_a_curve_is_read_in_the_order_of_its_sequences() -> None:
+    profile = parse_profile(GOOD | {CURVE: {"32": "1500", 1: 90, 8: "600"}})
+    assert profile.output_tokens_per_second_by_concurrency == ((1, 90), (8, 600), (32, 1500))
+    assert parse_profile(GOOD).output_tokens_per_second_by_concurrency == ()
+
+
+@pytest.mark.parametrize(
+    "curve", [{8: 600, 32: 500}, {8: 100, 16: 300}, {0: 1, 8: 9}, {8: 0}, {"x": 1}, {8: "y"}, [8], 7]
+)
+def test_a_curve_that_falls_or_outruns_its_sequences_is_refused(curve: Any) -> None:
+    with pytest.raises(ProfileError, match=f"mine: .*({CURVE}|sequences)"):
+        parse_profile(GOOD | {CURVE: curve})
+
+
+def test_packaged_curves_meet_their_profiles_own_point() -> None:
+    curves = [row for row in PACKAGED.profiles.values() if row.output_tokens_per_second_by_concurrency]
+    assert curves
+    for row in curves:
+        points = dict(row.output_tokens_per_second_by_concurrency)
+        at = points[row.max_concurrency_at_objective]
+        assert at == row.output_tokens_per_second_at_objective
+
+
 def test_of_two_config_maps_with_one_name_the_first_counts() -> None:
     text = yaml.safe_dump({"profiles": [GOOD]})
     other = yaml.safe_dump({"profiles": [{**GOOD, "floorWatts": 999, "busyWatts": 1200}]})

@@ -21,6 +21,7 @@ from tests.core.build import (
     workload,
 )
 from wattshift.core.decision import Action
+from wattshift.core.fleet.classes import by_origin
 from wattshift.core.governor import govern
 from wattshift.core.model import Allowed, Firmness, Tier
 from wattshift.core.planner import plan
@@ -81,7 +82,7 @@ def test_sequences_that_a_cap_holds_up_are_no_growth():
 def test_load_by_origin_is_told_without_what_a_cap_holds_up():
     job = replace(capped(530), origin_loads=(("users", 80.0),))
     slow = survey(here((job,), None), NOW).jobs[0]
-    assert dict(slow.state.origin_loads)["users"] == pytest.approx(slow.load.concurrency)
+    assert by_origin(slow)["users"] == pytest.approx(slow.load.concurrency)
 
 
 def test_a_cap_above_what_is_drawn_holds_nothing_up():

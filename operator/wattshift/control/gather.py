@@ -232,6 +232,7 @@ class Gatherer:
                 cluster
             ),
             concurrency=self._learnt_concurrency,
+            slowing=self._learnt_slowing,
             growth=self._learnt_growth,
         )
         modes = {
@@ -259,6 +260,11 @@ class Gatherer:
         if self._learning is None:
             return None
         return self._learning.concurrency(workload_key, placement_name)
+
+    def _learnt_slowing(self, workload_key: str, placement_name: str) -> float | None:
+        if self._learning is None:
+            return None
+        return self._learning.slowing(workload_key, placement_name)
 
     def _learnt_growth(self, workload_key: str) -> int:
         return 0 if self._learning is None else self._learning.growth(workload_key)

@@ -96,9 +96,15 @@ def load_of(workload: WorkloadState, verdicts: tuple[GuardVerdict, ...], now: fl
     return Load(concurrency=total, waiting=waiting, source="engine metrics")
 
 
-def needed_concurrency(load: float, head_room_permille: int, growth_permille: int) -> float:
-    """Concurrency to provide: load with head room, and grown over the cold-start horizon."""
-    return load * (1 + head_room_permille / 1000) * (1 + max(0, growth_permille) / 1000)
+def needed_concurrency(load: float, room: float, growth_permille: int) -> float:
+    """Concurrency to provide: load with head room, and grown over the cold-start horizon.
+
+    Args:
+        load: sequences.
+        room: head room as a factor; 1 = none.
+        growth_permille: 95th percentile of growth over a cold start.
+    """
+    return load * room * (1 + max(0, growth_permille) / 1000)
 
 
 def needed_replicas(
@@ -107,7 +113,7 @@ def needed_replicas(
     """Replicas of one kind: `ceil(concurrency x 1.2 / capacity)`; None without a capacity."""
     if capacity <= 0:
         return None
-    wanted = needed_concurrency(load, head_room_permille, growth_permille)
+    wanted = needed_concurrency(load, 1 + head_room_permille / 1000, growth_permille)
     return math.ceil(wanted / capacity - 1e-9)
 
 

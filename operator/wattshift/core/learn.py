@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from wattshift.core import slowing
 from wattshift.core.beta import share_above, share_at_most
 from wattshift.core.isotonic import rising
+from wattshift.core.slowing import Slowing
 
 HALF_LIFE_SECONDS = 7 * 86400.0
 """After a week a sample counts half: models, prompts and neighbours change."""
@@ -48,6 +50,8 @@ class LoadWindow:
     """Uncached, over all replicas."""
     samples: tuple[tuple[int, int], ...]
     """(bad, effective samples) per objective; the cut bucket and what waits too long are bad."""
+    output_tokens_per_second: float = 0.0
+    """Over all replicas; 0 = the engine does not count them."""
     steady: bool = True
     """Every replica scraped, none vanished, none new: the samples belong to this concurrency."""
 
@@ -79,6 +83,8 @@ class Learnt:
     """Uncached prompt tokens/s per sequence in decode: where on the plane of bins the load moves."""
     cells: tuple[Cell, ...] = ()
     """By row and column."""
+    slowing: Slowing = field(default_factory=Slowing)
+    """How much its sequences slow each other down."""
 
     @property
     def windows(self) -> float:
@@ -132,7 +138,8 @@ def update(state: Learnt, window: LoadWindow, now: float) -> Learnt:
         return state
     each = window.concurrency / window.replicas
     prompts = max(0.0, window.prompt_tokens_per_second) / window.replicas
-    found = {(cell.row, cell.column): cell for cell in decayed(state, now).cells}
+    aged = decayed(state, now)
+    found = {(cell.row, cell.column): cell for cell in aged.cells}
     key = (row_of(each), column_of(prompts))
     old = found.get(key)
     if old is None or len(old.samples) != len(window.samples):
@@ -160,6 +167,9 @@ def update(state: Learnt, window: LoadWindow, now: float) -> Learnt:
         time=now,
         mix=state.mix + share * (mix - state.mix),
         cells=_kept(found.values(), key),
+        slowing=slowing.update(
+            aged.slowing, each, window.output_tokens_per_second / window.replicas
+        ),
     )
 
 
@@ -177,7 +187,7 @@ def decayed(state: Learnt, now: float) -> Learnt:
         for cell in state.cells
         if cell.windows * factor >= LIGHTEST
     )
-    return replace(state, time=now, cells=cells)
+    return replace(state, time=now, cells=cells, slowing=slowing.decayed(state.slowing, factor))
 
 
 def _kept(cells: Iterable[Cell], newest: tuple[int, int]) -> tuple[Cell, ...]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import astuple
 from typing import Any
 
 from wattshift.core.growth import EDGES_PERMILLE, Growth
 from wattshift.core.learn import MOST_CELLS, Cell, Learnt
+from wattshift.core.slowing import Slowing
 
 VERSION = 1
 MOST_CHARACTERS = 4096
@@ -39,6 +41,8 @@ def capacity_text(state: Learnt, most: int = MOST_CHARACTERS) -> str:
             for cell in sorted(cells, key=lambda cell: (cell.row, cell.column))
         ]
         body = {"v": VERSION, "t": round(state.time), "m": round(state.mix, 3), "c": rows}
+        if state.slowing.windows > 0:
+            body["s"] = [float(f"{part:.6g}") for part in astuple(state.slowing)]
         text = json.dumps(body, separators=(",", ":"))
         if len(text) <= most or not cells:
             return text
@@ -60,7 +64,13 @@ def capacity_from(text: str, key: str) -> Learnt:
     body = _body(text)
     try:
         cells = tuple(_cell(row) for row in body["c"])
-        state = Learnt(key=key, time=float(body["t"]), mix=float(body["m"]), cells=cells)
+        state = Learnt(
+            key=key,
+            time=float(body["t"]),
+            mix=float(body["m"]),
+            cells=cells,
+            slowing=_slowing(body.get("s")),
+        )
     except (KeyError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"bins: {error!r}") from error
     if len(cells) > MOST_CELLS or not math.isfinite(state.time):
@@ -89,6 +99,21 @@ def _cell(row: list[Any]) -> Cell:
         windows=numbers[2],
         sequences=numbers[3],
         samples=samples,
+    )
+
+
+def _slowing(row: list[Any] | None) -> Slowing:
+    """The line of the token rate; a text of before it was kept has none."""
+    if row is None:
+        return Slowing()
+    numbers = [float(part) for part in row]
+    if len(numbers) != 5 or not all(abs(part) <= MOST_COUNT for part in numbers):
+        raise ValueError("slowing: out of bounds")
+    windows, sequences, seconds, spread, joint = numbers
+    if min(windows, sequences, seconds, spread) < 0:
+        raise ValueError("slowing: negative counts")
+    return Slowing(
+        windows=windows, sequences=sequences, seconds=seconds, spread=spread, joint=joint
     )
 
 

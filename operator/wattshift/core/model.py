@@ -323,6 +323,9 @@ class PlacementState:
     the governor loop keeps it: a veto ends after three clean slow windows."""
     learned_concurrency: float | None = None
     """Sequences per replica inside the objective as `core/learn.py` knows it; None until learnt."""
+    learned_slowing: float | None = None
+    """By which share of its time alone each sequence beside it makes a token take longer, as
+    `core/slowing.py` knows it; None until learnt."""
     draining_replicas: int = 0
     """Terminating: out of every count, still finishing streams and drawing power."""
     mechanisms: tuple[str, ...] = ()

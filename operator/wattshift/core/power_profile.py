@@ -38,6 +38,8 @@ class PowerProfile:
     source: str
     cap_throughput_permille: tuple[tuple[int, int], ...] = ()
     """(power, throughput) as shares of busy under a device power cap, ascending; empty = no caps."""
+    output_tokens_per_second_by_concurrency: tuple[tuple[float, float], ...] = ()
+    """(sequences in decode, output tokens/s) of one replica, both ascending; empty = nobody measured it."""
 
     @property
     def has_power(self) -> bool:

@@ -24,7 +24,7 @@ def routed_step(draft: Draft, found: Goals | None, world: Survey, room: Room) ->
     if found is None or not routed(job):
         return False
     try:
-        draft.step = step(found, job, room, world.snapshot.settings, world.now)
+        draft.step = step(found, job, room, world.now)
     except Exception as error:  # noqa: BLE001  # the others' plan must not wait for one's solver
         draft.note = f"{job.key}: decided without the optimiser: {type(error).__name__}: {error}"
     if draft.step is None:

@@ -24,6 +24,7 @@ from wattshift.core.demand import (
     too_far,
 )
 from wattshift.core.freshness import member_of, untouchable
+from wattshift.core.full_load import FullLoad, full_load
 from wattshift.core.guard import GuardState, GuardVerdict, freeze, judge, merge
 from wattshift.core.limits import limits_of
 from wattshift.core.model import (
@@ -39,7 +40,6 @@ from wattshift.core.power import FeedKey, FeedPower, estimate
 from wattshift.core.power_profile import PowerProfile
 from wattshift.core.prices import carbon_intensity
 from wattshift.core.reasons import Reason
-from wattshift.core.slowed import unslowed
 from wattshift.core.views import Feed, Job, Spot, Survey, Why
 from wattshift.core.watts import commanded_replicas, connection_of, facility_terms
 
@@ -267,14 +267,14 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
         )
     _freeze(workload, spots, snapshot)
     verdicts = tuple(spot.verdict for spot in spots)
-    load = load_of(workload, verdicts, now)
+    known = full_load(workload, spots, load_of(workload, verdicts, now), snapshot)
     standing = sum(spot.replicas for spot in spots)
-    workload, load = unslowed(workload, load, profiles, snapshot)
-    need = None
     if any(spot.replicas > 0 and spot.capacity <= 0 for spot in spots):
-        load = Load(concurrency=None, source="a replica that serves has no capacity profile")
+        unknown = Load(concurrency=None, source="a replica that serves has no capacity profile")
+        known = FullLoad(load=unknown, room=1.0)
+    load, need = known.load, None
     if load.concurrency is not None:
-        need = needed_concurrency(load.concurrency, head_room, workload.growth_permille)
+        need = needed_concurrency(load.concurrency, known.room, workload.growth_permille)
     return Job(
         state=workload,
         spots=tuple(spots),
@@ -284,6 +284,7 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
         floor=floor_of(workload, standing),
         standing=standing,
         vector=tuple([spot.replicas for spot in spots]),
+        when_full=known.by_origin,
     )
 
 

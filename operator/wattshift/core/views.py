@@ -5,6 +5,7 @@ Values with a few look-ups; they decide nothing and say what may be touched, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wattshift.core.demand import Load
@@ -80,6 +81,8 @@ class Spot:
     """Nothing may be changed here."""
     no_raise: Why = None
     """No new load may come here."""
+    load: float = 0.0
+    """Sequences that its engines have in decode, as on full replicas (`core/full_load.py`)."""
     own_load: float | None = None
     """Sequences that only this site may serve; kept by `core/reach.py` once it was asked."""
 
@@ -99,6 +102,8 @@ class Job:
     """Commanded replicas in all."""
     vector: tuple[int, ...]
     """Commanded replicas by placement."""
+    when_full: Mapping[str, float] = field(default_factory=dict)
+    """By origin: sequences on full replicas for each that its entry counts; 1 where it is missing."""
     key: str = field(init=False)
     """`namespace/name`."""
     outside: bool = field(init=False)

@@ -121,6 +121,10 @@ def profile_of(curve: Curve) -> PowerProfile:
             if len(table.cap_throughput) > 1
         ),
         source=table.source or f"scenario table {table.name}",
+        output_tokens_per_second_by_concurrency=tuple(
+            (float(n), float(rate))
+            for n, rate in zip(curve.sequences[1:], curve.rate[1:], strict=True)
+        ),
     )
 
 

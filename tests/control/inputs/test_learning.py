@@ -50,13 +50,13 @@ class Engines:
     def __init__(self) -> None:
         self.each, self.bad, self.steady = 20.0, 0, True
         self.asked: list[tuple[str, tuple[int, ...]]] = []
-        self.load_now = 40.0
+        self.load_now, self.pods, self.slowing = 40.0, 6, 0.0
         self.by_workload: Counter[str] = Counter()
         self.broken: set[str] = set()
 
     def stats(self, workload_key, placement_name):
         del workload_key, placement_name
-        return engine(self.load_now)
+        return engine(self.load_now, pods=self.pods)
 
     def load(self, workload_key, placement_name, objectives, seconds):
         if workload_key in self.broken:
@@ -69,6 +69,7 @@ class Engines:
             concurrency=2 * self.each,
             prompt_tokens_per_second=400.0,
             samples=((self.bad, 60),) * len(objectives),
+            output_tokens_per_second=2 * self.each / (0.02 * (1 + self.slowing * self.each)),
             steady=self.steady,
         )
 
@@ -356,6 +357,38 @@ def test_growth_of_the_load_is_learnt_and_survives(bench):
     bench.restart()
     assert bench.learning.growth(bench.key.path) == 500
     assert bench.status()["learnt"]["growth"]["horizonSeconds"] == PROFILE.cold_start_seconds
+
+
+def slowed(bench, minutes=40):
+    """So many minutes of loads between 10 and 20 on replicas whose tokens take longer with each."""
+    bench.engines.slowing = 0.05
+    for index in range(minutes):
+        bench.engines.each = 10.0 + 10 * (index % 2)
+        bench.minutes(1)
+
+
+def test_how_much_sequences_slow_each_other_down_is_learnt_and_survives(bench):
+    slowed(bench, 20)
+    assert bench.learning.slowing(bench.key.path, bench.first) is None, "half an hour is evidence"
+    slowed(bench)
+    assert bench.learning.slowing(bench.key.path, bench.first) == pytest.approx(0.05, rel=1e-3)
+    bench.restart()
+    assert bench.learning.slowing(bench.key.path, bench.first) == pytest.approx(0.05, rel=1e-3)
+    assert bench.learning.slowing(bench.key.path, "nowhere") is None
+    assert bench.learning.slowing("team/nobody", bench.first) is None
+
+
+def test_replicas_that_go_are_no_growth_of_the_load(bench):
+    slowed(bench)
+    assert bench.learning.slowing(bench.key.path, bench.first) is not None
+    for index in range(1200):
+        # one demand on six replicas and on five: fuller ones hold more of it
+        pods = bench.engines.pods = 5 if index % 20 == 19 else 6
+        each = 36 / pods
+        bench.engines.load_now = pods * each / (1 - 0.05 * each)
+        bench.clock.advance(30.0)
+        bench.learning.advance()
+    assert bench.learning.growth(bench.key.path) <= 50
 
 
 def test_kinds_of_before_are_few(bench):

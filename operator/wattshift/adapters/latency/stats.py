@@ -229,6 +229,7 @@ def load_window(
         replicas=len(fresh),
         concurrency=_concurrency(sums, running),
         prompt_tokens_per_second=_rate(sums, _uncached_prompt_tokens(sums)),
+        output_tokens_per_second=_rate(sums, sums.counters.get("generationTokens", 0.0)),
         samples=tuple(samples),
         steady=not sums.changed and len(fresh) >= pods_expected and sums.seconds >= seconds / 2,
     )

@@ -26,8 +26,11 @@ _RATES = (
     "wattsPerPromptTokenPerSecond",
     "outputTokensPerSecondAtObjective",
 )
+_CURVE = "outputTokensPerSecondByConcurrency"
 _COUNTS = ("devicesPerReplica", "maxConcurrencyAtObjective", "coldStartSeconds")
-_FIELDS = frozenset({"name", "resourceName", "source", "sources", *_WATTS, *_RATES, *_COUNTS})
+_FIELDS = frozenset(
+    {"name", "resourceName", "source", "sources", *_WATTS, *_RATES, *_COUNTS, _CURVE}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +190,36 @@ def parse_profile(document: Mapping[str, Any]) -> PowerProfile:
         max_concurrency_at_objective=concurrency,
         cold_start_seconds=cold,
         source=_source(document, name),
+        output_tokens_per_second_by_concurrency=_curve(document, name),
     )
+
+
+def _curve(document: Mapping[str, Any], name: str) -> tuple[tuple[float, float], ...]:
+    """(sequences, tokens/s) of one replica, ascending; empty where there is none.
+
+    Raises:
+        ProfileError: tokens/s that fall, or grow faster than the sequences.
+    """
+    given = document.get(_CURVE)
+    if given is None:
+        return ()
+    if not isinstance(given, Mapping):
+        raise ProfileError(f"{name}: {_CURVE} must map sequences to tokens per second")
+    points = []
+    for key, value in given.items():
+        row = {"name": name, "sequences": key, f"{_CURVE}.{key}": value}
+        points.append((_decimal(row, "sequences") or 0.0, _decimal(row, f"{_CURVE}.{key}") or 0.0))
+    points.sort()
+    low = (0.0, 0.0)
+    for high in points:
+        fits = high[0] > low[0] and high[1] > low[1]
+        if not fits or (low[0] and high[1] / high[0] > low[1] / low[0]):
+            raise ProfileError(
+                f"{name}: {_CURVE}: tokens per second at {high[0]:g} sequences must grow, and no "
+                "faster than the sequences"
+            )
+        low = high
+    return tuple(points)
 
 
 def _source(document: Mapping[str, Any], name: str) -> str:
@@ -197,7 +229,7 @@ def _source(document: Mapping[str, Any], name: str) -> str:
         return _text(document, "source")
     if not isinstance(sources, Mapping):
         raise ProfileError(f"{name}: sources must map fields to texts")
-    for key in (*_WATTS, *_RATES, *_COUNTS):
+    for key in (*_WATTS, *_RATES, *_COUNTS, _CURVE):
         if document.get(key) is not None and not sources.get(key):
             raise ProfileError(f"{name}: sources.{key} is missing: every number needs its source")
     return "; ".join(f"{key}: {text}" for key, text in sources.items())

@@ -53,6 +53,8 @@ class WorkloadInputs:
     """Recorded identity of (site, cluster); empty = never recorded."""
     concurrency: Callable[[str, str], float | None] = lambda _workload, _placement: None
     """(workload key, placement): learnt sequences per replica."""
+    slowing: Callable[[str, str], float | None] = lambda _workload, _placement: None
+    """(workload key, placement): learnt share by which sequences slow each other down."""
     growth: Callable[[str], int] = lambda _workload: 0
     """Workload key: learnt growth over a cold start, permille."""
 
@@ -156,6 +158,7 @@ def _placement(  # noqa: PLR0917 - one caller
         unschedulable=_stuck(found, given.utc),
         veto_wall_time=given.veto_wall_time(stored.key.path, row.name),
         learned_concurrency=given.concurrency(stored.key.path, row.name),
+        learned_slowing=given.slowing(stored.key.path, row.name),
         draining_replicas=_draining(found),
     )
 

@@ -36,6 +36,7 @@ from wattshift.control.record.status import StatusBook
 from wattshift.core import growth, learn
 from wattshift.core.demand import prior_of
 from wattshift.core.engine import EngineStats
+from wattshift.core.full_load import on_full
 from wattshift.core.growth import Growth
 from wattshift.core.guard import thresholds_milliseconds
 from wattshift.core.learn import Capacity, Learnt, LoadWindow
@@ -131,6 +132,12 @@ class Learning:
             return None
         found = known.capacities.get(known.kinds.get(placement_name, ""))
         return found.sequences if found is not None and found.learnt else None
+
+    def slowing(self, workload_key: str, placement_name: str) -> float | None:
+        """Share by which sequences of a placement slow each other down; None until learnt."""
+        known = self._known.get(ObjectKey.workload(workload_key))
+        state = None if known is None else known.states.get(known.kinds.get(placement_name, ""))
+        return None if state is None else state.slowing.share
 
     def growth(self, workload_key: str) -> int:
         """Growth of a workload's load over its cold start in permille; 0 until learnt."""
@@ -282,8 +289,9 @@ class Learning:
     ) -> None:
         """Load of now over all placements; unknown where one that has engines is not read."""
         now, horizon = self._clock.utc(), 0
+        kinds: dict[str, PowerProfile | None] = {}
         for place in spec.placements:
-            profile = profiles.get(_profile_name(spec, place))
+            profile = kinds[place.name] = profiles.get(_profile_name(spec, place))
             horizon = max(horizon, profile.cold_start_seconds if profile else 0)
         horizon = horizon or DEFAULT_COLD_START_SECONDS
         last = known.growth.recent[-1][0] if known.growth.recent else -math.inf
@@ -298,10 +306,25 @@ class Learning:
                 if stats.pods_expected > 0:
                     return
                 continue
-            load += stats.concurrency + stats.waiting
+            load += self._on_full(known, place.name, kinds[place.name], stats) + stats.waiting
             seen = True
         if seen:
             known.growth = growth.update(known.growth, load, now, float(horizon))
+
+    def _on_full(
+        self, known: _Known, placement_name: str, profile: PowerProfile | None, stats: EngineStats
+    ) -> float:
+        """Sequences in decode as on full replicas: lowered replicas are no growth."""
+        key = known.kinds.get(placement_name, "")
+        found, state = known.capacities.get(key), known.states.get(key)
+        capacity = 0.0 if profile is None else prior_of(profile)
+        return on_full(
+            profile,
+            None if state is None else state.slowing.share,
+            stats.concurrency,
+            replicas=stats.pods_scraped,
+            capacity=capacity if found is None else found.sequences,
+        )
 
     # ---- what survives -------------------------------------------------------------------------
 

@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 import numpy as np
 
+from wattshift.core.fleet.classes import need_factor
 from wattshift.core.fleet.flow import Flow, route
 from wattshift.core.fleet.goal import Goals
 from wattshift.core.fleet.integers import EPSILON, part_of
 from wattshift.core.fleet.places import dwells
 from wattshift.core.fleet.problem import Floats, Problem
 from wattshift.core.limits import Hardness
-from wattshift.core.model import Settings
 from wattshift.core.room import Room
 from wattshift.core.stability import moves_made
 from wattshift.core.survey import Job, Spot
@@ -156,7 +156,7 @@ class Carrier:
         return tuple(rows)
 
 
-def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> Step | None:
+def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
     """The next step of a routed workload towards its goal; None where it has none."""
     goal = goals.by_key.get(job.key)
     if goal is None:
@@ -166,7 +166,7 @@ def step(goals: Goals, job: Job, room: Room, settings: Settings, now: float) -> 
     here = [spot.replicas for spot in spots]
     standing = carrier.flow(here)
     # half of the head room is slack, so that a load that trembles does not start replicas
-    full = 1 + settings.head_room_permille / 1000
+    full = need_factor(job)
     owed = carrier.short(standing) and (
         any(row.verdict.violated_now for row in spots)
         or carrier.short(carrier.flow(here, part=(1 + full) / 2 / full))

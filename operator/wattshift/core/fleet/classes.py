@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattshift.core.cover import capacity
-from wattshift.core.demand import needed_concurrency
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.model import Allowed, Settings
 from wattshift.core.survey import Job, Spot
@@ -58,7 +57,7 @@ def loads_of(
         job: an eligible workload.
         places: its usable placements by place number.
         group: its number.
-        settings: head room and planning interval.
+        settings: planning interval.
         steps: edges of the steps.
     """
     assert job.need is not None
@@ -70,11 +69,10 @@ def loads_of(
     if share <= 0:
         return []
     if not routed(job):
-        need = _whole(job, settings, steps) * share
+        need = _whole(job, steps) * share
         return [Load(group=group, origin="", need=need, reach=dict.fromkeys(places, 0.0), told={})]
     measured = by_origin(job)
-    factor = needed_concurrency(1.0, settings.head_room_permille, job.state.growth_permille)
-    factor *= share * (1 + asked_more(job))
+    factor = need_factor(job) * share * (1 + asked_more(job))
     split = {name: dict(shares) for name, shares in job.state.split}
     grown = growing(job, settings, float(steps[0]))
     rows = []
@@ -118,12 +116,20 @@ def asked_more(job: Job) -> float:
     return min(MOST_ASKED, more / standing) if standing > 0 else 0.0
 
 
+def need_factor(job: Job) -> float:
+    """Need over load: head room, and growth over a cold start."""
+    assert job.need is not None
+    return job.need / job.load.concurrency if job.load.concurrency else 1.0
+
+
 def by_origin(job: Job) -> dict[str, float]:
     """Load by origin: as measured at the entry, else by the declared shares.
 
     What belongs to no declared origin, or to no share, is spread like the rest: nobody else serves it.
     """
-    measured = {name: max(0.0, load) for name, load in job.state.origin_loads}
+    measured = {
+        name: max(0.0, load) * job.when_full.get(name, 1.0) for name, load in job.state.origin_loads
+    }
     names = [row.name for row in job.state.origins]
     whole = sum(measured.values()) or job.load.concurrency or 0.0
     weights = {name: measured.get(name, 0.0) for name in names}
@@ -135,19 +141,20 @@ def by_origin(job: Job) -> dict[str, float]:
     return {name: whole * (weight / total) for name, weight in weights.items()}
 
 
-def _whole(job: Job, settings: Settings, steps: Floats) -> Floats:
+def _whole(job: Job, steps: Floats) -> Floats:
     """Need by step: as now, later what all its origins together are forecast to ask for."""
     assert job.need is not None
     need = np.full(steps.shape[0] - 1, job.need)
-    factor = needed_concurrency(1.0, settings.head_room_permille, job.state.growth_permille)
+    factor = need_factor(job)
     middles = (steps[:-1] + steps[1:]) / 2
     total = np.zeros(need.shape)
-    for _, forecast in job.state.origins_ahead:
+    for name, forecast in job.state.origins_ahead:
+        full = job.when_full.get(name, 1.0)
         for t, time in enumerate(middles.tolist()):
             value = forecast.at(time)
             if value is None:
                 return need
-            total[t] += value
+            total[t] += value * full
     if job.state.origins_ahead:
         need[1:] = total[1:] * factor
     return need
@@ -159,9 +166,10 @@ def _of_origin(job: Job, name: str, load: float, steps: Floats) -> Floats:
     forecast = dict(job.state.origins_ahead).get(name)
     if forecast is None:
         return amounts
+    full = job.when_full.get(name, 1.0)
     for t in range(1, amounts.shape[0]):
         value = forecast.at(float(steps[t] + steps[t + 1]) / 2)
-        amounts[t] = amounts[t - 1] if value is None else value
+        amounts[t] = amounts[t - 1] if value is None else value * full
     return amounts
 
 

@@ -130,7 +130,7 @@ class Places:
         if not routed(job):
             return
         if engine is not None and spot.replicas > 0:
-            self.carries[k] = min(standing, max(engine.concurrency, float(engine.running)))
+            self.carries[k] = min(standing, spot.load)
         if spot.replicas > (spot.state.in_service_replicas or 0):
             # what starts is paid for already: it is no move again
             self.paid[k] = standing

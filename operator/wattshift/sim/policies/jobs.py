@@ -94,7 +94,9 @@ def job_of(
     `context` is (sites, profiles, devices left).
     """
     sites, profiles, devices = context
-    factor = needed_concurrency(1.0, snapshot.settings.head_room_permille, workload.growth_permille)
+    factor = needed_concurrency(
+        1.0, 1 + snapshot.settings.head_room_permille / 1000, workload.growth_permille
+    )
     spots = []
     for row in workload.placements:
         site, profile = sites.get(row.site_name), profiles.get(row.profile_name)
