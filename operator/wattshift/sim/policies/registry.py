@@ -23,7 +23,7 @@ from wattshift.sim.scenario import Scenario
 
 TITLES = {
     "b0": "local, autoscaled",
-    "b0s": "local, sized for its peak",
+    "b0s": "local, static",
     "b1": "night schedule",
     "b2": "carbon steps, no move",
     "b3": "static rank by mean",
