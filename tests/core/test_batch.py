@@ -25,7 +25,7 @@ from wattshift.core.candidates import Candidate
 from wattshift.core.contract.tariff import Basis
 from wattshift.core.contract.quote import DemandTerm
 from wattshift.core.decision import Action
-from wattshift.core.lately import Lately
+from wattshift.core.plan_memory import PlanMemory
 from wattshift.core.model import Allowed, Mode
 from wattshift.core.planner import _price_again, plan
 from wattshift.core.reasons import Reason
@@ -214,7 +214,7 @@ def test_a_queue_that_runs_dry_stops_only_whom_its_arrivals_would_not_start_at_o
 
 def test_a_day_of_a_queue_that_fills_steadily_costs_an_hour_of_work_at_most():
     """Speed and arrivals are unknown until the first pause; power is 9 % cheaper for four hours at noon."""
-    memory, units, state, paused, last = Lately(), 400.0, 2, None, None
+    memory, units, state, paused, last = PlanMemory(), 400.0, 2, None, None
     for tick in range(288):
         now = NOW + 300.0 * tick
         made = steady(units, units_per_replica_hour=None, arrivals=None)

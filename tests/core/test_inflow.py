@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.build import NOW, batch, placement, reading, snapshot, workload
 from wattshift.core.inflow import KEPT_SECONDS, Inflow, Look, learnt
-from wattshift.core.lately import Lately
+from wattshift.core.plan_memory import PlanMemory
 
 HOUR = 3600.0
 STEP = 300.0
@@ -95,7 +95,7 @@ def follow(memory, arrivals, rate, counts, start=400.0):
     return next(row for row in here.workloads if row.batch is not None).batch
 
 
-@pytest.mark.parametrize("memory", [Inflow, Lately])
+@pytest.mark.parametrize("memory", [Inflow, PlanMemory])
 def test_it_is_learnt_along_the_plans(memory):
     found = follow(memory(), 35.0, 20.0, [2] * 10 + [0] * 10)
     assert found.arrivals_per_hour == pytest.approx(35.0)

@@ -17,8 +17,8 @@ from wattshift.control.record.recorder import Outcome, Recorder, Step
 from wattshift.control.record.show import Show
 from wattshift.control.runtime import Runtime
 from wattshift.core.decision import Action, Decision, Plan
-from wattshift.core.lately import Lately
 from wattshift.core.model import Snapshot
+from wattshift.core.plan_memory import PlanMemory
 from wattshift.core.planner import plan
 from wattshift.errors import WattshiftError
 
@@ -58,7 +58,7 @@ class FleetLoop:
         self._recorder = recorder
         self._latest = latest
         self._failures = 0
-        self._lately = Lately()
+        self._memory = PlanMemory()
 
     async def run(self) -> None:
         """Plan until cancelled."""
@@ -113,10 +113,10 @@ class FleetLoop:
     async def _iterate(self) -> None:
         stage = self._runtime.metrics.stage_seconds
         with stage.labels("gather").time():
-            snapshot = self._lately.remembered(self._gather.snapshot())
+            snapshot = self._memory.remembered(self._gather.snapshot())
         with stage.labels("plan").time():
             decided = await self._planned(snapshot)
-        self._lately.note(decided)
+        self._memory.note(decided)
         with stage.labels("act").time():
             acted = await self._act(decided, self._gather.snapshot())
         with stage.labels("record").time():

@@ -48,8 +48,8 @@ from wattshift.core.model import (
     WorkloadState,
 )
 from wattshift.core.power import estimate
+from wattshift.core.power_memory import RecentPower
 from wattshift.core.power_profile import PowerProfile
-from wattshift.core.recent import RecentPower
 from wattshift.core.signal import SignalState
 from wattshift.core.units import Quantity
 from wattshift.errors import WattshiftError

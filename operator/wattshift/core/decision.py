@@ -139,7 +139,7 @@ class Plan:
     """Band change, event or deadline that should wake the planner."""
     notes: tuple[str, ...] = ()
     loads: tuple[tuple[str, float], ...] = ()
-    """(workload, sequences) that were known: what `core/lately.py` remembers."""
+    """(workload, sequences on full replicas) that were known: what `core/plan_memory.py` remembers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from wattshift.core.batch import level_of
 from wattshift.core.cover import Owed, cover, owed_to
 from wattshift.core.decision import Action, Decision, Effect, Governance, Notice, Plan, Target
+from wattshift.core.event_wait import SETTLED_SECONDS, explained, held_until, in_time, settling
 from wattshift.core.guard import GuardState
-from wattshift.core.held import SETTLED_SECONDS, explained, held_until, in_time, settling
 from wattshift.core.hold_above import Above
 from wattshift.core.hold_under import Under
 from wattshift.core.limits import Hardness

@@ -2,7 +2,7 @@
 
 Between two looks a backlog changes by arrivals less completions: `change = a x hours - r x replica-hours`.
 While nothing runs it shows a; with another number of replicas also r (least squares). In memory only:
-without it work is taken to keep half of its replicas busy (`core/batch.py`). Neighbours: `core/lately.py`.
+without it work is taken to keep half of its replicas busy (`core/batch.py`). Neighbours: `core/plan_memory.py`.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class ConnectionState:
     """Highest committed power of the last minute: what a ramp downwards counts from."""
     prices_before: tuple[tuple[float, float], ...] = ()
     """(grid time, reporting currency per kWh of import) as the last plans saw it, oldest first; kept by
-    whoever plans (`core/lately.py`); empty = no memory."""
+    whoever plans (`core/plan_memory.py`); empty = no memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +371,7 @@ class WorkloadState:
     growth_permille: int = 0
     """95th percentile of load growth over the cold-start horizon; 0 until learnt."""
     load_high: float | None = None
-    """Sequences to which the load trembles up, by the last hour (`core/lately.py`); None = no memory."""
+    """Sequences to which the load trembles up, by the last hour (`core/plan_memory.py`); None = no memory."""
     orphans: tuple[PlacementState, ...] = ()
     """Placements that left the spec while their targets deviate: only ever restored."""
     demand: Reading | None = None

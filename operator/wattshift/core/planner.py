@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from wattshift.core.assemble import Draft, assemble
 from wattshift.core.batch import wishes
+from wattshift.core.batch_lowering import fewer
 from wattshift.core.candidates import Candidate, savings, towards
 from wattshift.core.cover import Owed, cover, owed_to
 from wattshift.core.decision import (
     Action,
     Plan,
 )
-from wattshift.core.fewer import fewer
+from wattshift.core.fleet.advantage import Lasting
 from wattshift.core.fleet.classes import routed
 from wattshift.core.fleet.goal import Goals, goals
-from wattshift.core.fleet.lasting import Lasting
 from wattshift.core.limits import Hardness
 from wattshift.core.model import Allowed, Mode, Snapshot, Tier
 from wattshift.core.power import FeedKey

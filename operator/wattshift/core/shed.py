@@ -17,9 +17,9 @@ from wattshift.core.cover import EPSILON, capacity
 from wattshift.core.fit import SLACK, Offers, Taking, Unit, fit
 from wattshift.core.ladder import Mechanism, Step, steps
 from wattshift.core.limits import Bound, Hardness
+from wattshift.core.local_load import only_here
 from wattshift.core.model import Allowed, Mode, OverrideMode, Tier
 from wattshift.core.preference import Preference
-from wattshift.core.reach import only_here
 from wattshift.core.reasons import Reason
 from wattshift.core.survey import Feed, Job, Spot
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wattshift.core.decision import Action
-from wattshift.core.held import explained, held_until, in_time
+from wattshift.core.event_wait import explained, held_until, in_time
 from wattshift.core.limits import Hardness
 from wattshift.core.model import OverrideMode
 from wattshift.core.reasons import Reason

@@ -84,7 +84,7 @@ class Spot:
     load: float = 0.0
     """Sequences that its engines have in decode, as on full replicas (`core/full_load.py`)."""
     own_load: float | None = None
-    """Sequences that only this site may serve; kept by `core/reach.py` once it was asked."""
+    """Sequences that only this site may serve; kept by `core/local_load.py` once it was asked."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from wattshift.core.decision import Action, Decision, Governance, Plan
 from wattshift.core.governor import govern
-from wattshift.core.lately import Lately
 from wattshift.core.model import MoveIntent, Snapshot, WorkloadState
+from wattshift.core.plan_memory import PlanMemory
 from wattshift.core.planner import plan
-from wattshift.core.recent import RecentPower, remembered
+from wattshift.core.power_memory import RecentPower, remembered
 from wattshift.sim.policies.base import Orders
 
 MOVE_SECONDS = 1800.0
@@ -40,7 +40,7 @@ class Ours:
         self._caps: dict[tuple[str, str], float] = {}
         self._splits: dict[str, Split] = {}
         self._recent = RecentPower()
-        self._lately = Lately()
+        self._memory = PlanMemory()
 
     def decide(self, snapshot: Snapshot, now: float) -> Orders:
         """Plan where it is due, govern, and say what is to be done."""
@@ -49,9 +49,9 @@ class Ours:
         self._finish_moves(here, orders)
         if self._due(here, now):
             started = time.process_time()
-            here = self._lately.remembered(self._remembered(snapshot))
+            here = self._memory.remembered(self._remembered(snapshot))
             self._plan = plan(here, now)
-            self._lately.note(self._plan)
+            self._memory.note(self._plan)
             orders.plan_seconds = time.process_time() - started
             orders.bound_per_hour = self._plan.bound_per_hour
             for decision in self._plan.decisions:

@@ -2,7 +2,7 @@
 
 Kept by whoever plans (`control/gather.py`, the simulator) and put into the snapshot, so that a plan
 stays a function of its snapshot. In memory only: without it nothing is held back. Neighbours:
-`core/recent.py` (power of the last minute), `core/growth.py` (what is learnt for good).
+`core/power_memory.py` (power of the last minute), `core/growth.py` (what is learnt for good).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LEAST_LOADS = 6
 Row = tuple[float, float]
 
 
-class Lately:
+class PlanMemory:
     """Rings of (grid time, value), bounded whatever happens."""
 
     def __init__(self) -> None:

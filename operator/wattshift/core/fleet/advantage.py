@@ -1,7 +1,7 @@
 """How long an advantage lasts: by what is known ahead, else by how long such advantages lasted lately.
 
 A move whose advantage ends within half an hour would be turned back within half an hour, and uses up a
-move of the day for it. It only ever refuses savings. Neighbours: `core/lately.py` (what is remembered),
+move of the day for it. It only ever refuses savings. Neighbours: `core/plan_memory.py` (what is remembered),
 `core/stability.py` (the other reasons to wait).
 """
 

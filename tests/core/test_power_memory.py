@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wattshift.core.recent import RecentPower
+from wattshift.core.power_memory import RecentPower
 from wattshift.core.decision import SiteOutlook
 
 KEY = ("east", "feed")

@@ -8,7 +8,7 @@ import pytest
 from tests.core.build import NOW, connection, engine, placement, quote, site, snapshot, workload
 from tests.core.loop import Loop
 from wattshift.core.decision import Action
-from wattshift.core.lately import LEAST_LOADS, LOADS_SECONDS, PRICES_SECONDS, Lately, high_of
+from wattshift.core.plan_memory import LEAST_LOADS, LOADS_SECONDS, PRICES_SECONDS, PlanMemory, high_of
 from wattshift.core.planner import plan
 from wattshift.core.reasons import Reason
 
@@ -171,7 +171,7 @@ def test_a_site_over_its_bound_is_left_however_short_the_advantage():
 
 
 def test_memory_is_bounded_forgets_what_is_gone_and_what_a_clock_took_back():
-    kept = Lately()
+    kept = PlanMemory()
     for k in range(400):
         price = f"{0.3 + 0.01 * (k % 7):.2f}"
         here = replace(snapshot(sites=two(price, "0.3")), grid_time=NOW + 300.0 * k)
@@ -191,7 +191,7 @@ def test_memory_is_bounded_forgets_what_is_gone_and_what_a_clock_took_back():
 
 
 def test_what_somebody_put_in_is_kept():
-    kept = Lately()
+    kept = PlanMemory()
     for k in range(12):
         here = replace(snapshot(), grid_time=NOW + 300.0 * k)
         kept.note(plan(here, here.grid_time))
