@@ -156,6 +156,25 @@ def test_idle_and_unscraped_placements_add_nothing():
     assert job.need == 0
 
 
+def test_what_only_the_entry_counts_is_taken_like_what_engines_tell():
+    each = in_flight(40, 4)
+    row = {"learned_concurrency": FULL, "learned_slowing": SLOWING}
+    places = (
+        placement("east", 4, engine=engine(4 * each, pods=4, running=0), **row),
+        placement("west", 4, engine=engine(4 * each, pods=4, running=0, age=600.0), **row),
+    )
+    both = (("users", 8 * each),)
+    seen = job_of_two(built(placements=places, origin_loads=both))
+    told = replace(places[1], engine=replace(places[1].engine, age_seconds=1.0))
+    known = job_of_two(built(placements=(places[0], told), origin_loads=both))
+    assert seen.load.source.startswith("the entry")
+    assert seen.load.concurrency == pytest.approx(known.load.concurrency)
+
+
+def job_of_two(state):
+    return survey(snapshot((state,)), NOW).jobs[0]
+
+
 def test_an_origin_counts_by_the_placements_that_serve_it():
     from wattshift.core.fleet.classes import by_origin  # noqa: PLC0415
 

@@ -58,7 +58,7 @@ def full_load(
     full = sum(row.full for row in held.values())
     if seen <= 0:
         return FullLoad(load=load, room=plain)
-    if any(spot.verdict.state is GuardState.BLIND and spot.replicas for spot in spots):
+    if any(_unread(spot) for spot in spots):
         # the entry counts for all: those that are seen tell for the others
         total = load.concurrency * full / seen
     else:
@@ -95,6 +95,12 @@ def on_full(
         return sequences
     share = rate_share(profile, slowing, sequences / replicas, capacity)
     return sequences if share is None else replicas * capacity * share
+
+
+def _unread(spot: Spot) -> bool:
+    """Whether a placement may carry what its engines do not tell, as `load_of` judges it."""
+    state = spot.verdict.state
+    return state is GuardState.BLIND or (spot.state.engine is None and state is not GuardState.IDLE)
 
 
 def _held(spot: Spot, plain: float, snapshot: Snapshot) -> _Held:
