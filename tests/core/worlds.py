@@ -413,7 +413,7 @@ def upper_watts(row: SiteState, *, lead: float = 0.0, soft: bool = True) -> floa
         if one.upper_watts is None or not (one.active or starts):
             continue
         if soft or one.firmness is not Firmness.VOLUNTARY:
-            found.append(float(one.upper_watts))
+            found.append(one.upper_watts + own)
     return min(found)
 
 
