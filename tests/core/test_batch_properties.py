@@ -69,7 +69,7 @@ def _times(value, factor):
 
 
 @FEW
-@given(cases(), st.sampled_from([0.5, 7.0]))
+@given(cases(), st.sampled_from([0.01, 20.0]))
 def test_the_unit_of_money_does_not_matter(case, factor):
     job, cents = case
     assert plain(wish_of(job, cents, factor)) == plain(wish_of(job, cents))
