@@ -395,6 +395,20 @@ def test_green_is_judged_by_months_against_their_bounds(shares, most, bill, word
     assert row.verdict == words
 
 
+def test_of_ten_months_one_may_miss_its_share_and_a_part_counts_what_it_has():
+    key = "s2-east-west:fleet-60"
+    row = green_bounds(months(*(0.7,) + (0.81,) * 9), *(0.95,) * 10)
+
+    def told():
+        return next(r for r in targets({key: Measured(key, row)}) if "green" in r.what).verdict
+
+    assert told() == "**reached**"
+    row["units"] = [u for u in row["units"] if u["window"] in "01"]
+    assert told() == "met so far (partly: 2 of 10 runs: 2 of 10 windows, 1 of 1 seeds)"
+    changed(row, "ours", greenShareHourly=0.7)
+    assert told().startswith("not: 1 months (partly")
+
+
 def test_a_month_without_its_bound_is_not_judged():
     key = "s2-east-west:fleet-60"
     row = next(r for r in targets({key: Measured(key, months(0.9))}) if "green" in r.what)
