@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -117,13 +118,43 @@ def test_caps_stand_in_until_drains_are_done_and_are_lifted_then():
     )
     # the model may be wrong about what a cap saves: half of what it takes too much, again and again
     levels = [min(row.permille for row in first.caps)]
-    while levels[-1] < 1000:
+    while levels[-1] < 1000 and len(levels) < 20:
+        drawn = watts(replace(done, sites=here.sites)).now_watts
+        meter = reading(drawn, age=-30 - 5 * len(levels))
+        feed = replace(here.sites[0].connections[0], metered=meter)
+        done = replace(done, sites=(replace(here.sites[0], connections=(feed,)),))
         tick = govern(done, None, NOW + 30 + 5 * len(levels))
         assert not tick.decisions
         levels.append(min((row.permille for row in tick.caps), default=1000))
         done = carried_out(done, tick)
     assert levels == sorted(levels)
-    assert len(levels) < 10
+    assert levels[-1] == 1000
+
+
+@pytest.mark.parametrize("over", [0.005, 0.01, 0.03])
+@pytest.mark.parametrize("reads", [0.95, 1.0, 1.05])
+def test_a_slight_cap_stays_while_the_bound_holds_whatever_the_model_reads(over, reads):
+    cap, changed, levels, drawn = None, None, [], []
+    free = watts(world((chat(),), None)).model_watts * reads
+    upper = int(free / (1 + over))
+    for second in range(90):
+        slow = 1.0 if cap is None else throughput(CAPS, cap)
+        each = min(free / 10, CAPS.busy_watts * (cap or 1000) / 1000)
+        # slower tokens keep more sequences in flight where the cap is felt
+        held_up = slow ** (-1 / 0.6) if each < free / 10 else 1.0
+        row = {"power_cap_permille": cap, "power_cap_time": changed, "min_replicas": 10}
+        jobs = (chat(concurrency=100.0 * held_up, row=row),)
+        here = world(jobs, upper, metered=reading(10 * each, age=-second))
+        drawn.append(10 * each)
+        tick = govern(replace(here, grid_time=NOW + second), None, NOW + second)
+        assert not tick.decisions
+        new = {row.placement_name: row.permille for row in tick.caps}.get("east")
+        if new != cap:
+            cap, changed = new, NOW + second
+        levels.append(cap)
+    assert sum(a != b for a, b in pairwise(levels)) <= 10
+    assert max(drawn[30:]) <= upper
+    assert sum(drawn[30:]) / 60 >= 0.98 * upper
 
 
 def held(replicas):

@@ -27,6 +27,10 @@ MARGIN_PERMILLE = 1
 """Share of the bound by which caps aim below it, so that noise does not lie above it half the time."""
 STEADY_PERMILLE = 1
 """A cap in force stays while it saves at most this share of the bound too much: no trembling."""
+AT_CAP = 0.9
+"""Share of a cap from which on devices count as drawing it: the model may read low by the rest."""
+SLIGHT = 0.05
+"""Share of the power up to which a cap saves about as much as a model is wrong by."""
 TIERS = tuple(Tier)
 
 
@@ -81,6 +85,10 @@ def cappable(
             continue
         busy = (profile.busy_watts or 0) * feed.terms.marginal
         each = uncapped_watts(job.state, state, count, profile, snapshot) * feed.terms.marginal
+        limit = busy * (state.power_cap_permille or 0) / WHOLE
+        if each >= AT_CAP * limit:
+            # what a change of a cap yields is known to the watt where devices draw it
+            each = max(each, limit)
         found.append(Load(job, spot, count, each, busy, _harmless(job, profile, vectors)))
     return found
 
@@ -131,12 +139,7 @@ def allot(
     margin = MARGIN_PERMILLE * upper_watts / WHOLE
     saved = sum(row.saved(row.spot.state.power_cap_permille or WHOLE) for row in loads)
     # a model that reads low takes savings for half of what they are: lifting all would swing
-    elsewhere = any(
-        row.spot.state.power_cap_permille is not None and _served_elsewhere(row.job, row.spot)
-        for row in loads
-    )
-    lift = LIFT_ELSEWHERE if elsewhere else LIFT
-    wanted = max(bridge_watts, saved - lift * (saved - bridge_watts)) + margin
+    wanted = max(bridge_watts, saved - _lift(loads) * (saved - bridge_watts)) + margin
     if wanted <= margin or not loads:
         return []
     lasting = steps(Mechanism.POWER_CAP, hardness)
@@ -166,6 +169,39 @@ def allot(
                         job=row.job, spot=row.spot, permille=level, step=step
                     )
     return list(chosen.values())
+
+
+def eased(loads: Sequence[Load], found: list[Capped], room_watts: float) -> list[Capped]:
+    """The caps, no slight one lifted further than the room under the bound allows whatever its devices draw.
+
+    A slight cap saves more than a model knows that reads a little low: lifted at once it is missed at once,
+    and comes back with the next reading, for as long as the bound holds.
+    """
+    chosen = {id(cap.spot): cap for cap in found}
+    rises: list[tuple[Load, int, int]] = []
+    for row in loads:
+        now = row.spot.state.power_cap_permille
+        if now is None or row.saved(now) > SLIGHT * row.count * row.each:
+            continue
+        held = chosen.get(id(row.spot))
+        to = WHOLE if held is None else held.permille
+        if to > now:
+            rises.append((row, now, to))
+    added = sum(row.count * row.busy * (to - now) / WHOLE for row, now, to in rises)
+    most = _lift(loads) * max(0.0, room_watts)
+    if added <= most:
+        return found
+    for row, now, to in rises:
+        chosen[id(row.spot)] = _capped(row, now + int((to - now) * most / added))
+    return list(chosen.values())
+
+
+def _lift(loads: Sequence[Load]) -> float:
+    elsewhere = any(
+        row.spot.state.power_cap_permille is not None and _served_elsewhere(row.job, row.spot)
+        for row in loads
+    )
+    return LIFT_ELSEWHERE if elsewhere else LIFT
 
 
 def _served_elsewhere(job: Job, spot: Spot) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wattshift.core.caps import Load, allot, cappable, light_watts
+from wattshift.core.caps import Load, allot, cappable, eased, light_watts
 from wattshift.core.decision import Notice, PowerCap
 from wattshift.core.freed import drawn_watts
 from wattshift.core.ladder import Mechanism, available, spoken
@@ -181,6 +181,8 @@ class Under:
             # caps are lifted along such a bound; work that nobody waits for is also put back by it
             loads = [row for row in loads if row.job.outside or _is_capped(row)]
         found = allot(loads, steady, min(bridge, most), hardness, bound.upper_watts)
+        if lower is None or (power.now_watts is not None and power.now_watts > lower):
+            found = eased(loads, found, power.cap_saved_watts - bridge)
         for cap in found:
             words = (
                 f"{feed.site.name}: {bridge:.0f} W over {bound.name} "
