@@ -36,6 +36,7 @@ from wattshift.core.model import (
     Firmness,
     MemberPhase,
     Origin,
+    Original,
     PlacementState,
     SiteState,
     Snapshot,
@@ -313,8 +314,23 @@ def carried_out(here: Snapshot, decisions: Iterable[Decision], *, raises: bool =
         total = load(job)
         outside = job.batch is not None
         placed = tuple(rows) if total is None or outside else spread(tuple(rows), total)
-        found.append(replace(job, placements=placed))
+        found.append(replace(job, placements=placed, originals=captured(job, goal)))
     return replace(here, workloads=tuple(found))
+
+
+def captured(job: WorkloadState, goal: dict[str, int]) -> tuple[Original, ...]:
+    """What the operator writes down before the first deviation, and drops when all is as found."""
+    rows = job.originals or tuple(
+        Original(
+            placement_name=row.name,
+            cluster_uid=f"uid-{row.cluster_name}",
+            target_uid=f"uid-{row.name}",
+            replicas=row.observed_replicas or 0,
+            captured_time=NOW,
+        )
+        for row in job.placements
+    )
+    return rows if any(goal[row.placement_name] != row.replicas for row in rows) else ()
 
 
 def asked(here: Snapshot, decisions: Iterable[Decision], now: float = NOW) -> Snapshot:
@@ -338,7 +354,8 @@ def asked(here: Snapshot, decisions: Iterable[Decision], now: float = NOW) -> Sn
             )
             for row in job.placements
         )
-        found.append(replace(job, placements=rows, last_change_time=now))
+        written = captured(job, goal)
+        found.append(replace(job, placements=rows, originals=written, last_change_time=now))
     return replace(here, workloads=tuple(found))
 
 

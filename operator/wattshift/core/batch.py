@@ -53,9 +53,10 @@ class Wish:
 def level_of(job: Job) -> int:
     """Replicas that the work has when it runs: baselines, else what was found, else the maximum."""
     total = _found(job)
-    if total <= 0:
-        total = max(job.standing, 0) or job.state.max_replicas
-    return min(total, job.state.max_replicas)
+    held = job.state.originals or any(row.state.baseline_replicas is not None for row in job.spots)
+    if total <= 0 and not held:  # as found; else what it happens to have now would be its measure
+        total = max(job.standing, 0)
+    return min(total or job.state.max_replicas, job.state.max_replicas)
 
 
 def _found(job: Job) -> int:
