@@ -14,8 +14,8 @@ from typing import Any
 
 from e2e.bench import figures, fleet
 from e2e.bench.decisions_items import ANY, BOUNDS, EACH, EDGE, FLEET, GREEN, Unit
-from wattshift.core.governor import govern
-from wattshift.core.planner import plan
+from wattshift.core.governor.governor import govern
+from wattshift.core.planner.planner import plan
 from wattshift.sim.bounds.flow import MONEY
 from wattshift.sim.bounds.frontier import SHARES, Point, carbon_price_per_tonne, points_of
 from wattshift.sim.bounds.green import green_bound, greenest

@@ -36,7 +36,7 @@ from wattshift.core.model import (
     Tier,
     WorkloadState,
 )
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power_profile import PowerProfile
 from wattshift.core.signal import (
     Forecast,
     ForecastPoint,

@@ -36,10 +36,10 @@ from wattshift.control.runtime import Runtime
 from wattshift.control.wake import Wake
 from wattshift.core.decision import Governance, Plan
 from wattshift.core.engine import EngineStats
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import Mode, PlacementState, Snapshot, WorkloadState
-from wattshift.core.planner import plan
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.planner.planner import plan
+from wattshift.core.power.power_profile import PowerProfile
 from wattshift.kube.auth import Access
 from wattshift.kube.client import ClusterClient
 from wattshift.kube.views import MemberState, MemberView, PodView, TargetKey, TargetView

@@ -19,9 +19,9 @@ from e2e.bench import fleet
 from e2e.bench.figures import by_name, memory_megabytes, spread
 from wattshift.control.record.recorder import Recorder, Step
 from wattshift.core.decision import Plan
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import Snapshot
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 
 PRESSED_SITES = 4
 T = TypeVar("T")

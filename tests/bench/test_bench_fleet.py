@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from e2e.bench import fleet
 from e2e.bench.figures import histogram, parse_metrics, percentile, spread, total
-from wattshift.core.governor import govern
-from wattshift.core.planner import plan
+from wattshift.core.governor.governor import govern
+from wattshift.core.planner.planner import plan
 
 SMALL = fleet.Size(workloads=60, sites=5, pressed_sites=2)
 

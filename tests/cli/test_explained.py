@@ -19,10 +19,10 @@ from wattshift.control.record.recorder import dump_snapshot
 from wattshift.control.serve.api_views import explain_view
 from wattshift.core.explain import capacity_lines, notes_for
 from wattshift.core.fleet import goal
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import AcceleratorState
-from wattshift.core.planner import plan
-from wattshift.core.survey import survey
+from wattshift.core.planner.planner import plan
+from wattshift.core.survey.survey import survey
 
 BUSY, FULL = 600.0, 14.0
 """Watts and sequences of a full replica; 66 sequences x 1.2 head room are to be carried."""

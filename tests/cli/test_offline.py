@@ -20,8 +20,8 @@ from wattshift.cli.main import main
 from wattshift.cli.plan import load_any_snapshot
 from wattshift.cli.replay import differences
 from wattshift.control.record.recorder import Recorder, Step, dump_snapshot, dump_step, load_step
-from wattshift.core.governor import govern
-from wattshift.core.planner import plan
+from wattshift.core.governor.governor import govern
+from wattshift.core.planner.planner import plan
 from wattshift.errors import NeedsHuman
 from wattshift.kube.errors import api_error
 

@@ -12,7 +12,7 @@ from tests.control.bench import GROUP, placements
 from wattshift.actuators.base import Outcome, Result
 from wattshift.control.inputs.world import LATE_SECONDS
 from wattshift.control.config import Config
-from wattshift.core.watts import commanded_replicas
+from wattshift.core.power.watts import commanded_replicas
 from wattshift.core.decision import Action
 from wattshift.core.reasons import Reason
 from wattshift.errors import Transient

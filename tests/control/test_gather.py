@@ -18,7 +18,7 @@ from wattshift.control.record.recorder import (
     load_step,
 )
 from wattshift.core.model import MemberPhase, Mode, OverrideMode
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 from wattshift.core.reasons import Reason
 from wattshift.kube.views import TargetKey
 from wattshift.obs.metrics import Metrics

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from tests.core.build import NOW, PROFILE, WALL, placement, reading, snapshot, workload
 from tests.core.worlds import spread
 from wattshift.core.model import SiteState, Snapshot, WorkloadState
-from wattshift.core.watts import replica_watts
+from wattshift.core.power.watts import replica_watts
 from wattshift.sim.policies.ours import Ours
 
 START_SECONDS = 120.0

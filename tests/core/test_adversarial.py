@@ -14,9 +14,9 @@ from tests.core.loop import Loop
 from tests.core.worlds import asked, carried_out, counts, spread, targets
 from tests.core.build import workload
 from wattshift.core.decision import Action
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import Firmness, MemberPhase
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 from wattshift.core.validate import validate
 
 DAY = 86400.0

@@ -14,8 +14,8 @@ from wattshift.core.explain import (
     status_message,
     watts,
 )
-from wattshift.core.governor import govern
-from wattshift.core.planner import plan
+from wattshift.core.governor.governor import govern
+from wattshift.core.planner.planner import plan
 
 MADE = plan(snapshot(), NOW)
 

@@ -17,9 +17,9 @@ from tests.core.build import (
     workload,
 )
 from wattshift.core.decision import Action
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import Firmness, MemberPhase, Mode, Override, OverrideMode
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 from wattshift.core.reasons import Reason
 from wattshift.core.validate import validate
 

@@ -43,7 +43,7 @@ from wattshift.core.model import (
     Tier,
     WorkloadState,
 )
-from wattshift.core.power import FeedPower, estimate
+from wattshift.core.power.power import FeedPower, estimate
 from wattshift.core.units import Quantity
 
 NAMES = ("a", "b", "c", "d")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sim import small
-from wattshift.core.watts import replica_watts
+from wattshift.core.power.watts import replica_watts
 from wattshift.sim.curves import curve_of, normal_above, profile_of, share_above
 
 TABLE = small.LLAMA

@@ -10,11 +10,11 @@ import pytest
 
 from tests.sim import small
 from wattshift.core import freshness
-from wattshift.core.guard import GuardState, judge
-from wattshift.core.latency import thresholds_milliseconds
+from wattshift.core.load.guard import GuardState, judge
+from wattshift.core.load.latency import thresholds_milliseconds
 from wattshift.core.model import Firmness, MemberPhase, Snapshot
-from wattshift.core.power import estimate
-from wattshift.core.prices import price_of
+from wattshift.core.power.power import estimate
+from wattshift.core.survey.prices import price_of
 from wattshift.core.signal import Quality, Reading
 from wattshift.core.units import Quantity
 from wattshift.sim.events_seen import EventsSeen

@@ -17,7 +17,7 @@ from wattshift.control.record.recorder import load_snapshot, load_step, plan_doc
 from wattshift.core.decision import Action, Plan
 from wattshift.core.explain import plan_lines
 from wattshift.core.model import Snapshot
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 from wattshift.errors import NeedsHuman
 
 HELP = "show the last plan of the operator, or plan offline from manifests and a snapshot"

@@ -17,8 +17,8 @@ from wattshift.control.record.recorder import (
     plan_document,
     snapshot_hash,
 )
-from wattshift.core.governor import govern
-from wattshift.core.planner import plan
+from wattshift.core.governor.governor import govern
+from wattshift.core.planner.planner import plan
 from wattshift.errors import NeedsHuman
 
 HELP = "run recorded steps again and compare the plans"

@@ -18,8 +18,8 @@ from wattshift.control.record.show import Show
 from wattshift.control.runtime import Runtime
 from wattshift.core.decision import Action, Decision, Plan
 from wattshift.core.model import Snapshot
-from wattshift.core.plan_memory import PlanMemory
-from wattshift.core.planner import plan
+from wattshift.core.planner.plan_memory import PlanMemory
+from wattshift.core.planner.planner import plan
 from wattshift.errors import WattshiftError
 
 log = logging.getLogger(__name__)

@@ -31,13 +31,6 @@ from wattshift.control.inputs.prices import Flows, Prices
 from wattshift.control.inputs.world import Found, World
 from wattshift.control.runtime import Runtime
 from wattshift.core.decision import SiteOutlook
-from wattshift.core.meter_lag import (
-    ESTIMATE_MEMORY_SECONDS,
-    ESTIMATE_SPACING_SECONDS,
-    METER_LAG_SECONDS,
-    Estimates,
-    drains,
-)
 from wattshift.core.model import (
     ConnectionState,
     MemberPhase,
@@ -47,9 +40,16 @@ from wattshift.core.model import (
     Snapshot,
     WorkloadState,
 )
-from wattshift.core.power import estimate
-from wattshift.core.power_memory import RecentPower
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.meter_lag import (
+    ESTIMATE_MEMORY_SECONDS,
+    ESTIMATE_SPACING_SECONDS,
+    METER_LAG_SECONDS,
+    Estimates,
+    drains,
+)
+from wattshift.core.power.power import estimate
+from wattshift.core.power.power_memory import RecentPower
+from wattshift.core.power.power_profile import PowerProfile
 from wattshift.core.signal import SignalState
 from wattshift.core.units import Quantity
 from wattshift.errors import WattshiftError

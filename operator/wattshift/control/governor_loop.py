@@ -25,7 +25,7 @@ from wattshift.control.record.show import Show
 from wattshift.control.record.totals import Totals
 from wattshift.control.runtime import Runtime
 from wattshift.core.decision import Action, Governance, Plan
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import Snapshot
 from wattshift.errors import WattshiftError
 

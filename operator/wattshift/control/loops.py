@@ -30,7 +30,7 @@ from wattshift.control.record.totals import Totals
 from wattshift.control.release_loop import ReleaseLoop
 from wattshift.control.runtime import Component, Runtime
 from wattshift.control.serve.api_server import ApiServer
-from wattshift.core.need import needed
+from wattshift.core.survey.need import needed
 
 
 def build(runtime: Runtime, *, release_only: bool = False) -> Sequence[Component]:

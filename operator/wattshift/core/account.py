@@ -2,7 +2,7 @@
 
 One estimator values both sides, so that doing nothing saves exactly 0; the difference of the model to
 the meter is printed, never spread. Energy is integer joules, money and grams are Decimal. Neighbours:
-`core/score.py` (the estimator), `ledger/` (keeps what is printed here).
+`core/planner/score.py` (the estimator), `ledger/` (keeps what is printed here).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from decimal import Decimal
 
 from wattshift.core.freshness import value_of
 from wattshift.core.model import Snapshot
-from wattshift.core.power import FeedKey
+from wattshift.core.planner.score import watts_by_feed
+from wattshift.core.power.power import FeedKey
+from wattshift.core.power.watts import running_replicas
 from wattshift.core.restore import original_replicas
-from wattshift.core.score import watts_by_feed
-from wattshift.core.survey import Feed, Job, Survey, survey
-from wattshift.core.watts import running_replicas
+from wattshift.core.survey.survey import Feed, Job, Survey, survey
 
 JOULES_PER_KILOWATT_HOUR = 3_600_000
 

@@ -52,7 +52,7 @@ class Alternative:
     reason: Reason
     message: str
     parts: tuple[tuple[str, float], ...] = ()
-    """What the score consists of (`core/score.py`), reporting currency per hour."""
+    """What the score consists of (`core/planner/score.py`), reporting currency per hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Decision:
     score: float | None = None
     """Reporting currency per hour, lower is better."""
     parts: tuple[tuple[str, float], ...] = ()
-    """What the score consists of (`core/score.py`)."""
+    """What the score consists of (`core/planner/score.py`)."""
     split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
     """By origin of the users: (placement, share of its requests); empty = the entry spreads evenly."""
 
@@ -139,7 +139,7 @@ class Plan:
     """Band change, event or deadline that should wake the planner."""
     notes: tuple[str, ...] = ()
     loads: tuple[tuple[str, float], ...] = ()
-    """(workload, sequences on full replicas) that were known: what `core/plan_memory.py` remembers."""
+    """(workload, sequences on full replicas) that were known: what `core/planner/plan_memory.py` remembers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

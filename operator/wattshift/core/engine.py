@@ -1,6 +1,6 @@
 """What the engines of one placement report, as numbers the guard and the planner can judge.
 
-Filled by `adapters/latency/`; read by `core/guard.py` and `core/power.py`. Windows run on the wall
+Filled by `adapters/latency/`; read by `core/load/guard.py` and `core/power/power.py`. Windows run on the wall
 clock: latency is real even where the grid clock of a replay runs faster.
 """
 

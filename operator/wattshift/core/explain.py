@@ -7,7 +7,7 @@ Pure text from recorded values: it adds nothing that the decision did not know. 
 from __future__ import annotations
 
 from wattshift.core.decision import Action, Alternative, Decision, Governance, Plan, SiteOutlook
-from wattshift.core.demand import UNLEARNT_SHARE, cache_capacity, capacity_of
+from wattshift.core.load.demand import UNLEARNT_SHARE, cache_capacity, capacity_of
 from wattshift.core.model import Snapshot, WorkloadState
 
 MOST_BYTES = 1024

@@ -2,7 +2,7 @@
 
 Unknown is never zero: a caller gets a value or the reason why there is none. The staleness rule of
 a signal (`onStale`) was applied at the edge; only `AssumeWorst` is resolved here, because the worst
-value of a quantity depends on the site. Neighbours: `core/signal.py`, `core/power.py`.
+value of a quantity depends on the site. Neighbours: `core/signal.py`, `core/power/power.py`.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def worst_value(quantity: Quantity, site: SiteState, now: float) -> float | None
     Prices and carbon: the highest value of the site's own forecast from now on (the day's worst
     band); without a forecast unknown, so that nothing follows it. Supply, green share, state of
     charge: 0. Leak and UPS: the alarm, 1. Outdoor temperature: that of the facility curve's most
-    expensive point. Cooling limit: the lowest forecast, else unknown, on which `core/limits.py` lets
-    nothing grow. Site and IT power: the model's upper bound, which `core/power.py` computes.
+    expensive point. Cooling limit: the lowest forecast, else unknown, on which `core/survey/limits.py` lets
+    nothing grow. Site and IT power: the model's upper bound, which `core/power/power.py` computes.
     """
     ahead = [
         point.value

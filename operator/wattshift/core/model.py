@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from wattshift.core.contract.marginal import PriceQuote
 from wattshift.core.engine import EngineStats, Metric
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power_profile import PowerProfile
 from wattshift.core.signal import Forecast, Reading, SignalState
 
 
@@ -112,7 +112,7 @@ class ConnectionState:
     """Steps to come: (start time, quote)."""
     contract_name: str = ""
     model_watts_at_meter: int | None = None
-    """`core/power.py`'s facility estimate for this connection at the source time of `metered`; gather
+    """`core/power/power.py`'s facility estimate for this connection at the source time of `metered`; gather
     keeps it, so that power between meter polls is estimated forward."""
     least_watts: float | None = None
     """Lowest committed power of the last minute (grid clock), kept by the governor loop: what a ramp
@@ -121,7 +121,7 @@ class ConnectionState:
     """Highest committed power of the last minute: what a ramp downwards counts from."""
     prices_before: tuple[tuple[float, float], ...] = ()
     """(grid time, reporting currency per kWh of import) as the last plans saw it, oldest first; kept by
-    whoever plans (`core/plan_memory.py`); empty = no memory."""
+    whoever plans (`core/planner/plan_memory.py`); empty = no memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +255,7 @@ class BatchState:
     external_dispatch: bool
     """Somebody outside holds and retries the work: zero replicas are safe."""
     units_per_replica_hour: float | None = None
-    """What one replica completes; None until `core/inflow.py` has learnt it."""
+    """What one replica completes; None until `core/load/inflow.py` has learnt it."""
     arrivals_per_hour: float | None = None
     """Units that come in, learnt as well; None = too little is known."""
 
@@ -322,14 +322,14 @@ class PlacementState:
     """Wall time at which the latency guard last saw a violation here (`GuardVerdict.violated_now`);
     the governor loop keeps it: a veto ends after three clean slow windows."""
     learned_concurrency: float | None = None
-    """Sequences per replica inside the objective as `core/learn.py` knows it; None until learnt."""
+    """Sequences per replica inside the objective as `core/load/learn.py` knows it; None until learnt."""
     learned_slowing: float | None = None
     """By which share of its time alone each sequence beside it makes a token take longer, as
-    `core/slowing.py` knows it; None until learnt."""
+    `core/load/slowing.py` knows it; None until learnt."""
     draining_replicas: int = 0
     """Terminating: out of every count, still finishing streams and drawing power."""
     mechanisms: tuple[str, ...] = ()
-    """Ladder mechanisms that an actuator offers here beside scaling (`core/ladder.py`)."""
+    """Ladder mechanisms that an actuator offers here beside scaling (`core/governor/ladder.py`)."""
     power_cap_permille: int | None = None
     """Device power cap in force, as a share of the profile's busy watts; None = none."""
     power_cap_time: float | None = None
@@ -371,7 +371,7 @@ class WorkloadState:
     growth_permille: int = 0
     """95th percentile of load growth over the cold-start horizon; 0 until learnt."""
     load_high: float | None = None
-    """Sequences to which the load trembles up, by the last hour (`core/plan_memory.py`); None = no memory."""
+    """Sequences to which the load trembles up, by the last hour (`core/planner/plan_memory.py`); None = no memory."""
     orphans: tuple[PlacementState, ...] = ()
     """Placements that left the spec while their targets deviate: only ever restored."""
     demand: Reading | None = None

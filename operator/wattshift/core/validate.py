@@ -1,20 +1,20 @@
 """The last look before an act: one named cause per refusal, judged on a fresher snapshot.
 
 Mode and people first, then the world, then latency and limits. It never repairs a decision: the next
-plan does. Neighbours: `core/planner.py`, `control/act.py`.
+plan does. Neighbours: `core/planner/planner.py`, `control/act.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wattshift.core.cover import EPSILON, capacity
 from wattshift.core.decision import Action, Decision
-from wattshift.core.limits import Hardness
 from wattshift.core.model import Mode, OverrideMode, Snapshot
+from wattshift.core.planner.cover import EPSILON, capacity
 from wattshift.core.reasons import Reason
-from wattshift.core.room import Room
-from wattshift.core.survey import Job, Spot, survey_one
+from wattshift.core.survey.limits import Hardness
+from wattshift.core.survey.room import Room
+from wattshift.core.survey.survey import Job, Spot, survey_one
 
 _BOUND_REASONS = (
     Reason.SITE_LIMIT,
@@ -186,7 +186,7 @@ def _latency(decision: Decision, job: Job) -> Refusal | None:
 def _left(decision: Decision, job: Job) -> Refusal | None:
     """What stays must still be the floor and carry the load, which may have grown since.
 
-    Half of the head room may be gone, as in `core/cover.py`: less would be given back at once.
+    Half of the head room may be gone, as in `core/planner/cover.py`: less would be given back at once.
     """
     changes = {spot.index: wanted for spot, wanted in _changes(decision, job)}
     people = decision.reason is Reason.OVERRIDE_PIN or decision.action is Action.RESTORE

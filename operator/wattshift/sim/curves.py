@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power_profile import PowerProfile
 from wattshift.sim.scenario import Array, ReplicaTable
 
 Z99 = 2.3263478740408408

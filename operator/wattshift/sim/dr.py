@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wattshift.core.decision import Action, Governance
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import Original, Snapshot
-from wattshift.core.power_memory import RecentPower, remembered
+from wattshift.core.power.power_memory import RecentPower, remembered
 from wattshift.errors import WattshiftError
 from wattshift.sim.events import EventResult
 from wattshift.sim.load import load

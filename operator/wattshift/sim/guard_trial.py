@@ -18,7 +18,7 @@ from typing import Any
 from wattshift.adapters.latency.stats import engine_stats
 from wattshift.adapters.latency.window import PlacementWindow
 from wattshift.core.engine import Metric
-from wattshift.core.guard import GuardState, GuardVerdict, judge
+from wattshift.core.load.guard import GuardState, GuardVerdict, judge
 from wattshift.core.model import Objective, PlacementState
 from wattshift.sim.guard_stream import Stream, scrapes
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from wattshift.core.meter_lag import (
+from wattshift.core.model import Mode, Snapshot
+from wattshift.core.power.meter_lag import (
     ESTIMATE_MEMORY_SECONDS,
     ESTIMATE_SPACING_SECONDS,
     METER_LAG_SECONDS,
     Estimates,
     capped_since,
 )
-from wattshift.core.model import Mode, Snapshot
-from wattshift.core.power import estimate
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power import estimate
+from wattshift.core.power.power_profile import PowerProfile
 from wattshift.sim.curves import profile_of
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.policies.base import Orders

@@ -16,7 +16,7 @@ from wattshift.control.acting.moves import EXTRA_DEADLINE_SECONDS, Mover
 from wattshift.core.decision import Action
 from wattshift.core.handover import Step
 from wattshift.core.model import MemberPhase
-from wattshift.core.need import needed
+from wattshift.core.survey.need import needed
 from wattshift.core.reasons import Reason
 
 pytestmark = pytest.mark.lab

@@ -23,7 +23,7 @@ from wattshift.control.inputs.world import Found
 from wattshift.control.record.changes import Urgency, compare
 from wattshift.control.record.documents import compose
 from wattshift.control.record.records import WorkloadRecord
-from wattshift.core.learn import LoadWindow
+from wattshift.core.load.learn import LoadWindow
 from wattshift.kube.views import TargetView
 
 CLOCK = 1_790_000_000.0

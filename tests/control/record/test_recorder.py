@@ -20,8 +20,8 @@ from wattshift.control.record.recorder import (
     load_step,
     snapshot_hash,
 )
-from wattshift.core.governor import govern
-from wattshift.core.planner import plan
+from wattshift.core.governor.governor import govern
+from wattshift.core.planner.planner import plan
 
 RICH = snapshot(
     workloads=(

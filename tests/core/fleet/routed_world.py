@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.core.build import NOW, connection, engine, placement, quote, site, snapshot, workload
 from wattshift.core.model import Allowed, Origin
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 
 TRIPS = {"a": (("north", 10), ("south", 90)), "b": (("north", 50), ("south", 50))}
 TRIPS["c"] = (("north", 90), ("south", 10))

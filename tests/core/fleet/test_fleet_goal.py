@@ -27,9 +27,9 @@ from wattshift.core.decision import Action
 from wattshift.core.fleet.goal import goals, objective
 from wattshift.core.fleet.limits import room_ahead
 from wattshift.core.model import AcceleratorState, Settings
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 from wattshift.core.reasons import Reason
-from wattshift.core.survey import survey
+from wattshift.core.survey.survey import survey
 
 NAMES = ("a", "b", "c")
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])

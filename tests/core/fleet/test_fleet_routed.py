@@ -10,7 +10,7 @@ from tests.core.fleet.routed_world import NOW, after, chat, decided, origins, si
 from wattshift.core.decision import Action
 from wattshift.core.fleet import carry, goal
 from wattshift.core.model import AcceleratorState, Settings
-from wattshift.core.planner import plan
+from wattshift.core.planner.planner import plan
 from wattshift.core.reasons import Reason
 from wattshift.core.units import Quantity
 

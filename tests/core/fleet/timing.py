@@ -13,8 +13,8 @@ from tests.core.build import NOW, connection, engine, placement, quote, site, sn
 from wattshift.core.fleet.goal import goals
 from wattshift.core.fleet.roll import rolled
 from wattshift.core.model import AcceleratorState, Settings
-from wattshift.core.planner import plan
-from wattshift.core.survey import survey
+from wattshift.core.planner.planner import plan
+from wattshift.core.survey.survey import survey
 
 FEASIBLE = 8
 """Placements of a workload."""

@@ -31,7 +31,7 @@ from wattshift.adapters.latency.window import PlacementWindow
 from wattshift.adapters.prometheus import PrometheusEndpoint, PrometheusPool
 from wattshift.adapters.reasons import EngineReason, SourceReason
 from wattshift.core.engine import EngineStats
-from wattshift.core.learn import LoadWindow
+from wattshift.core.load.learn import LoadWindow
 from wattshift.core.model import Objective
 from wattshift.errors import WattshiftError
 

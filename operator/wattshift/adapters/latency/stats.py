@@ -1,7 +1,7 @@
 """From the windows of a placement to `EngineStats`: rates, concurrency, counts per objective.
 
 Pure. Windows grow to an hour while samples are few; the fast window is a tenth of the slow one.
-Neighbours: `window.py` accumulates, `core/latency.py` judges.
+Neighbours: `window.py` accumulates, `core/load/latency.py` judges.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from wattshift.adapters.latency.exposition import Histogram
 from wattshift.adapters.latency.window import KEEP_SECONDS, PlacementWindow, Sums, classify
 from wattshift.core.engine import Counts, EngineStats, LatencyWindow, Metric, PodCounters
-from wattshift.core.latency import SAMPLES_PER_REQUEST
-from wattshift.core.learn import LoadWindow
+from wattshift.core.load.latency import SAMPLES_PER_REQUEST
+from wattshift.core.load.learn import LoadWindow
 from wattshift.core.model import Objective
 
 DEFAULT_WINDOW_SECONDS = 600.0
@@ -198,7 +198,7 @@ def load_window(
     seconds: float,
     pods_expected: int,
 ) -> LoadWindow | None:
-    """What the last `seconds` say about capacity (`core/learn.py`); None before the first scrape.
+    """What the last `seconds` say about capacity (`core/load/learn.py`); None before the first scrape.
 
     Not steady where a pod came, went or was not scraped: a cold cache, or another share of the load.
     The threshold of an objective is what is left of it after the round trip.

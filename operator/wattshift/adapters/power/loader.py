@@ -1,8 +1,8 @@
 """Loads power profiles: packaged YAML first, then labelled ConfigMaps, which may replace them.
 
 A bad profile is named with its field and left out; the others load. Watts that nobody published
-stay None and the planner refuses to count on them. Neighbours: `core/power_profile.py` (the type),
-`core/watts.py` (the formulas).
+stay None and the planner refuses to count on them. Neighbours: `core/power/power_profile.py` (the type),
+`core/power/watts.py` (the formulas).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from wattshift.adapters.reasons import ProfileReason
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power_profile import PowerProfile
 
 DOCUMENT_LIMIT_BYTES = 256 * 1024
 _WATTS = ("loadedIdleWatts", "floorWatts", "busyWatts")

@@ -29,8 +29,8 @@ from wattshift.core.model import (
     Snapshot,
     WorkloadState,
 )
-from wattshift.core.need import Needed
 from wattshift.core.reasons import Reason
+from wattshift.core.survey.need import Needed
 from wattshift.core.validate import validate
 from wattshift.errors import WattshiftError
 
@@ -41,7 +41,7 @@ EXTRA_DEADLINE_SECONDS = 120
 
 
 class Need(Protocol):
-    """What the present load of a workload needs (`core/need.py`)."""
+    """What the present load of a workload needs (`core/survey/need.py`)."""
 
     def __call__(self, workload: WorkloadState, snapshot: Snapshot) -> Needed:
         """Capacity over all placements."""

@@ -38,8 +38,8 @@ from wattshift.control.inputs.gather_workload import locate
 from wattshift.control.inputs.world import World
 from wattshift.control.runtime import Runtime
 from wattshift.core.engine import EngineStats
-from wattshift.core.guard import thresholds_milliseconds
-from wattshift.core.learn import LoadWindow
+from wattshift.core.load.guard import thresholds_milliseconds
+from wattshift.core.load.learn import LoadWindow
 from wattshift.core.model import Objective
 from wattshift.errors import WattshiftError
 from wattshift.kube.views import PodView

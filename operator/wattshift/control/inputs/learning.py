@@ -1,7 +1,7 @@
 """Feeds what is learnt online: capacity per kind of replica, and growth of load per workload.
 
-Every minute of steady engine metrics goes into `core/learn.py`, every quarter of a cold start into
-`core/growth.py`. The bounded form goes into the status book every ten minutes and reaches status
+Every minute of steady engine metrics goes into `core/load/learn.py`, every quarter of a cold start into
+`core/load/growth.py`. The bounded form goes into the status book every ten minutes and reaches status
 hourly. It decides nothing: gather reads `concurrency` and `growth`. Neighbour: `engines.py`.
 """
 
@@ -33,16 +33,16 @@ from wattshift.control.hub.store import Store, Stored
 from wattshift.control.inputs.gather_workload import locate
 from wattshift.control.inputs.world import World
 from wattshift.control.record.status import StatusBook
-from wattshift.core import growth, learn
-from wattshift.core.demand import prior_of
 from wattshift.core.engine import EngineStats
-from wattshift.core.full_load import on_full
-from wattshift.core.growth import Growth
-from wattshift.core.guard import thresholds_milliseconds
-from wattshift.core.learn import Capacity, Learnt, LoadWindow
-from wattshift.core.learn_text import capacity_from, capacity_text, growth_from, growth_text
+from wattshift.core.load import growth, learn
+from wattshift.core.load.demand import prior_of
+from wattshift.core.load.growth import Growth
+from wattshift.core.load.guard import thresholds_milliseconds
+from wattshift.core.load.learn import Capacity, Learnt, LoadWindow
+from wattshift.core.load.learn_text import capacity_from, capacity_text, growth_from, growth_text
 from wattshift.core.model import Objective
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power_profile import PowerProfile
+from wattshift.core.survey.full_load import on_full
 
 log = logging.getLogger(__name__)
 WINDOW_SECONDS = 60.0

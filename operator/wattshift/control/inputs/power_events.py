@@ -12,8 +12,8 @@ from typing import Any
 
 from wattshift.control.hub.conditions import parse_utc
 from wattshift.control.record.records import EventRecord, SiteRecord
-from wattshift.core.limits import own_supply_watts
 from wattshift.core.model import EventState, Firmness, SiteState
+from wattshift.core.survey.limits import own_supply_watts
 
 NEAR_SECONDS = 3600.0
 """Grid seconds before the start from which an event is Near."""
@@ -165,7 +165,7 @@ def bounds(spec: EventSpec, frozen_watts: int | None) -> tuple[int | None, int |
 def imports(site: SiteState, now: float) -> dict[str, int | None]:
     """Import by connection, and of the whole site under "": the meter's load less own supply.
 
-    Own supply is at the first connection, as for bounds (`core/limits.py`). None = not metered.
+    Own supply is at the first connection, as for bounds (`core/survey/limits.py`). None = not metered.
     """
     own = round(own_supply_watts(site, now))
     found: dict[str, int | None] = {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from wattshift.adapters.power.loader import LoadedProfiles, load_profiles
 from wattshift.control.hub.watches import OwnConfigMaps
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power_profile import PowerProfile
 
 log = logging.getLogger(__name__)
 LABEL = "wattshift.io/power-profile"

@@ -1,8 +1,8 @@
 """How long an advantage lasts: by what is known ahead, else by how long such advantages lasted lately.
 
 A move whose advantage ends within half an hour would be turned back within half an hour, and uses up a
-move of the day for it. It only ever refuses savings. Neighbours: `core/plan_memory.py` (what is remembered),
-`core/stability.py` (the other reasons to wait).
+move of the day for it. It only ever refuses savings. Neighbours: `core/planner/plan_memory.py` (what is remembered),
+`core/planner/stability.py` (the other reasons to wait).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from statistics import median
 
 import numpy as np
 
-from wattshift.core.candidates import Candidate
 from wattshift.core.fleet.ahead import ahead
 from wattshift.core.fleet.problem import Floats
-from wattshift.core.power import FeedKey
+from wattshift.core.planner.candidates import Candidate
+from wattshift.core.power.power import FeedKey
 from wattshift.core.reasons import Reason
-from wattshift.core.survey import Job, Survey
+from wattshift.core.survey.survey import Job, Survey
 
 LEAST_SECONDS = 1800.0
 """What turns back sooner is a reversal."""

@@ -2,7 +2,7 @@
 
 All at once, because each alone would count on the same surplus of own supply, and stop and start with
 the others for ever. Other load is taken to stay as it is; what is not known ahead counts like the
-dearest that is known. Neighbours: `core/batch.py` (asks), `core/fleet/ahead.py` (prices).
+dearest that is known. Neighbours: `core/planner/batch.py` (asks), `core/fleet/ahead.py` (prices).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from wattshift.core.fleet.ahead import Ahead, ahead
 from wattshift.core.fleet.limits import room_ahead
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.model import Mode
-from wattshift.core.power import FeedKey
-from wattshift.core.score import watts_of
-from wattshift.core.survey import Feed, Job, Spot, Survey
+from wattshift.core.planner.score import watts_of
+from wattshift.core.power.power import FeedKey
+from wattshift.core.survey.survey import Feed, Job, Spot, Survey
 
 HOUR = 3600.0
 EXACT_SECONDS = 3 * HOUR

@@ -1,6 +1,6 @@
 """What a connection costs over the steps to come: contract quotes, signals, carbon, own supply.
 
-As `core/prices.py` prices the moment: energy and obligation adders, carbon at its price; the demand
+As `core/survey/prices.py` prices the moment: energy and obligation adders, carbon at its price; the demand
 charge apart, as a price of what is above the billed peak. What is not known ahead stays as it is now. Neighbour: `core/fleet/build.py`.
 """
 
@@ -15,10 +15,10 @@ from wattshift.core.fleet.problem import Floats
 from wattshift.core.fleet.steps import means
 from wattshift.core.freshness import value_of
 from wattshift.core.model import SiteState
-from wattshift.core.peaks import free_of_peaks
-from wattshift.core.prices import GRAMS_PER_TONNE, exchange
 from wattshift.core.signal import Forecast
-from wattshift.core.survey import Feed, Survey
+from wattshift.core.survey.peaks import free_of_peaks
+from wattshift.core.survey.prices import GRAMS_PER_TONNE, exchange
+from wattshift.core.survey.survey import Feed, Survey
 from wattshift.core.units import Quantity, price_currency
 
 FRESH_SECONDS = 1800.0

@@ -17,8 +17,8 @@ from wattshift.core.fleet.limits import LimitRows
 from wattshift.core.fleet.places import Places
 from wattshift.core.fleet.problem import Booleans, Floats, Integers, Problem
 from wattshift.core.fleet.steps import edges
-from wattshift.core.power import FeedKey
-from wattshift.core.survey import Job, Spot, Survey
+from wattshift.core.power.power import FeedKey
+from wattshift.core.survey.survey import Job, Spot, Survey
 
 DAY = 86400.0
 

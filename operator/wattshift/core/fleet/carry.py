@@ -2,7 +2,7 @@
 
 Never fewer in service than the need: a placement counts as carrying load when its replicas are in
 service and, if there is demand, its own engines show requests. Neighbours: `core/fleet/goal.py`,
-`core/planner.py`.
+`core/planner/planner.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from wattshift.core.fleet.goal import Goals
 from wattshift.core.fleet.integers import EPSILON, part_of
 from wattshift.core.fleet.places import dwells
 from wattshift.core.fleet.problem import Floats, Problem
-from wattshift.core.limits import Hardness
-from wattshift.core.room import Room
-from wattshift.core.stability import moves_made
-from wattshift.core.survey import Job, Spot
+from wattshift.core.planner.stability import moves_made
+from wattshift.core.survey.limits import Hardness
+from wattshift.core.survey.room import Room
+from wattshift.core.survey.survey import Job, Spot
 
 Split: TypeAlias = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
 """By origin: (placement, share)."""

@@ -1,6 +1,6 @@
 """Classes of load: what a workload needs by step, per origin where the entry routes by origin.
 
-Neighbours: `core/fleet/build.py` (asks), `core/demand.py` (need).
+Neighbours: `core/fleet/build.py` (asks), `core/load/demand.py` (need).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wattshift.core.cover import capacity
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.model import Allowed, Settings
-from wattshift.core.survey import Job, Spot
+from wattshift.core.planner.cover import capacity
+from wattshift.core.survey.survey import Job, Spot
 
 MOST_ASKED = 0.15
 """Of the capacity: what the guard is given more per plan while it sees a violation."""

@@ -2,7 +2,7 @@
 
 The only file that imports a solver. Costs and amounts become integers here and arcs go in in bulk.
 Ties go to staying, then to the nearest place. Limits in devices and watts are turned into flow units
-at the mean rate of the places behind them; `core/fleet/integers.py` and `core/room.py` are exact.
+at the mean rate of the places behind them; `core/fleet/integers.py` and `core/survey/room.py` are exact.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the optimiser wants of every workload: replicas and split, with bound and shadow prices.
 
-`build -> dual -> first-step flow -> integers`. A goal is a wish: `core/planner.py` lets it through the
+`build -> dual -> first-step flow -> integers`. A goal is a wish: `core/planner/planner.py` lets it through the
 same checks as any other candidate and carries it out make before break.
 """
 
@@ -16,9 +16,9 @@ from wattshift.core.fleet.dual import Dual, solve
 from wattshift.core.fleet.flow import Flow, route
 from wattshift.core.fleet.integers import Left, alone, part_of, together
 from wattshift.core.fleet.problem import Floats, Integers, Problem
-from wattshift.core.power import FeedKey
-from wattshift.core.stability import horizon_seconds
-from wattshift.core.survey import Job, Survey
+from wattshift.core.planner.stability import horizon_seconds
+from wattshift.core.power.power import FeedKey
+from wattshift.core.survey.survey import Job, Survey
 
 SMALL, LARGE = 24, 48
 """Iterations of the dual that decisions follow: of a handful of sites, and of thousands of workloads."""

@@ -1,7 +1,7 @@
 """Whole replicas from amounts: enough for every class, as few as pay, inside every maximum.
 
 Rounding up everywhere wastes most of a replica per place; here the last replica of a place goes where
-its part fits elsewhere for less. Limits that places share are kept by the caller (`core/room.py`).
+its part fits elsewhere for less. Limits that places share are kept by the caller (`core/survey/room.py`).
 """
 
 from __future__ import annotations

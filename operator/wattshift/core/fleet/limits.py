@@ -1,7 +1,7 @@
 """Rows of limits by step: devices of sites, watts of connections, own supply, billed peaks.
 
 What other workloads use is taken off. Events that were announced bind from their start, so that load
-leaves before; nothing here rewards drawing more before one. Neighbours: `core/limits.py` (bounds of
+leaves before; nothing here rewards drawing more before one. Neighbours: `core/survey/limits.py` (bounds of
 the moment), `core/fleet/build.py`.
 """
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from wattshift.core.fleet.ahead import Ahead, own_ahead
 from wattshift.core.fleet.problem import Floats
-from wattshift.core.power import FeedKey
-from wattshift.core.score import watts_of
-from wattshift.core.survey import Feed, Job, Spot, Survey
+from wattshift.core.planner.score import watts_of
+from wattshift.core.power.power import FeedKey
+from wattshift.core.survey.survey import Feed, Job, Spot, Survey
 
 MOST_WATTS = 1e12
 """For a step in which no peak is billed."""

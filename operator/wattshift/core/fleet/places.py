@@ -8,8 +8,7 @@ from wattshift.core.fleet.ahead import Ahead
 from wattshift.core.fleet.classes import routed
 from wattshift.core.fleet.limits import LimitRows
 from wattshift.core.fleet.problem import Floats, Integers
-from wattshift.core.power import FeedKey
-from wattshift.core.score import (
+from wattshift.core.planner.score import (
     PREFILL_SECONDS,
     PREFILL_SHARE,
     WARM_SECONDS,
@@ -17,13 +16,14 @@ from wattshift.core.score import (
     prompt_watts,
     watts_of,
 )
-from wattshift.core.survey import Job, Spot
+from wattshift.core.power.power import FeedKey
+from wattshift.core.survey.survey import Job, Spot
 
 LEAST_ENTER = 1e-3
 """Of a typical cost over the first step: what breaks ties towards staying."""
 START_CHARGED, ARRIVAL_CHARGED = 0.4, 0.3
 """Of a start and of an arrival, in the flow of a workload with many classes: what its classes exchange
-mostly cancels at a place, and `core/stability.py` asks for the whole. Frozen on development weeks of S1."""
+mostly cancels at a place, and `core/planner/stability.py` asks for the whole. Frozen on development weeks of S1."""
 WATT_SECONDS_PER_KILOWATT_HOUR = 3.6e6
 
 
@@ -90,7 +90,7 @@ class Places:
 
     def _price(self, prices: list[Ahead], where: Integers, marginal: Floats, hours: Floats) -> None:
         """Money of what places draw; `where` = connection of each, `marginal` = facility W per IT W."""
-        # a negative price earns by work, not by waste (core/score.py)
+        # a negative price earns by work, not by waste (core/planner/score.py)
         least = np.min([row.grid for row in prices], axis=0)
         lift: Floats = np.asarray([lift_of(float(row)) for row in least])
         # own supply is cheaper up to what there is: the rest pays the difference at its limit

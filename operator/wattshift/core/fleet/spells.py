@@ -1,6 +1,6 @@
 """The cheapest hours that hold an amount of batch work: waiting has a price, and equal hours are shared.
 
-Neighbours: `core/fleet/agenda.py` (the slots), `core/batch.py` (what is done with them).
+Neighbours: `core/fleet/agenda.py` (the slots), `core/planner/batch.py` (what is done with them).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from wattshift.core.contract.model import (
 )
 from wattshift.core.contract.quote import SiteState
 from wattshift.core.contract.rates import index_value
-from wattshift.core.prices import exchange
+from wattshift.core.survey.prices import exchange
 from wattshift.errors import NeedsHuman
 from wattshift.sim.scenario import Array, Scenario, SimSite
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from wattshift.core.model import Snapshot
-from wattshift.core.prices import carbon_intensity
+from wattshift.core.survey.prices import carbon_intensity
 from wattshift.sim.policies.b0_local import nearest
 from wattshift.sim.policies.base import Orders
 from wattshift.sim.policies.pace import Pace

@@ -6,8 +6,8 @@ import math
 
 from wattshift.core.freshness import value_of
 from wattshift.core.model import SiteState, Snapshot
-from wattshift.core.prices import carbon_intensity, price_of
-from wattshift.core.watts import facility_terms
+from wattshift.core.power.watts import facility_terms
+from wattshift.core.survey.prices import carbon_intensity, price_of
 from wattshift.sim.policies.jobs import Job
 
 

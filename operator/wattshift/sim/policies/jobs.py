@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from wattshift.core.demand import capacity_of, needed_concurrency
 from wattshift.core.freshness import value_of
+from wattshift.core.load.demand import capacity_of, needed_concurrency
 from wattshift.core.model import Allowed, PlacementState, SiteState, Snapshot, WorkloadState
-from wattshift.core.power_profile import PowerProfile
+from wattshift.core.power.power_profile import PowerProfile
 
 Flow = dict[tuple[str, int], float]
 """(origin, spot) -> sequences in flight."""

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from wattshift.core.decision import Action, Decision, Governance, Plan
-from wattshift.core.governor import govern
+from wattshift.core.governor.governor import govern
 from wattshift.core.model import MoveIntent, Snapshot, WorkloadState
-from wattshift.core.plan_memory import PlanMemory
-from wattshift.core.planner import plan
-from wattshift.core.power_memory import RecentPower, remembered
+from wattshift.core.planner.plan_memory import PlanMemory
+from wattshift.core.planner.planner import plan
+from wattshift.core.power.power_memory import RecentPower, remembered
 from wattshift.sim.policies.base import Orders
 
 MOVE_SECONDS = 1800.0

@@ -1,0 +1,1 @@
+"""What users ask for and what they get: demand, growth, capacity learnt online, the latency guard."""

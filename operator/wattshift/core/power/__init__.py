@@ -1,0 +1,1 @@
+"""Watts of replicas, sites and connections: profiles, the estimator, and its reconciliation with the meter."""

@@ -1,0 +1,142 @@
+"""What a backlog says about arrivals and speed, and what it does not say."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.build import NOW, batch, placement, reading, snapshot, workload
+from wattshift.core.load.inflow import KEPT_SECONDS, Inflow, Look, learnt
+from wattshift.core.planner.plan_memory import PlanMemory
+
+HOUR = 3600.0
+STEP = 300.0
+
+
+def history(arrivals, rate, counts, *, start=400.0):
+    """Looks every five minutes while so many replicas run; nothing is done of what is not there."""
+    found, units = [], start
+    for index, replicas in enumerate(counts):
+        found.append(Look(time=NOW + STEP * index, units=units, replicas=replicas))
+        units = max(0.0, units + (arrivals - rate * replicas) * STEP / HOUR)
+    return found
+
+
+def state(**more):
+    return batch(**more).batch
+
+
+@given(
+    arrivals=st.floats(0, 500),
+    rate=st.floats(1, 200),
+    counts=st.lists(st.sampled_from([0, 0, 1, 2, 5]), min_size=12, max_size=60),
+)
+def test_arrivals_and_speed_are_found_as_they_were(arrivals, rate, counts):
+    counts = [0, 0, 0, 0, 2, 2, 2, 2, *counts]
+    found = learnt(history(arrivals, rate, counts, start=1e6), state())
+    assert found.arrivals_per_hour == pytest.approx(arrivals, rel=1e-3, abs=1e-2)
+    assert found.units_per_replica_hour == pytest.approx(rate, rel=1e-3)
+
+
+def test_a_queue_that_runs_dry_says_nothing_about_speed():
+    # forty an hour arrive, four replicas could do four hundred: what is done is what arrives
+    rows = history(40.0, 100.0, [0] * 8 + [4] * 30, start=0.0)
+    found = learnt(rows, state())
+    assert found.arrivals_per_hour == pytest.approx(40.0)
+    assert found.units_per_replica_hour in (None, pytest.approx(100.0))
+
+
+def test_one_count_of_replicas_tells_nothing_apart():
+    assert learnt(history(35.0, 20.0, [2] * 40), state()) == state()
+
+
+def test_where_the_speed_is_known_one_count_is_enough():
+    known = state(units_per_replica_hour=20.0)
+    found = learnt(history(35.0, 20.0, [2] * 40), known)
+    assert found.arrivals_per_hour == pytest.approx(35.0)
+    assert found.units_per_replica_hour == 20.0
+
+
+def test_what_is_known_already_stays():
+    known = replace(state(), units_per_replica_hour=7.0, arrivals_per_hour=3.0)
+    assert learnt(history(35.0, 20.0, [0] * 5 + [2] * 40), known) is known
+
+
+@pytest.mark.parametrize("looks", [0, 1, 3])
+def test_too_few_looks_say_nothing(looks):
+    assert learnt(history(35.0, 20.0, [0] * looks), state()) == state()
+
+
+def test_a_backlog_that_grows_while_it_works_has_no_speed_below_zero():
+    rows = [
+        Look(time=NOW + STEP * k, units=100 + 10 * k * (1 + k), replicas=k // 10) for k in range(30)
+    ]
+    found = learnt(rows, state())
+    assert found.units_per_replica_hour is None or found.units_per_replica_hour > 0
+
+
+# ---- what is kept
+
+
+def seen(units, now, replicas=2):
+    work = batch(replicas=replicas)
+    work = replace(
+        work, batch=replace(work.batch, backlog_units=reading(units, unit="Count", age=NOW - now))
+    )
+    return replace(snapshot((work, workload("chat"))), grid_time=now)
+
+
+def follow(memory, arrivals, rate, counts, start=400.0):
+    units, here = start, None
+    for index, replicas in enumerate(counts):
+        now = NOW + STEP * index
+        here = memory.remembered(seen(units, now, replicas))
+        units += (arrivals - rate * replicas) * STEP / HOUR
+    return next(row for row in here.workloads if row.batch is not None).batch
+
+
+@pytest.mark.parametrize("memory", [Inflow, PlanMemory])
+def test_it_is_learnt_along_the_plans(memory):
+    found = follow(memory(), 35.0, 20.0, [2] * 10 + [0] * 10)
+    assert found.arrivals_per_hour == pytest.approx(35.0)
+    assert found.units_per_replica_hour == pytest.approx(20.0)
+
+
+def test_nothing_is_put_in_before_it_is_known_and_into_nobody_else():
+    here = seen(400.0, NOW)
+    assert Inflow().remembered(here) is here
+
+
+def test_a_clock_that_was_set_back_forgets():
+    memory = Inflow()
+    follow(memory, 35.0, 20.0, [2] * 10 + [0] * 10)
+    back = memory.remembered(seen(400.0, NOW - HOUR))
+    assert back.workloads[0].batch.arrivals_per_hour is None
+
+
+def test_an_unknown_backlog_leaves_a_gap():
+    memory = Inflow()
+    work = batch(replicas=2, backlog=None)
+    for index in range(20):
+        here = replace(snapshot((work,)), grid_time=NOW + STEP * index)
+        assert memory.remembered(here).workloads[0].batch.units_per_replica_hour is None
+
+
+def test_unknown_counts_leave_a_gap():
+    memory = Inflow()
+    rows = (placement("east", 2, in_service_replicas=None),)
+    for index in range(20):
+        now = NOW + STEP * index
+        work = replace(seen(400.0 + index, now).workloads[0], placements=rows)
+        here = memory.remembered(replace(snapshot((work,)), grid_time=now))
+    assert here.workloads[0].batch.arrivals_per_hour is None
+
+
+def test_memory_is_bounded():
+    memory = Inflow()
+    for index in range(3 * 288):
+        memory.remembered(seen(400.0, NOW + STEP * index))
+    (ring,) = memory._looks.values()
+    assert len(ring) <= KEPT_SECONDS / STEP + 1
+    memory.remembered(replace(snapshot((workload("chat"),)), grid_time=NOW))
+    assert not memory._looks
