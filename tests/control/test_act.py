@@ -214,9 +214,28 @@ async def test_no_mode_but_enforce_writes(bench, mode, reason):
 
 
 async def test_a_decision_raises_and_leaves_the_lowering_to_the_next_plan(bench):
-    (acted,) = await bench.actor.carry_out([bench.decision(east=1, west=3)], bench.snapshot())
+    calm = replace(bench.decision(east=1, west=3), urgent=False)
+    (acted,) = await bench.actor.carry_out([calm], bench.snapshot())
     assert acted.result == "Done", acted
     assert (bench.replicas("west"), bench.replicas("east")) == (3, 4)
+
+
+async def test_what_is_urgent_lowers_at_once_whether_the_raise_elsewhere_succeeds_or_not(
+    bench, monkeypatch
+):
+    write = bench.actor.set_replicas
+
+    async def refuses(workload, placement, replicas):
+        if placement.name == "west":
+            return Outcome(result=Result.REFUSED, message="admission webhook denied")
+        return await write(workload, placement, replicas)
+
+    monkeypatch.setattr(bench.actor, "set_replicas", refuses)
+    urgent = bench.decision(east=1, west=3)
+    for decision, east in ((replace(urgent, urgent=False), 4), (urgent, 1)):
+        (acted,) = await bench.actor.carry_out([decision], bench.snapshot())
+        assert (acted.result, acted.message) == ("Failed", "admission webhook denied")
+        assert bench.replicas("east") == east
 
 
 async def test_one_act_at_a_time_per_workload(bench):

@@ -129,13 +129,23 @@ class Actor:
         self._book.update(key, replace(self._book.workload(key), move=None))
 
     async def _write_all(self, decision: Decision, workload: WorkloadState) -> Acted:
-        """Raises before lowers; lowers that go with raises wait for the next plan to see them."""
+        """Raises before lowers; lowers that go with raises wait for the next plan to see them.
+
+        What is urgent does not: a bound that outranks latency is kept at once, whether a raise
+        elsewhere succeeds or not.
+        """
         ups, downs = _split(decision, workload)
-        writes = ups or downs
+        writes = [*ups, *downs] if decision.urgent else ups or downs
+        failed = ""
         for placement, replicas in writes:
             outcome = await self.set_replicas(workload, placement, replicas)
-            if outcome.result is not Result.DONE:
-                return _acted(decision, "Failed", Reason.WRITE_REFUSED, outcome.message)
+            if outcome.result is Result.DONE:
+                continue
+            failed = failed or outcome.message
+            if not decision.urgent:
+                break
+        if failed:
+            return _acted(decision, "Failed", Reason.WRITE_REFUSED, failed)
         self._note_pause(decision, workload, raised=bool(ups))
         words = ", ".join(f"{placement.name} to {replicas}" for placement, replicas in writes)
         return _acted(decision, "Done", decision.reason, words or ALREADY_SO)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from wattshift.core.freshness import value_of
 from wattshift.core.model import Snapshot
 from wattshift.core.planner.score import watts_by_feed
 from wattshift.core.power.power import FeedKey
 from wattshift.core.power.watts import running_replicas
 from wattshift.core.restore import original_replicas
+from wattshift.core.survey.own_supply import own_supply_watts
 from wattshift.core.survey.survey import Feed, Job, Survey, survey
 
 JOULES_PER_KILOWATT_HOUR = 3_600_000
@@ -203,9 +203,8 @@ def _feed_step(feed: Feed, world: Survey, ours_watts: float) -> FeedStep:
     own_rates = [block.rate.total for block in blocks if block.rate.own_supply]
     other = feed.power.model_watts - feed.terms.marginal * feed.power.it_watts
     own = 0.0
-    if feed.site.connections and feed.connection is feed.site.connections[0]:
-        readings = (row.power for row in feed.site.supplies)
-        own = sum(value_of(row, world.now) or 0.0 for row in readings)
+    if feed.connection is not None:
+        own = own_supply_watts(feed.site, world.now, connection_name=feed.connection.name)
     return FeedStep(
         feed=feed.key,
         model_watts=other + ours_watts,

@@ -133,6 +133,8 @@ class SupplyState:
     capacity_watts: int
     power: Reading | None
     forecast: SignalState | None = None
+    connection_name: str = ""
+    """Behind which it feeds; empty = the site's first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

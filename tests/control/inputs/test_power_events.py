@@ -309,7 +309,7 @@ def test_a_writer_of_ever_new_names_leaves_room_for_events_on_record():
     )
 
 
-def test_what_is_imported_is_the_load_less_own_supply_at_the_first_connection():
+def test_what_is_imported_is_the_load_less_own_supply_behind_the_connection():
     rows = (
         connection("one", metered=reading(5000.0)),
         connection("two", metered=reading(4000.0)),
@@ -317,7 +317,12 @@ def test_what_is_imported_is_the_load_less_own_supply_at_the_first_connection():
     here = site("a", connections=rows, supplies=(supply(3000.0),))
     assert imports(here, NOW) == {"one": 2000, "two": 4000, "": 6000}
     assert imports(replace(here, supplies=()), NOW) == {"one": 5000, "two": 4000, "": 9000}
-    assert imports(replace(here, supplies=(supply(None),)), NOW)["one"] == 5000
+    lost = replace(here, supplies=(supply(None),))
+    assert imports(lost, NOW) == {"one": None, "two": 4000, "": None}
+    unmeasured = replace(here, supplies=(replace(supply(None), power=None),))
+    assert imports(unmeasured, NOW)["one"] == 5000
+    second = replace(here, supplies=(replace(supply(3000.0), connection_name="two"),))
+    assert imports(second, NOW) == {"one": 5000, "two": 1000, "": 6000}
     windy = replace(here, supplies=(supply(20_000.0),))
     assert imports(windy, NOW) == {"one": 0, "two": 4000, "": 0}
     dark = replace(here, connections=(rows[0], connection("two")))

@@ -31,6 +31,10 @@ def test_nothing_is_said_before_half_an_hour_of_windows():
     assert seen([*loads, 50], 0.01).share == pytest.approx(0.01)
 
 
+def test_a_text_of_zeros_that_somebody_wrote_tells_nothing():
+    assert Slowing(windows=50.0).share is None
+
+
 def test_one_load_tells_no_line():
     assert seen([50.0] * 500, 0.01, noise=0.05).share is None
 

@@ -213,6 +213,16 @@ def test_own_supply_counts_at_its_connection_and_for_events_of_the_whole_site():
     assert uppers("") == [7000, 7000]
 
 
+def test_a_supply_counts_behind_the_connection_that_it_names():
+    rows = (connection("one", limit=10_000), connection("two", limit=100_000))
+    here = site("a", connections=rows, supplies=(replace(supply(50_000.0), connection_name="two"),))
+    assert [limits_of(here, row, FLAT, NOW).upper_watts for row in rows] == [10_000, 150_000]
+    at = replace(here, events=(event(upper=5000, connection_name="two"),))
+    assert limits_of(at, rows[1], FLAT, NOW).upper_watts == 55_000
+    both = replace(here, supplies=(*here.supplies, supply(1000.0)))
+    assert [limits_of(both, row, FLAT, NOW).upper_watts for row in rows] == [11_000, 150_000]
+
+
 def test_on_the_way_back_from_an_event_own_supply_comes_on_top_as_well():
     over = event(upper=2000, frozen_reference_watts=4000, start=NOW - 900, end=NOW - 60)
     for rows, own in (((), 0), ((supply(3000.0),), 3000)):

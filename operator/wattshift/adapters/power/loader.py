@@ -142,8 +142,9 @@ def _documents(text: str, default_name: str) -> Iterator[Mapping[str, Any]]:
         raise ProfileError(f"larger than {DOCUMENT_LIMIT_BYTES} bytes")
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ProfileError(f"no YAML: {str(error).splitlines()[0]}") from error
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # dates, endless integers and deep nesting fail in their constructors, not in the scanner
+        raise ProfileError(f"no YAML: {(str(error) or repr(error)).splitlines()[0]}") from error
     if not isinstance(document, Mapping):
         raise ProfileError("not a mapping: write the fields of a profile, or profiles: [...]")
     rows = document.get("profiles", [{"name": default_name, **document}])
@@ -259,7 +260,7 @@ def _decimal(document: Mapping[str, Any], key: str) -> float | None:
         return None
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or number < 0:
         raise ProfileError(

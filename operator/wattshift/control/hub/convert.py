@@ -119,6 +119,7 @@ def site_state(stored: Stored, *, accepted: bool, installation: Mode, now: float
     """Static part of a site; readings, events, members and prices are the caller's to fill."""
     spec: PowerSiteSpec = stored.spec
     power = spec.power
+    first = spec.connections[0].name if spec.connections else ""
     return SiteState(
         name=stored.key.name,
         mode=site_mode(spec, installation),
@@ -143,7 +144,11 @@ def site_state(stored: Stored, *, accepted: bool, installation: Mode, now: float
         ),
         supplies=tuple(
             SupplyState(
-                name=row.name, type=row.type.value, capacity_watts=row.capacity_watts, power=None
+                name=row.name,
+                type=row.type.value,
+                capacity_watts=row.capacity_watts,
+                power=None,
+                connection_name=row.connection_name or first,
             )
             for row in sorted(spec.supplies, key=lambda row: row.name)
         ),

@@ -13,7 +13,7 @@ from typing import Any
 from wattshift.control.hub.conditions import parse_utc
 from wattshift.control.record.records import EventRecord, SiteRecord
 from wattshift.core.model import EventState, Firmness, SiteState
-from wattshift.core.survey.limits import own_supply_watts
+from wattshift.core.survey.own_supply import is_supply_lost, own_supply_watts
 
 NEAR_SECONDS = 3600.0
 """Grid seconds before the start from which an event is Near."""
@@ -165,17 +165,21 @@ def bounds(spec: EventSpec, frozen_watts: int | None) -> tuple[int | None, int |
 def imports(site: SiteState, now: float) -> dict[str, int | None]:
     """Import by connection, and of the whole site under "": the meter's load less own supply.
 
-    Own supply is at the first connection, as for bounds (`core/survey/limits.py`). None = not metered.
+    None = not metered, or a supply there can't be read now: a reference that is frozen without it
+    would be too high for the whole event.
     """
-    own = round(own_supply_watts(site, now))
     found: dict[str, int | None] = {}
-    for number, row in enumerate(site.connections):
+    for row in site.connections:
         load = None if row.metered is None else row.metered.value
-        more = own if number == 0 else 0
-        found[row.name] = None if load is None else max(0, round(load) - more)
+        if load is None or is_supply_lost(site, now, row.name):
+            found[row.name] = None
+            continue
+        own = own_supply_watts(site, now, connection_name=row.name)
+        found[row.name] = max(0, round(load - own))
     loads = [None if row.metered is None else row.metered.value for row in site.connections]
     known = [round(load) for load in loads if load is not None]
-    whole = known and len(known) == len(loads)
+    whole = known and len(known) == len(loads) and not is_supply_lost(site, now)
+    own = round(own_supply_watts(site, now))
     return {**found, "": max(0, sum(known) - own) if whole else None}
 
 

@@ -16,6 +16,7 @@ from wattshift.core.fleet.steps import means
 from wattshift.core.freshness import value_of
 from wattshift.core.model import SiteState
 from wattshift.core.signal import Forecast
+from wattshift.core.survey.own_supply import supplies_behind
 from wattshift.core.survey.peaks import free_of_peaks
 from wattshift.core.survey.prices import GRAMS_PER_TONNE, exchange
 from wattshift.core.survey.survey import Feed, Survey
@@ -180,12 +181,11 @@ def _factor(world: Survey, site: SiteState) -> float:
 def own_ahead(feed: Feed, now: float, steps: Floats) -> Floats | None:
     """Watts of own supply by step at the connection it hangs on; unknown supply counts as none."""
     site = feed.site
-    first = site.connections[0].name if site.connections else None
-    name = feed.connection.name if feed.connection is not None else None
-    if not site.supplies or (name is not None and name != first):
+    behind = supplies_behind(site, feed.connection.name if feed.connection is not None else None)
+    if not behind:
         return None
     total = np.zeros(steps.shape[0] - 1)
-    for row in site.supplies:
+    for row in behind:
         power = value_of(row.power, now)
         forecast = None if row.forecast is None else row.forecast.forecast
         if power is None and forecast is None:

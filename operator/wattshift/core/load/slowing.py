@@ -36,7 +36,7 @@ class Slowing:
         """Share of its time alone by which each sequence makes a token longer; None until learnt."""
         if self.windows < WINDOWS_NEEDED:
             return None
-        if self.spread < WINDOWS_NEEDED * (SPREAD_NEEDED * self.sequences) ** 2:
+        if self.spread <= 0 or self.spread < WINDOWS_NEEDED * (SPREAD_NEEDED * self.sequences) ** 2:
             return None
         each = max(0.0, self.joint / self.spread)
         alone = self.seconds - each * self.sequences

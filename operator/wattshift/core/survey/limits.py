@@ -14,6 +14,7 @@ from wattshift.core.freshness import value_of
 from wattshift.core.model import ConnectionState, EventState, Firmness, SiteState
 from wattshift.core.power.watts import FacilityTerms
 from wattshift.core.reasons import Reason
+from wattshift.core.survey.own_supply import own_supply_watts
 from wattshift.core.survey.rebound import recovery_watts
 
 
@@ -49,6 +50,15 @@ class Bound:
     whole_site: bool = False
     """It binds the sum over the site's connections: the watts of the others are taken off already,
     so what is shed at one of them counts for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Own:
+    """Own supply, which load draws before it imports."""
+
+    site_watts: float
+    here_watts: float
+    """Behind the connection in question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +122,11 @@ def limits_of(
     """
     bounds: list[Bound] = []
     frozen: list[str] = []
-    own_behind = own_supply_watts(site, now, lead_seconds)
+    name = None if connection is None else connection.name
+    own = _Own(
+        site_watts=own_supply_watts(site, now, lead_seconds),
+        here_watts=own_supply_watts(site, now, lead_seconds, connection_name=name),
+    )
     if site.emergency:
         left = float(site.emergency_watts or 0) - other_watts
         bounds.append(_physical("emergency", Reason.EMERGENCY, left, whole_site=True))
@@ -130,12 +144,11 @@ def limits_of(
             watts = terms.fixed_watts + terms.marginal * cooling - other_watts
             bounds.append(_physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True))
     if connection is not None:
-        own = own_behind if _has_supplies(site, connection) else 0.0
         if connection.import_limit_watts is not None:
-            watts = float(connection.import_limit_watts) + own
+            watts = float(connection.import_limit_watts) + own.here_watts
             bounds.append(_physical("feed", Reason.SITE_LIMIT, watts))
         if connection.contract_maximum_watts is not None:
-            watts = float(connection.contract_maximum_watts) + own
+            watts = float(connection.contract_maximum_watts) + own.here_watts
             bounds.append(
                 Bound(
                     name="contract",
@@ -149,49 +162,21 @@ def limits_of(
             continue
         bound, why = _event_bound(site, event, now, lead_seconds)
         if bound is not None:
-            bounds.append(_at(event, bound, site, connection, own_behind, other_watts))
+            bounds.append(_at(event, bound, own, other_watts))
         if why:
             frozen.append(why)
     limits = _clip(bounds, "; ".join(frozen))
-    return replace(limits, recovery=_recovery(site, connection, now, own_behind, other_watts))
+    return replace(limits, recovery=_recovery(site, connection, now, own, other_watts))
 
 
-def own_supply_watts(site: SiteState, now: float, lead_seconds: float = 0.0) -> float:
-    """Own supply of a site, which its load draws before it imports; unknown = none.
-
-    As for prices it is at the site's first connection. Over a lead the least of now and of what is
-    forecast for its end counts.
-    """
-    total = 0.0
-    for row in site.supplies:
-        watts = max(0.0, value_of(row.power, now) or 0.0)
-        forecast = row.forecast.forecast if row.forecast is not None else None
-        if lead_seconds > 0 and forecast is not None:
-            ahead = forecast.at(now + lead_seconds)
-            watts = watts if ahead is None else min(watts, max(0.0, ahead))
-        total += watts
-    return total
-
-
-def _has_supplies(site: SiteState, connection: ConnectionState | None) -> bool:
-    return connection is None or connection.name == site.connections[0].name
-
-
-def _at(  # noqa: PLR0917 - two callers
-    event: EventState,
-    bound: Bound,
-    site: SiteState,
-    connection: ConnectionState | None,
-    own_watts: float,
-    other_watts: float,
-) -> Bound:
+def _at(event: EventState, bound: Bound, own: _Own, other_watts: float) -> Bound:
     """What the bound of an event on the import leaves to the load of one connection.
 
     Own supply is drawn before anything is imported. Of an event without a connection it counts
     wherever it is, and the other connections use up their part.
     """
     whole = not event.connection_name
-    more = own_watts if whole or _has_supplies(site, connection) else 0.0
+    more = own.site_watts if whole else own.here_watts
     more -= other_watts if whole else 0.0
     upper, lower = bound.upper_watts, bound.lower_watts
     return replace(
@@ -206,7 +191,7 @@ def _recovery(
     site: SiteState,
     connection: ConnectionState | None,
     now: float,
-    own_watts: float,
+    own: _Own,
     other_watts: float,
 ) -> tuple[Bound, ...]:
     """After an event power stays at what it was before it (`core/survey/rebound.py`)."""
@@ -228,7 +213,7 @@ def _recovery(
             reason=Reason.REBOUND_LIMIT,
             upper_watts=watts,
         )
-        found.append(_at(event, bound, site, connection, own_watts, other_watts))
+        found.append(_at(event, bound, own, other_watts))
     return tuple(found)
 
 

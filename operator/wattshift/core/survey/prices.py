@@ -16,6 +16,7 @@ from wattshift.core.freshness import signal, value_of
 from wattshift.core.model import ConnectionState, Settings, SiteState
 from wattshift.core.reasons import Reason
 from wattshift.core.signal import SignalState
+from wattshift.core.survey.own_supply import supplies_behind
 from wattshift.core.survey.peaks import Kink, kinks
 from wattshift.core.units import Quantity, price_currency
 
@@ -92,7 +93,7 @@ def price_of(
     """Price curves at a connection, averaged over `[now, now + horizon_seconds]`.
 
     Args:
-        site: with supplies and signals; own supply is credited to its first connection.
+        site: with supplies and signals; own supply counts at the connection behind which it feeds.
         connection: with the contract's quotes; without a contract the site's EnergyPrice signal.
         settings: reporting currency, exchange rates, carbon price.
         now: grid seconds.
@@ -296,12 +297,11 @@ def _own_supply(
     horizon_seconds: float,
 ) -> tuple[float, float]:
     """(surplus watts, imported watts); unknown supply counts as none."""
-    first = site.connections[0].name if site.connections else None
-    mine = connection is None or connection.name == first
-    if load_watts is None or not site.supplies or not mine:
+    behind = supplies_behind(site, None if connection is None else connection.name)
+    if load_watts is None or not behind:
         return 0.0, float("inf") if load_watts is None else load_watts
     supply = 0.0
-    for row in site.supplies:
+    for row in behind:
         power = value_of(row.power, now) or 0.0
         if horizon_seconds > 0 and row.forecast is not None:
             power = min(power, _mean(row.forecast, now, now + horizon_seconds, power))
