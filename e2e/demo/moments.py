@@ -17,6 +17,8 @@ EFFECT_GRID_SECONDS = 3 * 3600.0
 """A decision's effect is looked for this long; at speed 400 that is 27 s on the wall."""
 _ZONE = timezone(timedelta(hours=scene.ZONE_HOURS))
 _METER_TOLERANCE = 1.01
+_FOLLOW_SECONDS = 10.0
+"""Wall seconds in which a fall of own supply is followed: a look, a decision, a drain."""
 SCALE = "a scale"
 PAUSE = "a pause and a resume"
 HAND_OVER = "a hand-over between clusters"
@@ -177,24 +179,23 @@ def _hand_over(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:
 
 
 def _event(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -> Moment:
+    """The order bounds what is imported: own wind comes on top, and a fall of it is followed at once."""
     title = EVENT
-    watts = [(s.grid, s.sites[order.site].meter_watts) for s in samples]
-    known = [(grid, value) for grid, value in watts if value is not None]
-    before = [value for grid, value in known if order.start - 7200 <= grid < order.start]
-    inside = [
-        value for grid, value in known if order.start + order.ramp_seconds <= grid < order.end
-    ]
+    rows = [s for s in samples if s.sites[order.site].import_watts is not None]
+    before = [_import(s, order) for s in rows if order.start - 7200 <= s.grid < order.start]
+    inside = [s for s in rows if order.start + order.ramp_seconds <= s.grid < order.end]
     if not before or not inside:
         return Moment(name=title, seen=False, words="the event's window was not observed")
-    kept = sum(value <= order.upper_watts * _METER_TOLERANCE for value in inside)
+    kept = sum(_kept(s, rows, order) for s in inside)
     row = next((r for r in told if r.reason == "EventLimit"), None)
     if row is None:  # what the planner moved away before it began left nothing to shed
         row = next((r for r in told if order.name in r.note), None)
     meant = max(before) > order.upper_watts
+    most = max(_import(s, order) for s in inside)
     evidence = (
-        f"{order.site} by its own meter: {max(before) / 1000:.1f} kW before, at most "
-        f"{max(inside) / 1000:.2f} kW of {order.upper_watts / 1000:.1f} kW after the ramp "
-        f"({kept} of {len(inside)} readings inside)"
+        f"{order.site} by its own meter: {max(before) / 1000:.1f} kW imported before, at most "
+        f"{most / 1000:.2f} kW of {order.upper_watts / 1000:.1f} kW after the ramp "
+        f"({kept} of {len(inside)} readings inside, {_FOLLOW_SECONDS:.0f} s to follow a falling wind)"
     )
     return Moment(
         name=title,
@@ -204,6 +205,23 @@ def _event(samples: Sequence[Sample], told: Sequence[Told], order: PowerOrder) -
         words=row.note if row else "nobody acted on the event",
         evidence=evidence,
     )
+
+
+def _import(sample: Sample, order: PowerOrder) -> float:
+    return sample.sites[order.site].import_watts or 0.0
+
+
+def _kept(sample: Sample, rows: Sequence[Sample], order: PowerOrder) -> bool:
+    """Whether a reading is inside, counted with the most wind of the seconds in which to follow it."""
+    here = sample.sites[order.site]
+    wind = max(
+        s.sites[order.site].supply_watts or 0.0
+        for s in rows
+        if sample.wall - _FOLLOW_SECONDS <= s.wall <= sample.wall
+    )
+    fallen = max(0.0, wind - (here.supply_watts or 0.0))
+    least = (here.meter_watts or 0.0) * (_METER_TOLERANCE - 1)
+    return _import(sample, order) <= order.upper_watts + fallen + least
 
 
 def _veto(samples: Sequence[Sample], told: Sequence[Told]) -> Moment:

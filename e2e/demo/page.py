@@ -160,7 +160,7 @@ def _site_plot(report: Mapping[str, Any], site: str) -> str:
         shade = (
             _hour(report, event["start"]),
             _hour(report, event["end"]),
-            f"{event['name']}: at most {event['upper_watts'] / 1000:.1f} kW",
+            f"{event['name']}: import at most {event['upper_watts'] / 1000:.1f} kW",
         )
     series = [
         Series(

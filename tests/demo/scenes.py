@@ -50,8 +50,9 @@ def _sample(hour: float, changes: dict[str, Any]) -> Sample:
                 meter_watts=5000.0, limit_watts=36000.0, price=0.6, carbon=570.0
             ),
             "gansu": SiteSample(
-                meter_watts=watts,
-                supply_watts=4000.0,
+                meter_watts=None if watts is None else watts + 2000.0,
+                import_watts=watts,
+                supply_watts=changes.get("wind", lambda _: 2000.0)(hour),
                 limit_watts=4000.0 if 12 <= hour < 15 else 33000.0,
                 binding="Event" if 12 <= hour < 15 else "ItCapacity",
                 price=0.25,

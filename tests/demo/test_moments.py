@@ -65,6 +65,19 @@ def test_an_event_is_judged_by_the_plant_s_meter_after_the_ramp(watts, kept):
     assert seen(day(gansu_watts=watts), words())[EVENT] is kept
 
 
+def test_a_fall_of_the_wind_is_followed_within_seconds():
+    at_432 = 432 * 11 / 3600  # hours of the day in eleven seconds on the wall
+    fell = 13.0
+
+    def importing(until):
+        return lambda h: 6000.0 if h < 12.5 else 4900.0 if fell <= h < until else 3900.0
+
+    wind = {"wind": lambda h: 2000.0 if h < fell else 1000.0}
+    assert seen(day(gansu_watts=importing(fell + 0.6), **wind), words())[EVENT]
+    assert not seen(day(gansu_watts=importing(fell + 2 * at_432), **wind), words())[EVENT]
+    assert not seen(day(gansu_watts=importing(fell + 0.6)), words())[EVENT]
+
+
 def test_an_event_that_nobody_acted_on_is_not_obeyed_by_chance():
     silent = [row for row in words() if row.reason != "EventLimit"]
     assert not seen(day(), silent)[EVENT]
