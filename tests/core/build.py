@@ -212,6 +212,23 @@ def supply(watts: float | None, *, capacity: int = 100_000) -> SupplyState:
     )
 
 
+def hand_over(**changes: Any) -> MoveIntent:
+    """An open hand-over of two replicas from east (6) to west (0)."""
+    values: dict[str, Any] = {
+        "id": "m",
+        "source_name": "east",
+        "destination_name": "west",
+        "source_replicas": 0,
+        "destination_replicas": 2,
+        "started_time": NOW,
+        "deadline_wall_seconds": 60,
+        "reason": "CheaperPower",
+        "source_before": 6,
+        "destination_before": 0,
+    }
+    return MoveIntent(**(values | changes))
+
+
 def event(
     name: str = "dr",
     *,
@@ -431,6 +448,7 @@ __all__ = [
     "connection",
     "engine",
     "event",
+    "hand_over",
     "idle_engine",
     "member",
     "placement",

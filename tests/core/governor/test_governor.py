@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.core.build import (
+    hand_over,
     NOW,
     Original,
     batch,
@@ -28,7 +29,6 @@ from wattshift.core.model import (
     Firmness,
     MemberPhase,
     Mode,
-    MoveIntent,
     Override,
     OverrideMode,
     Tier,
@@ -431,18 +431,7 @@ def test_the_other_site_takes_the_queue_when_the_first_is_full():
 
 
 def test_an_open_hand_over_is_left_alone_by_the_guard():
-    move = MoveIntent(
-        id="m",
-        source_name="east",
-        destination_name="west",
-        source_replicas=0,
-        destination_replicas=2,
-        started_time=NOW,
-        deadline_wall_seconds=60,
-        reason="CheaperPower",
-        source_before=6,
-        destination_before=0,
-    )
+    move = hand_over()
     job = workload(
         placements=(placement("east", 6, engine=engine(20.0, **QUEUE)), placement("west", 0)),
         intent=move,

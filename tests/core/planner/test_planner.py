@@ -9,7 +9,7 @@ from tests.core.build import (
     NOW,
     PROFILE,
     WALL,
-    MoveIntent,
+    hand_over,
     Original,
     batch,
     connection,
@@ -469,18 +469,7 @@ def test_a_held_site_is_not_touched():
 
 
 def test_an_open_hand_over_is_waited_for():
-    move = MoveIntent(
-        id="m1",
-        source_name="east",
-        destination_name="west",
-        source_replicas=0,
-        destination_replicas=2,
-        started_time=NOW,
-        deadline_wall_seconds=60,
-        reason="CheaperPower",
-        source_before=6,
-        destination_before=0,
-    )
+    move = hand_over()
     found = decide(snapshot((workload(intent=move),)))
     assert (found.action, found.reason) == (Action.HOLD, Reason.MOVE_IN_PROGRESS)
     assert counts(found) == {"east": 0, "west": 2}

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 from tests.core.build import (
+    hand_over,
     NOW,
     PROFILE,
     connection,
@@ -19,7 +20,7 @@ from tests.core.build import (
     snapshot,
     workload,
 )
-from wattshift.core.model import FacilityPoint, MemberPhase, MoveIntent
+from wattshift.core.model import FacilityPoint, MemberPhase
 from wattshift.core.power.power import commanded_replicas, estimate, facility_terms, replica_watts
 from wattshift.core.reasons import Reason
 from wattshift.core.survey.survey import survey
@@ -142,15 +143,10 @@ def test_a_raised_count_counts_at_once():
 
 
 def test_the_destination_of_an_open_hand_over_is_reserved():
-    move = MoveIntent(
-        id="m",
+    move = hand_over(
         source_name="x",
         destination_name="east",
-        source_replicas=0,
         destination_replicas=8,
-        started_time=NOW,
-        deadline_wall_seconds=60,
-        reason="CheaperPower",
         source_before=1,
         destination_before=4,
     )
