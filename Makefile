@@ -28,7 +28,7 @@ setup: $(VENV)/.installed ## install the project and its tools into .venv
 
 lint: setup ## ruff, mypy --strict and the import contracts
 	@$(BIN)/ruff check operator tests e2e scripts
-	@$(BIN)/ruff format --check operator e2e scripts
+	@$(BIN)/ruff format --check operator e2e scripts tests
 	@$(BIN)/mypy operator/wattshift scripts e2e
 	@$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from wattshift.adapters.base import (Fetched, SignalConfig, SourceContext)
-from wattshift.adapters.failures import (SourceNeedsHuman)
+from wattshift.adapters.base import Fetched, SignalConfig, SourceContext
+from wattshift.adapters.failures import SourceNeedsHuman
 from wattshift.adapters.http import make_session
 from wattshift.adapters.prometheus import PrometheusPool
 from wattshift.adapters.reasons import SourceReason

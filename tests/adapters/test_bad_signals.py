@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.adapters.conftest import NOON, Clocks, Scripted, signal
-from wattshift.adapters.base import (Fetched, Observation, SourceContext, Step)
-from wattshift.adapters.failures import (SourceNeedsHuman, SourceTransient)
+from wattshift.adapters.base import Fetched, Observation, SourceContext, Step
+from wattshift.adapters.failures import SourceNeedsHuman, SourceTransient
 from wattshift.adapters.poller import Poller
 from wattshift.adapters.reasons import SourceReason
 from wattshift.core.signal import OnStale, Quality, SignalKind

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.adapters.conftest import NOON, Clocks, Secrets, WebServer, signal
-from wattshift.adapters.base import (SourceContext)
-from wattshift.adapters.failures import (SourceError, SourceNeedsHuman, SourceTransient)
+from wattshift.adapters.base import SourceContext
+from wattshift.adapters.failures import SourceError, SourceNeedsHuman, SourceTransient
 from wattshift.adapters.grid.http_json import HttpJsonSource, follow, split_path
 from wattshift.adapters.http import GuardedResolver, address_refused, check_url
 from wattshift.adapters.reasons import SourceReason

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.adapters.conftest import NOON, Clocks, signal
-from wattshift.adapters.base import (Fetched, SignalConfig, SourceContext)
-from wattshift.adapters.failures import (SourceNeedsHuman)
+from wattshift.adapters.base import Fetched, SignalConfig, SourceContext
+from wattshift.adapters.failures import SourceNeedsHuman
 from wattshift.adapters.grid.daily_curve import repeat_daily
 from wattshift.adapters.grid.file import parse_day, parse_table
 from wattshift.adapters.poller import Poller

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.adapters.conftest import NOON, Clocks, Scripted, signal
-from wattshift.adapters.base import (Fetched, Observation, SignalConfig, SourceContext)
-from wattshift.adapters.failures import (SourceError, SourceNeedsHuman, SourceTransient)
+from wattshift.adapters.base import Fetched, Observation, SignalConfig, SourceContext
+from wattshift.adapters.failures import SourceError, SourceNeedsHuman, SourceTransient
 from wattshift.adapters.breaker import Breaker, BreakerState
 from wattshift.adapters.poller import MINIMUM_INTERVAL_SECONDS, Poller
 from wattshift.adapters.reasons import SourceReason

@@ -177,7 +177,8 @@ def test_a_curve_is_read_in_the_order_of_its_sequences() -> None:
 
 
 @pytest.mark.parametrize(
-    "curve", [{8: 600, 32: 500}, {8: 100, 16: 300}, {0: 1, 8: 9}, {8: 0}, {"x": 1}, {8: "y"}, [8], 7]
+    "curve",
+    [{8: 600, 32: 500}, {8: 100, 16: 300}, {0: 1, 8: 9}, {8: 0}, {"x": 1}, {8: "y"}, [8], 7],
 )
 def test_a_curve_that_falls_or_outruns_its_sequences_is_refused(curve: Any) -> None:
     with pytest.raises(ProfileError, match=f"mine: .*({CURVE}|sequences)"):
@@ -185,7 +186,9 @@ def test_a_curve_that_falls_or_outruns_its_sequences_is_refused(curve: Any) -> N
 
 
 def test_packaged_curves_meet_their_profiles_own_point() -> None:
-    curves = [row for row in PACKAGED.profiles.values() if row.output_tokens_per_second_by_concurrency]
+    curves = [
+        row for row in PACKAGED.profiles.values() if row.output_tokens_per_second_by_concurrency
+    ]
     assert curves
     for row in curves:
         points = dict(row.output_tokens_per_second_by_concurrency)

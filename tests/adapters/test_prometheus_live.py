@@ -19,8 +19,8 @@ from prometheus_api_client import PrometheusConnect
 from e2e.lab.binaries import ensure, unavailable_reason
 from e2e.lab.telemetry.prometheus import Prometheus, ScrapeUrl
 from tests.adapters.conftest import Clocks, Secrets, WebServer, signal
-from wattshift.adapters.base import (SourceContext)
-from wattshift.adapters.failures import (SourceError)
+from wattshift.adapters.base import SourceContext
+from wattshift.adapters.failures import SourceError
 from wattshift.adapters.http import HttpTarget
 from wattshift.adapters.latency.engine import EnginePod, PrometheusReader, ScrapeFailure
 from wattshift.adapters.latency.exposition import PodScrape

@@ -51,7 +51,10 @@ def test_the_series_behind_a_query_are_found(query: str, expected: tuple[str, ..
         ("max_over_time(a[1h:5m])", (("a", "1h"),)),
         ("max_over_time(rate(a[5m])[1h:])", (("a", "1h"),)),
         ("rate(a[2h]) + max_over_time(sum(b)[1h:1m])", (("a", "2h"), ("b", "1h"))),
-        ("max_over_time((a + sum by (x) (b[2h]))[1h:1m]) + c", (("a", "1h"), ("b", "2h"), ("c", ""))),
+        (
+            "max_over_time((a + sum by (x) (b[2h]))[1h:1m]) + c",
+            (("a", "1h"), ("b", "2h"), ("c", "")),
+        ),
     ],
 )
 def test_a_subquery_gives_its_range_to_what_is_inside(

@@ -19,8 +19,8 @@ from tests.adapters.conftest import (
     WebServer,
     signal,
 )
-from wattshift.adapters.base import (Fetched, Observation, SourceContext)
-from wattshift.adapters.failures import (SourceError, SourceNeedsHuman, SourceTransient)
+from wattshift.adapters.base import Fetched, Observation, SourceContext
+from wattshift.adapters.failures import SourceError, SourceNeedsHuman, SourceTransient
 from wattshift.adapters.checks import Refusal, check_value
 from wattshift.adapters.grid.file import parse_table
 from wattshift.adapters.grid.http_json import HttpJsonSource
@@ -391,5 +391,3 @@ async def test_paths_that_cannot_work_are_named(
     diagnosis = poller.diagnose()[KEY]
     assert diagnosis.reason == SourceReason.SOURCE_INVALID
     assert part in diagnosis.message
-
-

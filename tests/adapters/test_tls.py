@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from tests.adapters.conftest import NOON, Secrets, signal
-from wattshift.adapters.base import (SourceContext)
-from wattshift.adapters.failures import (SourceNeedsHuman, SourceTransient)
+from wattshift.adapters.base import SourceContext
+from wattshift.adapters.failures import SourceNeedsHuman, SourceTransient
 from wattshift.adapters.grid.http_json import HttpJsonSource
 from wattshift.adapters.http import HttpTarget
 from wattshift.adapters.prometheus import PrometheusEndpoint

@@ -27,7 +27,9 @@ def full() -> dict[str, Document]:
 def smallest() -> list[Document]:
     """The documents of examples/smallest."""
     folder = ROOT / "examples/smallest"
-    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))]
+    return [
+        yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.yaml"))
+    ]
 
 
 def tariffs() -> dict[str, Document]:
@@ -50,7 +52,9 @@ def _signal(index: int) -> Document:
         "quantity": "EnergyPrice",
         "unit": "CNYPerMegawattHour",
         "rank": index % 16,
-        "source": {"dailyCurve": {"stepMinutes": 96, "values": [f"{hour}.5" for hour in range(15)]}},
+        "source": {
+            "dailyCurve": {"stepMinutes": 96, "values": [f"{hour}.5" for hour in range(15)]}
+        },
         "staleAfterSeconds": 600,
         "onStale": {"type": "UseFallback", "fallbackValue": "400"},
         "plausible": {"minimum": "-500", "maximum": "3000"},
@@ -65,7 +69,9 @@ def maximal() -> dict[str, Document]:
     for item in site["connections"]:
         item.pop("meterSignalName", None)
         item.pop("uncontrolledLoadSignalName", None)
-    site["eventSources"] = [{"name": "vtn", "type": "OpenADR3", "openADR3": {"url": "https://vtn.example"}}]
+    site["eventSources"] = [
+        {"name": "vtn", "type": "OpenADR3", "openADR3": {"url": "https://vtn.example"}}
+    ]
     _repeat(site, clusters=16, connections=4, supplies=8, events=16, eventSources=4)
     site["accelerators"] = [
         {"resourceName": "nvidia.com/gpu", "profileName": f"profile-{index}", "count": 8}
@@ -94,7 +100,9 @@ def maximal() -> dict[str, Document]:
         }
         for index in range(5)
     ] + [{"name": "Flat"}]
-    calendar["holidayDates"] = [f"2026-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 21)]
+    calendar["holidayDates"] = [
+        f"2026-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 21)
+    ]
     component = {
         "measure": {"type": "Energy", "energy": {"basis": "Import"}},
         "calendarName": calendar["name"],

@@ -50,7 +50,9 @@ def test_schema_follows_the_conventions(kind):
 
 def test_every_lint_exception_is_needed(monkeypatch):
     monkeypatch.setattr("wattshift.api.lint.EXCEPTIONS", {})
-    found = {tuple(fault.split(": ")[:2]) for kind in KINDS for fault in lint(structural_schema(kind))}
+    found = {
+        tuple(fault.split(": ")[:2]) for kind in KINDS for fault in lint(structural_schema(kind))
+    }
     unused = [(rule, path) for rule, path in EXCEPTIONS if (path, rule) not in found]
     assert unused == []
 
@@ -80,7 +82,11 @@ FAULTS = {
     "nofloats": {"type": "number", "maxLength": None},
     "integers": {"type": "integer", "minimum": 0, "maximum": 1},
     "nonullable": {"nullable": True},
-    "nomaps": {"type": "object", "maxProperties": 1, "additionalProperties": {"type": "string", "maxLength": 1}},
+    "nomaps": {
+        "type": "object",
+        "maxProperties": 1,
+        "additionalProperties": {"type": "string", "maxLength": 1},
+    },
     "ssatags": {"type": "array", "maxItems": 1, "items": {"type": "string", "maxLength": 1}},
     "rules": {"x-kubernetes-validations": [{"rule": "true", "message": ""}]},
     "types": {"type": None},

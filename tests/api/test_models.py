@@ -72,7 +72,9 @@ def test_decimals_are_exact(value):
     assert str(Decimal(TypeAdapter(DecimalText).validate_python(value))) == value
 
 
-@pytest.mark.parametrize("value", ["", "1,5", "1e3", ".5", "5.", "+1", "01", "NaN", "--1", "1.0000000001", 0.5, 1])
+@pytest.mark.parametrize(
+    "value", ["", "1,5", "1e3", ".5", "5.", "+1", "01", "NaN", "--1", "1.0000000001", 0.5, 1]
+)
 def test_what_is_no_decimal_is_refused(value):
     with pytest.raises(ValidationError):
         TypeAdapter(DecimalText).validate_python(value)
@@ -107,7 +109,9 @@ def test_windows(value):
     assert TypeAdapter(WindowText).validate_python(value) == value
 
 
-@pytest.mark.parametrize("value", ["24:00-24:00", "8:00-9:00", "18:00-24:01", "18:00", "18:60-19:00"])
+@pytest.mark.parametrize(
+    "value", ["24:00-24:00", "8:00-9:00", "18:00-24:01", "18:00", "18:60-19:00"]
+)
 def test_what_is_no_window_is_refused(value):
     with pytest.raises(ValidationError):
         TypeAdapter(WindowText).validate_python(value)
@@ -119,7 +123,9 @@ def test_zones_that_only_look_like_one_are_refused(value):
         TypeAdapter(ZoneName).validate_python(value)
 
 
-@pytest.mark.parametrize("value", ["UTC", "Asia/Shanghai", "America/Argentina/Buenos_Aires", "Etc/GMT+8"])
+@pytest.mark.parametrize(
+    "value", ["UTC", "Asia/Shanghai", "America/Argentina/Buenos_Aires", "Etc/GMT+8"]
+)
 def test_zones(value):
     assert TypeAdapter(ZoneName).validate_python(value) == value
 

@@ -17,7 +17,11 @@ from wattshift.api.reasons import ReferenceReason
 from wattshift.api.references import Others, check_references
 from wattshift.api.references_workload import matches
 
-KINDS = {"PowerSite": PowerSite, "EnergyContract": EnergyContract, "FlexibleWorkload": FlexibleWorkload}
+KINDS = {
+    "PowerSite": PowerSite,
+    "EnergyContract": EnergyContract,
+    "FlexibleWorkload": FlexibleWorkload,
+}
 ALLOWED = {"team-chat": {"wattshift.io/sites": "west"}}
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 
@@ -61,18 +65,84 @@ def test_objects_that_refer_to_each_other_have_no_fault(kind):
 @pytest.mark.parametrize(
     ("kind", "path", "value", "reason", "says"),
     [
-        ("PowerSite", "spec.events[dr-1122].program.contractName", "other", "ContractUnknown", "it has gansu-2026"),
-        ("PowerSite", "spec.events[dr-1122].program.programName", "other", "ContractProgramUnknown", "it has gs-peak"),
+        (
+            "PowerSite",
+            "spec.events[dr-1122].program.contractName",
+            "other",
+            "ContractUnknown",
+            "it has gansu-2026",
+        ),
+        (
+            "PowerSite",
+            "spec.events[dr-1122].program.programName",
+            "other",
+            "ContractProgramUnknown",
+            "it has gs-peak",
+        ),
         ("EnergyContract", "spec.points[0].siteName", "gansu-9", "SiteUnknown", "it has gansu-1"),
-        ("EnergyContract", "spec.points[0].connectionName", "feed-z", "SiteConnectionUnknown", "it has feed-a, feed-b"),
-        ("EnergyContract", "spec.positions[wind].supplyName", "sun", "SupplyUnknown", "it has battery, wind"),
-        ("FlexibleWorkload", "spec.placements[gansu].siteName", "gansu-9", "SiteUnknown", "create it or correct"),
-        ("FlexibleWorkload", "spec.placements[gansu].clusterName", "gs-z", "ClusterUnknown", "it has gs-a"),
-        ("FlexibleWorkload", "spec.origins[0].name", "moon-users", "OriginUnknown", "spec.originLatencies"),
-        ("FlexibleWorkload", "spec.dataBoundary.allowedRegionNames", ["CN-SH"], "RegionNotAllowed", "refuses region CN-GS"),
-        ("FlexibleWorkload", "spec.demand.siteSignal.siteName", "gansu-9", "SiteUnknown", "it has gansu-1"),
-        ("FlexibleWorkload", "spec.demand.queueSignal.signalName", "wind", "SiteSignalUnknown", "it has backlog"),
-        ("FlexibleWorkload", "spec.batch.backlog.signalName", "wind", "SiteSignalUnknown", "it has backlog"),
+        (
+            "EnergyContract",
+            "spec.points[0].connectionName",
+            "feed-z",
+            "SiteConnectionUnknown",
+            "it has feed-a, feed-b",
+        ),
+        (
+            "EnergyContract",
+            "spec.positions[wind].supplyName",
+            "sun",
+            "SupplyUnknown",
+            "it has battery, wind",
+        ),
+        (
+            "FlexibleWorkload",
+            "spec.placements[gansu].siteName",
+            "gansu-9",
+            "SiteUnknown",
+            "create it or correct",
+        ),
+        (
+            "FlexibleWorkload",
+            "spec.placements[gansu].clusterName",
+            "gs-z",
+            "ClusterUnknown",
+            "it has gs-a",
+        ),
+        (
+            "FlexibleWorkload",
+            "spec.origins[0].name",
+            "moon-users",
+            "OriginUnknown",
+            "spec.originLatencies",
+        ),
+        (
+            "FlexibleWorkload",
+            "spec.dataBoundary.allowedRegionNames",
+            ["CN-SH"],
+            "RegionNotAllowed",
+            "refuses region CN-GS",
+        ),
+        (
+            "FlexibleWorkload",
+            "spec.demand.siteSignal.siteName",
+            "gansu-9",
+            "SiteUnknown",
+            "it has gansu-1",
+        ),
+        (
+            "FlexibleWorkload",
+            "spec.demand.queueSignal.signalName",
+            "wind",
+            "SiteSignalUnknown",
+            "it has backlog",
+        ),
+        (
+            "FlexibleWorkload",
+            "spec.batch.backlog.signalName",
+            "wind",
+            "SiteSignalUnknown",
+            "it has backlog",
+        ),
     ],
 )
 def test_one_fault_gives_its_reason(kind, path, value, reason, says):
@@ -92,7 +162,9 @@ def test_a_program_of_a_contract_without_a_point_at_the_site_is_refused():
     assert "has no point at this site" in findings[0].message
 
 
-@pytest.mark.parametrize("labels", [{}, {"team-chat": {}}, {"team-chat": {"wattshift.io/sites": "east"}}])
+@pytest.mark.parametrize(
+    "labels", [{}, {"team-chat": {}}, {"team-chat": {"wattshift.io/sites": "east"}}]
+)
 def test_a_namespace_that_the_site_does_not_select_is_not_allowed(labels):
     findings = check_references(make("FlexibleWorkload"), world(namespace_labels=labels))
     assert {finding.reason for finding in findings} == {ReferenceReason.NAMESPACE_NOT_ALLOWED}
@@ -129,7 +201,9 @@ def test_names_decide_between_workloads_of_one_age():
 
 def test_versions_of_one_group_name_the_same_target():
     old = make("FlexibleWorkload", OLD)
-    new = make("FlexibleWorkload", NEW, metadata__name="second", spec__targetRef__apiVersion="apps/v2")
+    new = make(
+        "FlexibleWorkload", NEW, metadata__name="second", spec__targetRef__apiVersion="apps/v2"
+    )
     claimed = check_references(new, world(old, new))
     assert "spec.placements[gansu]" in {finding.path for finding in claimed}
 
@@ -173,8 +247,12 @@ def test_a_contract_that_begins_when_the_other_ends_does_not_overlap():
 
 def test_an_open_contract_overlaps_everything_after_it():
     old = make("EnergyContract", OLD, spec__validUntilTime=ABSENT)
-    new = make("EnergyContract", NEW, metadata__name="second", spec__validFromTime="2026-12-01T00:00:00Z")
-    assert [finding.reason for finding in check_references(new, world(old, new))] == ["ContractsOverlap"]
+    new = make(
+        "EnergyContract", NEW, metadata__name="second", spec__validFromTime="2026-12-01T00:00:00Z"
+    )
+    assert [finding.reason for finding in check_references(new, world(old, new))] == [
+        "ContractsOverlap"
+    ]
 
 
 def test_a_cluster_belongs_to_the_older_site():

@@ -158,7 +158,12 @@ def test_an_override_of_the_cli_survives_the_next_apply_from_git(server, request
     document["metadata"] = {"name": "overridden", "namespace": "team-chat"}
     _apply(server, document, "git")
     request.addfinalizer(lambda: server.delete(path_of(document)))
-    override = {"mode": "Hold", "untilTime": "2026-12-01T00:00:00Z", "reason": "r", "requestedBy": "a"}
+    override = {
+        "mode": "Hold",
+        "untilTime": "2026-12-01T00:00:00Z",
+        "reason": "r",
+        "requestedBy": "a",
+    }
     only = {key: document[key] for key in ("apiVersion", "kind", "metadata")}
     _apply(server, {**only, "spec": {"override": override}}, "wattshift-cli")
     document["spec"]["priority"] = 5

@@ -13,7 +13,9 @@ from helm_python import Chart
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "wattshift"
-CI = {path.name.removesuffix("-values.yaml"): path for path in sorted((CHART / "ci").glob("*.yaml"))}
+CI = {
+    path.name.removesuffix("-values.yaml"): path for path in sorted((CHART / "ci").glob("*.yaml"))
+}
 Document = dict[str, Any]
 
 
@@ -30,7 +32,9 @@ def rendered_files(values: str, name: str, namespace: str) -> dict[str, str]:
 class Rendered:
     """The objects of one rendering; the CRDs, which are large, are parsed only when asked for."""
 
-    def __init__(self, values: Document, *, name: str = "wattshift", namespace: str = "power") -> None:
+    def __init__(
+        self, values: Document, *, name: str = "wattshift", namespace: str = "power"
+    ) -> None:
         self.files = rendered_files(json.dumps(values, sort_keys=True), name, namespace)
         self.notes = next(text for path, text in self.files.items() if path.endswith("NOTES.txt"))
         self.objects = self._parsed(crds=False)
@@ -60,7 +64,9 @@ class Rendered:
 
     def pods(self) -> dict[str, Document]:
         """Kind -> pod spec of everything that makes pods."""
-        return {row["kind"]: row["spec"]["template"]["spec"] for row in self.all("Deployment", "Job")}
+        return {
+            row["kind"]: row["spec"]["template"]["spec"] for row in self.all("Deployment", "Job")
+        }
 
     def config(self) -> Document:
         return yaml.safe_load(self.one("ConfigMap")["data"]["config.yaml"])

@@ -83,7 +83,9 @@ def test_every_object_of_every_values_file_is_accepted_by_the_server(access, nam
 def test_pods_are_admitted_where_the_restricted_profile_is_enforced(access, name):
     for kind, spec in Rendered(values_of(name), namespace=SYSTEM).pods().items():
         # The account and the priority are other admission's business.
-        pod = {k: v for k, v in spec.items() if k not in ("serviceAccountName", "priorityClassName")}
+        pod = {
+            k: v for k, v in spec.items() if k not in ("serviceAccountName", "priorityClassName")
+        }
         body = {"metadata": {"name": f"try-{kind.lower()}"}, "spec": pod}
         made = access.request("POST", f"/api/v1/namespaces/{SYSTEM}/pods?dryRun=All", body)
         assert made["spec"]["securityContext"]["runAsNonRoot"] is True
@@ -172,11 +174,15 @@ def test_two_operators_may_not_have_a_namespace_in_common(access, first, second,
     releases = [put("wattshift", SYSTEM, first, crds=True)]
     try:
         if refused:
-            with pytest.raises((HelmError, KubectlFailed), match=f"release wattshift in namespace {SYSTEM} is"):
+            with pytest.raises(
+                (HelmError, KubectlFailed), match=f"release wattshift in namespace {SYSTEM} is"
+            ):
                 put("two", "wattshift-second", second, crds=False)
         else:
             releases.append(put("two", "wattshift-second", second, crds=False))
-        releases.append(put("wattshift", SYSTEM, first, crds=True))  # an upgrade is no second release
+        releases.append(
+            put("wattshift", SYSTEM, first, crds=True)
+        )  # an upgrade is no second release
     finally:
         for release in {release.name: release for release in releases}.values():
             release.uninstall()
@@ -188,16 +194,20 @@ def test_two_operators_may_not_have_a_namespace_in_common(access, first, second,
 @pytest.fixture(scope="module")
 def member(access, plane, tmp_path_factory):
     """Runs the steps with `hub` and `west` on one server; the kubeconfig of the Secret."""
-    release = install.install(
-        access, namespace=SYSTEM, values=values_of("member-only"), wait=False
-    )
+    release = install.install(access, namespace=SYSTEM, values=values_of("member-only"), wait=False)
     secret = f"/api/v1/namespaces/{SYSTEM}/secrets/wattshift-token"
     wait_for("the token", lambda: "token" in access.get(secret).get("data", {}))
     folder = tmp_path_factory.mktemp("member")
     script = steps_of("install.md", "member").replace("https://api.west.example:6443", access.url)
     run_steps(script, {"hub": access, "west": access}, folder)
     text = access.kubectl(
-        "get", "secret", "west", "-n", SYSTEM, "-o", "go-template={{.data.kubeconfig | base64decode}}"
+        "get",
+        "secret",
+        "west",
+        "-n",
+        SYSTEM,
+        "-o",
+        "go-template={{.data.kubeconfig | base64decode}}",
     )
     path = folder / "member"
     path.write_text(text)

@@ -38,7 +38,9 @@ def test_every_object_carries_the_labels_of_the_release(rendered, example):
 
 def test_namespaced_objects_name_their_namespace_and_others_do_not(rendered):
     for row in rendered.objects:
-        assert ("namespace" in row["metadata"]) is (row["kind"] not in CLUSTER_SCOPED), row["metadata"]
+        assert ("namespace" in row["metadata"]) is (row["kind"] not in CLUSTER_SCOPED), row[
+            "metadata"
+        ]
 
 
 def test_no_two_objects_have_the_same_name(rendered):
@@ -56,7 +58,9 @@ def test_bindings_name_roles_that_exist_here(rendered):
 
 
 def test_accounts_that_are_bound_exist_unless_they_are_the_users(rendered, example):
-    made = {(r["metadata"]["namespace"], r["metadata"]["name"]) for r in rendered.all("ServiceAccount")}
+    made = {
+        (r["metadata"]["namespace"], r["metadata"]["name"]) for r in rendered.all("ServiceAccount")
+    }
     theirs = values_of(example).get("member", {}).get("subjects", [])
     for binding in rendered.all("RoleBinding", "ClusterRoleBinding"):
         for subject in binding["subjects"]:

@@ -99,8 +99,10 @@ def test_the_defaults_of_the_chart_are_those_of_the_operator(render, tmp_path):
 def test_every_setting_of_the_operator_can_be_set_or_is_left_alone_on_purpose(render):
     def leaves(schema, root, path=()):
         while "$ref" in schema or "anyOf" in schema:
-            schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else next(
-                row for row in schema["anyOf"] if row.get("type") != "null"
+            schema = (
+                root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+                if "$ref" in schema
+                else next(row for row in schema["anyOf"] if row.get("type") != "null")
             )
         if "properties" not in schema:
             yield ".".join(path)
@@ -119,7 +121,9 @@ def test_every_setting_of_the_operator_can_be_set_or_is_left_alone_on_purpose(re
     assert missing == set(NOT_IN_THE_CHART)
 
 
-@pytest.mark.parametrize("part", ["planner", "governor", "status", "log", "leaderElection", "recorder"])
+@pytest.mark.parametrize(
+    "part", ["planner", "governor", "status", "log", "leaderElection", "recorder"]
+)
 def test_a_part_that_is_set_to_null_falls_back_to_the_operators_defaults(render, tmp_path, part):
     path = tmp_path / "config.yaml"
     path.write_text(render({part: None}).one("ConfigMap")["data"]["config.yaml"])
@@ -160,7 +164,9 @@ def test_values_that_make_a_pod_that_cannot_run_are_refused(values, word):
         Rendered(values)
 
 
-@pytest.mark.parametrize("name", ["mode", "reportingCurrency", "exchangeRates", "watchNamespaces", "podLabels"])
+@pytest.mark.parametrize(
+    "name", ["mode", "reportingCurrency", "exchangeRates", "watchNamespaces", "podLabels"]
+)
 def test_a_value_that_is_set_to_null_is_the_default(name, tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(Rendered({name: None}).one("ConfigMap")["data"]["config.yaml"])

@@ -16,7 +16,9 @@ def test_the_last_stage_begins_from_nothing():
 
 
 def test_nothing_is_installed_without_a_hash():
-    installs = re.findall(r"pip(?: --python \S+)? install\s+(.*?)(?: && |$)", TEXT.replace("\\\n", " "), re.M)
+    installs = re.findall(
+        r"pip(?: --python \S+)? install\s+(.*?)(?: && |$)", TEXT.replace("\\\n", " "), re.M
+    )
     assert len(installs) == 3
     for words in installs:
         assert "--require-hashes" in words or "--no-index" in words

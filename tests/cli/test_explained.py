@@ -127,7 +127,11 @@ def test_a_plan_without_the_optimiser_says_so(tmp_path, monkeypatch):
 def test_explain_tells_notes_about_its_own_workload_only():
     made = replace(
         plan(world(), NOW),
-        notes=("team/chat: decided without the optimiser: x", "team/other: y", "east: 9 W over feed"),
+        notes=(
+            "team/chat: decided without the optimiser: x",
+            "team/other: y",
+            "east: 9 W over feed",
+        ),
     )
     assert notes_for(made, "team/chat") == ("team/chat: decided without the optimiser: x",)
 
@@ -184,7 +188,9 @@ def test_an_unknown_price_is_said_and_has_no_worth(tmp_path):
 
 def test_explain_tells_the_capacity_that_the_decision_used():
     def row(name, **more):
-        return placement(name, 2, engine=engine(20.0, pods=2, kv_cache_usage=more.pop("cache", 0.1)), **more)
+        return placement(
+            name, 2, engine=engine(20.0, pods=2, kv_cache_usage=more.pop("cache", 0.1)), **more
+        )
 
     job = workload(
         placements=(
@@ -198,7 +204,9 @@ def test_explain_tells_the_capacity_that_the_decision_used():
     lines = capacity_lines(here, job)
     used = survey(here, NOW).jobs[0].spots
     for line, spot in zip(lines[:3], used, strict=False):
-        assert told(line, f"capacity of {spot.state.name}: ") == pytest.approx(spot.capacity, abs=0.05)
+        assert told(line, f"capacity of {spot.state.name}: ") == pytest.approx(
+            spot.capacity, abs=0.05
+        )
     assert "14.0 sequences a replica, 0.7 x power profile" in lines[0]
     assert "17.5 sequences a replica, learnt" in lines[1]
     assert "12.0 sequences a replica, its KV cache bears no more; 30.0 learnt" in lines[2]

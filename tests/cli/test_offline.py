@@ -253,7 +253,10 @@ def test_a_deployment_beside_it_gives_the_counts_of_a_new_workload(snapshot):
     target = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": snapshot.workloads[0].name, "namespace": manifest["metadata"]["namespace"]},
+        "metadata": {
+            "name": snapshot.workloads[0].name,
+            "namespace": manifest["metadata"]["namespace"],
+        },
         "spec": {"replicas": 3},
     }
     world = offline.build(snapshot, [manifest, target], None)
@@ -372,7 +375,9 @@ def test_a_credential_command_that_fails_is_named_and_nothing_of_it_shown(body, 
     assert "nothing" not in caught.value.message
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://[::1", "http://127.0.0.1:99999", "ftp://x", "http://"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "http://[::1", "http://127.0.0.1:99999", "ftp://x", "http://"]
+)
 def test_a_server_that_is_no_url_is_a_wrong_use(url, tmp_path):
     token = tmp_path / "token"
     token.write_text("abc")

@@ -117,10 +117,11 @@ def test_status_prints_three_compact_tables_and_says_what_is_missing():
 
 
 def test_wide_status_names_conditions_that_are_wrong_and_a_replay_is_said():
-    rows = [condition("Ready", "False", "SiteUnknown"), condition("AtBaseline", "False", "Deviates")]
-    text = status(
-        [], [], [workload(conditions=rows, gridClockSpeed=60)], scope=None, wide=True
-    )
+    rows = [
+        condition("Ready", "False", "SiteUnknown"),
+        condition("AtBaseline", "False", "Deviates"),
+    ]
+    text = status([], [], [workload(conditions=rows, gridClockSpeed=60)], scope=None, wide=True)
     assert "False SiteUnknown   Ready=SiteUnknown" in text
     assert "Deviates" not in text
     assert text.endswith("the grid clock runs 60 x")
@@ -128,7 +129,9 @@ def test_wide_status_names_conditions_that_are_wrong_and_a_replay_is_said():
 
 def test_explain_says_decision_inputs_alternatives_and_what_would_change_it():
     text = explain(workload(), [site()], [contract()], None)
-    assert "Last decision: Hold because WithinDwell, 2026-11-22T06:05:00Z, plan 0123456789ab" in text
+    assert (
+        "Last decision: Hold because WithinDwell, 2026-11-22T06:05:00Z, plan 0123456789ab" in text
+    )
     assert "rejected: ScaleTo because WithinDwell: gansu 1: -0.4 CNY/h" in text
     assert "contract gansu-2026: band Valley, price 0.2210 CNY/kWh" in text
     assert "the dwell time ends 2026-11-22T06:15:00Z" in text
@@ -385,7 +388,9 @@ def levels(rows) -> dict[str, str]:
 
 def test_doctor_finds_lost_members_and_stale_signals():
     body = site(
-        clusters=[{"name": "gs-a", "state": "Lost", "reason": "Unreachable", "message": "no route"}],
+        clusters=[
+            {"name": "gs-a", "state": "Lost", "reason": "Unreachable", "message": "no route"}
+        ],
         signals=[
             {"name": "wind", "quality": "Stale", "reason": "SourceTimedOut"},
             {"name": "feed", "quality": "Measured", "value": "1"},

@@ -98,8 +98,13 @@ def test_v1_asks_the_hub_who_calls_and_what_he_may_read(served, crds, namespace)
     assert "sites" in fetch(f"{url}/v1/explain/{namespace}/chat", admin)[1]
     assert fetch(f"{url}/v1/explain/{namespace}/none", admin)[0] == 404
     # Tokens made for /v1 alone are as good, those made for somebody else are not.
-    assert fetch(f"{url}/v1/plan", account(crds, namespace, "reader", audiences=["wattshift"]))[0] == 200
-    assert fetch(f"{url}/v1/plan", account(crds, namespace, "reader", audiences=["vault"]))[0] == 401
+    assert (
+        fetch(f"{url}/v1/plan", account(crds, namespace, "reader", audiences=["wattshift"]))[0]
+        == 200
+    )
+    assert (
+        fetch(f"{url}/v1/plan", account(crds, namespace, "reader", audiences=["vault"]))[0] == 401
+    )
     text = json.dumps([fetch(f"{url}/v1/{view}", admin)[1] for view in views])
     assert admin not in text
     assert "BEGIN" not in text
@@ -167,7 +172,9 @@ def test_the_commands_explain_what_the_operator_did_and_a_step_replays_equal(
     assert "no Lease in kube-public" in dead.out
 
 
-def test_who_may_read_nothing_is_told_so_and_not_shown_a_trace(crds, namespace, wattshift, tmp_path):
+def test_who_may_read_nothing_is_told_so_and_not_shown_a_trace(
+    crds, namespace, wattshift, tmp_path
+):
     account(crds, namespace, "poor")
     access = crds.as_service_account(namespace, "poor", tmp_path / "poor.kubeconfig")
     env = {"KUBECONFIG": str(access.kubeconfig)}

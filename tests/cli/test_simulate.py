@@ -102,7 +102,11 @@ BAD = {
     "unknown variant": (("{tiny}", "--set", "variant=large"), 1, "variant"),
     "no data folder": (("{tiny}", "--data", "{folder}/none"), 2, "no such folder"),
     "a folder as scenario": (("{folder}",), 1, "no such file"),
-    "frontier without bounds": (("{tiny}", "--frontier", "--no-bounds"), 2, "leave out --no-bounds"),
+    "frontier without bounds": (
+        ("{tiny}", "--frontier", "--no-bounds"),
+        2,
+        "leave out --no-bounds",
+    ),
     "a name that is nearly one": (("s1-smal",), 1, "did you mean s1-small?"),
     "negative processes": (("{tiny}", "--processes", "-2"), 2, "must not be negative"),
     "report into a file": (("{tiny}", "--report", "{tiny}/x"), 1, "--report"),
@@ -190,7 +194,10 @@ def test_policies_may_be_listed_with_commas(capsys, tiny):
     [
         ((), "objective: money alone, as the scenario declares"),
         (("--objective", "carbon"), "objective: carbon alone"),
-        (("--objective", "carbon", "--objective", "money"), "objectives: carbon alone; money alone"),
+        (
+            ("--objective", "carbon", "--objective", "money"),
+            "objectives: carbon alone; money alone",
+        ),
         (
             ("--set", "settings.carbonPricePerTonne=60"),
             "objective: money, with carbon at 60 EUR per tonne, as the scenario declares",

@@ -279,7 +279,9 @@ async def test_a_plan_that_fails_is_tried_ever_later_and_its_trace_is_told_once(
     assert parts.latest.plan is not None
 
 
-async def test_a_late_plan_is_said_and_the_last_one_stays_until_it_comes(parts, caplog, monkeypatch):
+async def test_a_late_plan_is_said_and_the_last_one_stays_until_it_comes(
+    parts, caplog, monkeypatch
+):
     first = Plan(id="first", grid_time=NOW, valid_until=NOW, decisions=(), sites=())
     loop, go = parts.planner(), threading.Event()
     parts.latest.plan = first

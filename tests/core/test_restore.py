@@ -154,7 +154,9 @@ def serving(row: PlacementState) -> int:
 
 
 @settings(max_examples=200, deadline=None)
-@example(found=(1, 0), now=(2, 1), trouble=[("crash", "east"), ("crash", "east"), ("write", "east")])
+@example(
+    found=(1, 0), now=(2, 1), trouble=[("crash", "east"), ("crash", "east"), ("write", "east")]
+)
 @given(
     found=st.tuples(st.integers(0, 4), st.integers(0, 4)),
     now=st.tuples(st.integers(0, 5), st.integers(0, 5)),

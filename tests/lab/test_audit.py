@@ -13,18 +13,39 @@ from e2e.lab.audit import AuditLog, Grant, grants, service_account, unused_grant
 USER = service_account("sys", "op")
 
 
-def line(verb="get", resource="pods", *, group="", sub="", namespace="n", name="x", code=200,
-         decision="allow", reason="", user=USER, body=None, when="2026-11-22T06:00:00.250000Z",
-         stage="ResponseComplete", path="/api"):
+def line(
+    verb="get",
+    resource="pods",
+    *,
+    group="",
+    sub="",
+    namespace="n",
+    name="x",
+    code=200,
+    decision="allow",
+    reason="",
+    user=USER,
+    body=None,
+    when="2026-11-22T06:00:00.250000Z",
+    stage="ResponseComplete",
+    path="/api",
+):
     reference = {"resource": resource, "namespace": namespace, "name": name, "apiGroup": group}
     if sub:
         reference["subresource"] = sub
     return {
-        "stage": stage, "verb": verb, "user": {"username": user}, "requestURI": path,
-        "objectRef": reference if resource else None, "responseStatus": {"code": code},
-        "requestReceivedTimestamp": when, "requestObject": body, "userAgent": "t",
+        "stage": stage,
+        "verb": verb,
+        "user": {"username": user},
+        "requestURI": path,
+        "objectRef": reference if resource else None,
+        "responseStatus": {"code": code},
+        "requestReceivedTimestamp": when,
+        "requestObject": body,
+        "userAgent": "t",
         "annotations": {
-            "authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": reason,
+            "authorization.k8s.io/decision": decision,
+            "authorization.k8s.io/reason": reason,
         },
     }
 
@@ -99,7 +120,12 @@ def test_binding_is_taken_from_the_reason(log):
 RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
     {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
+    {
+        "apiGroups": [""],
+        "resources": ["namespaces"],
+        "resourceNames": ["kube-system"],
+        "verbs": ["get"],
+    },
     {"nonResourceURLs": ["/healthz/*"], "verbs": ["get"]},
 ]
 

@@ -134,7 +134,9 @@ def test_kubernetes_binaries_know_their_version():
     assert "gitMajor=1 " in flags
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)]
+)
 def test_machine_without_go_skips_and_fails_in_ci(empty_cache, monkeypatch, request, ci, outcome):
     from e2e.lab.fixtures import require_binaries
 

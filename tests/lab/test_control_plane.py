@@ -122,7 +122,7 @@ def test_deployment_scales_on_pretended_nodes(control_plane: ControlPlane, make_
                                     "image": "engine",
                                     "resources": {"limits": {accelerator: "1"}},
                                 }
-                            ]
+                            ],
                         },
                     },
                 },

@@ -29,9 +29,7 @@ def test_kind_cluster_scales_and_shows_logs_and_takes_a_member_account(kind_lab,
     image = "registry.k8s.io/pause:3.10.1"
     found = access.get("/api/v1/nodes")["items"][0]["status"]["images"]
     names = [n for i in found for n in i.get("names", []) if "/pause:" in n]
-    access.kubectl(
-        "create", "deployment", "d", f"--image={(names or [image])[0]}", "-n", "serving"
-    )
+    access.kubectl("create", "deployment", "d", f"--image={(names or [image])[0]}", "-n", "serving")
     path = "/apis/apps/v1/namespaces/serving/deployments/d"
     access.merge(f"{path}/scale", {"spec": {"replicas": 3}})
     wait_for(

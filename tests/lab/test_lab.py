@@ -76,9 +76,7 @@ def test_engines_run_side_by_side_on_one_port_and_scale_down_ends_them(lab):
             },
         },
     )
-    wait_for(
-        "two engines", lambda: access.get(f"{path}/m")["status"].get("readyReplicas") == 2
-    )
+    wait_for("two engines", lambda: access.get(f"{path}/m")["status"].get("readyReplicas") == 2)
     pods = access.items("/api/v1/namespaces/engines/pods")
     assert len({p["status"]["podIP"] for p in pods}) == 2
     access.merge(f"{path}/m/scale", {"spec": {"replicas": 0}})

@@ -21,7 +21,10 @@ from e2e.lab.paths import REPOSITORY
 
 POD = {
     "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"a/b": "1", "c": "2"}},
-    "spec": {"nodeName": "node", "containers": [{"name": "c", "resources": {"limits": {"memory": "1Gi"}}}]},
+    "spec": {
+        "nodeName": "node",
+        "containers": [{"name": "c", "resources": {"limits": {"memory": "1Gi"}}}],
+    },
     "status": {"podIP": "127.1.2.3"},
 }
 
@@ -55,7 +58,8 @@ def test_fields_of_the_pod(path, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("250m", 0.25), ("2Gi", 2.0**31), ("1.5", 1.5), ("3k", 3000.0), ("1e3", 1000.0)]
+    ("text", "value"),
+    [("250m", 0.25), ("2Gi", 2.0**31), ("1.5", 1.5), ("3k", 3000.0), ("1e3", 1000.0)],
 )
 def test_quantities(text, value):
     assert quantity(text) == value
@@ -200,4 +204,6 @@ def test_every_control_plane_process_listens_on_loopback_only(tmp_path):
         assert "0.0.0.0" not in text
         assert "127.0.0.1" in text
     assert "--authorization-mode=RBAC" in lines[1]
-    assert "--audit-log-path" not in " ".join(map(str, commands.api_server("x", tmp_path, 3, 1, audit=False)))
+    assert "--audit-log-path" not in " ".join(
+        map(str, commands.api_server("x", tmp_path, 3, 1, audit=False))
+    )

@@ -111,7 +111,11 @@ def test_failing_container_is_restarted_with_back_off(run_pod):
 
 
 def test_readiness_follows_the_real_endpoint_on_an_address_of_its_own(run_pod):
-    probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {
+        "httpGet": {"path": "/ready", "port": "http"},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+    }
     ports = [{"name": "http", "containerPort": 8000}]
     get = run_pod("web", script(SERVER, readinessProbe=probe, ports=ports))
     other = run_pod("web-2", script(SERVER, readinessProbe=probe, ports=ports))
@@ -137,8 +141,16 @@ def test_liveness_failure_restarts_the_container(run_pod):
 
 
 def test_startup_probe_holds_back_the_others(run_pod):
-    startup = {"httpGet": {"path": "/ready", "port": 8000}, "periodSeconds": 1, "failureThreshold": 60}
-    liveness = {"httpGet": {"path": "/ready", "port": 8000}, "periodSeconds": 1, "failureThreshold": 1}
+    startup = {
+        "httpGet": {"path": "/ready", "port": 8000},
+        "periodSeconds": 1,
+        "failureThreshold": 60,
+    }
+    liveness = {
+        "httpGet": {"path": "/ready", "port": 8000},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+    }
     get = run_pod("slow", script(SERVER, startupProbe=startup, livenessProbe=liveness))
     pod = phase(get, "Running")
     wait_for("answers", lambda: call(pod, "/") == 200)
@@ -154,9 +166,7 @@ def test_deletion_runs_the_hook_then_sigterm_and_waits_for_the_process(
 ):
     mark = tmp_path / "hook"
     hook = {"preStop": {"exec": {"command": ["/bin/sh", "-c", f"date +%s%N > {mark}"]}}}
-    get = run_pod(
-        "drain", script(SERVER, lifecycle=hook, env=[{"name": "LINGER", "value": "1"}])
-    )
+    get = run_pod("drain", script(SERVER, lifecycle=hook, env=[{"name": "LINGER", "value": "1"}]))
     pod = phase(get, "Running")
     wait_for("answers", lambda: call(pod, "/") == 200)
     path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/drain"
@@ -168,7 +178,9 @@ def test_deletion_runs_the_hook_then_sigterm_and_waits_for_the_process(
         call(pod, "/")
 
 
-def test_process_that_ignores_sigterm_is_killed_after_the_grace(run_pod, control_plane, process_node):
+def test_process_that_ignores_sigterm_is_killed_after_the_grace(
+    run_pod, control_plane, process_node
+):
     code = "import signal, time; signal.signal(15, lambda *_: print('no', flush=True)); print('up', flush=True)\nwhile True: time.sleep(1)"
     get = run_pod("stubborn", script(code), terminationGracePeriodSeconds=2)
     pod = phase(get, "Running")
@@ -182,10 +194,12 @@ def test_process_that_ignores_sigterm_is_killed_after_the_grace(run_pod, control
 def test_variables_volumes_and_mount_paths_are_real(run_pod, control_plane, process_node, space):
     access = control_plane.access
     access.create(
-        f"/api/v1/namespaces/{space}/configmaps", {"metadata": {"name": "cm"}, "data": {"a.txt": "A"}}
+        f"/api/v1/namespaces/{space}/configmaps",
+        {"metadata": {"name": "cm"}, "data": {"a.txt": "A"}},
     )
     access.create(
-        f"/api/v1/namespaces/{space}/secrets", {"metadata": {"name": "sec"}, "stringData": {"k": "S"}}
+        f"/api/v1/namespaces/{space}/secrets",
+        {"metadata": {"name": "sec"}, "stringData": {"k": "S"}},
     )
     code = (
         "import os, sys, pathlib\n"
@@ -267,9 +281,7 @@ def test_init_containers_run_in_order_before_the_others(run_pod, process_node):
         restartPolicy="Never",
     )
     pod = phase(get, "Succeeded")
-    times = [
-        c["state"]["terminated"]["finishedAt"] for c in pod["status"]["initContainerStatuses"]
-    ]
+    times = [c["state"]["terminated"]["finishedAt"] for c in pod["status"]["initContainerStatuses"]]
     assert times == sorted(times)
     assert process_node.log(pod, "main") == "main\n"
 
@@ -278,8 +290,10 @@ def test_unknown_image_is_an_image_pull_error(run_pod):
     get = run_pod("nope", {"name": "x", "image": "registry.invalid/nothing:1"})
     wait_for(
         "reason",
-        lambda: get()["status"]["containerStatuses"][0]["state"]["waiting"].get("reason")
-        == "ErrImagePull",
+        lambda: (
+            get()["status"]["containerStatuses"][0]["state"]["waiting"].get("reason")
+            == "ErrImagePull"
+        ),
     )
 
 
@@ -316,7 +330,9 @@ def test_job_completes_and_its_pod_process_is_gone(control_plane, process_node, 
 
 
 def test_killed_container_process_is_seen_and_restarted(run_pod, control_plane, process_node):
-    get = run_pod("victim", script("import os, time; print(os.getpid(), flush=True); time.sleep(999)"))
+    get = run_pod(
+        "victim", script("import os, time; print(os.getpid(), flush=True); time.sleep(999)")
+    )
     pod = phase(get, "Running")
     wait_for("up", lambda: process_node.log(pod).strip())
     os.kill(int(process_node.log(pod).split()[0]), 9)
@@ -340,8 +356,10 @@ def test_pods_survive_an_outage_of_the_api_server(run_pod, control_plane, proces
     control_plane.access.delete(f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/steady")
     wait_for(
         "gone",
-        lambda: not control_plane.access.exists(
-            f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/steady"
+        lambda: (
+            not control_plane.access.exists(
+                f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/steady"
+            )
         ),
     )
     assert get

@@ -138,7 +138,9 @@ def test_minutes_are_those_of_the_same_power_second_by_second(spans, number):
         rows.append((now, float(seconds), float(watts)))
         now += seconds
     fine = [
-        (begin + second, 1.0, watts) for begin, length, watts in rows for second in range(int(length))
+        (begin + second, 1.0, watts)
+        for begin, length, watts in rows
+        for second in range(int(length))
     ]
     coarse, exact = judge(EVENT, np.asarray(rows)), judge(EVENT, np.asarray(fine))
 

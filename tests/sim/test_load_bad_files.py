@@ -192,7 +192,10 @@ FIXED = (
         ("- 1\n", "has 0 EnergyContracts"),
         (FIXED + "---\n" + FIXED.replace("NAME", "other"), "has 2 EnergyContracts: set `name`"),
         (FIXED.replace("spec:", "x:"), "has no EnergyContract 'NAME'"),
-        (FIXED.replace("metadata: {name: NAME}", "metadata: 3").replace("EUR", "EURO"), "spec.currency"),
+        (
+            FIXED.replace("metadata: {name: NAME}", "metadata: 3").replace("EUR", "EURO"),
+            "spec.currency",
+        ),
         (FIXED.replace("role: Complete", "role: King"), "contract.yaml: spec.role"),
         (FIXED.replace('"0.10"', "0.10"), "contract.yaml: spec.components"),
         (FIXED.replace("timeZone: UTC", "timeZone: Mars/Base"), "Mars/Base|timeZone"),
@@ -307,7 +310,13 @@ _LEAVES = st.one_of(
 
 def _paths(node: object, path: tuple = ()) -> list[tuple]:
     found = [path] if path else []
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in items:
         found += _paths(value, (*path, key))
     return found
@@ -327,7 +336,9 @@ def test_any_value_at_any_place_loads_or_is_refused(tmp_path: Path, data: st.Dat
             node = node[key]
         node[path[-1]] = data.draw(_LEAVES)
         if data.draw(st.booleans()) and isinstance(node, dict):
-            node[data.draw(st.sampled_from(["unknown", "repeat", "labels", "csv"]))] = data.draw(_LEAVES)
+            node[data.draw(st.sampled_from(["unknown", "repeat", "labels", "csv"]))] = data.draw(
+                _LEAVES
+            )
     text = yaml.safe_dump(document, allow_unicode=True)
     try:
         scenario = load(files.write(tmp_path, text), environment={})
@@ -354,7 +365,9 @@ def test_spoilt_bytes_load_or_are_refused(tmp_path: Path, seed: int, count: int)
                 case 1:
                     del spoilt[place : place + draw.randrange(30)]
                 case 2:
-                    spoilt[place:place] = draw.choice([b"-", b"\n", b": ", b"{", b"1e99", b"\xf0", b"&a"])
+                    spoilt[place:place] = draw.choice(
+                        [b"-", b"\n", b": ", b"{", b"1e99", b"\xf0", b"&a"]
+                    )
         path = files.write(tmp_path)
         (path if name == "yaml" else tmp_path / "prices.csv").write_bytes(bytes(spoilt))
         try:

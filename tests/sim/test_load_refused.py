@@ -263,7 +263,9 @@ def test_weeks_of_a_leap_day_and_of_a_year_with_53_weeks(tmp_path, start, days, 
 
 def test_what_a_contract_orders_and_allows_at_most_is_kept(tmp_path):
     """Without it a demand charge of a first month has no price, and the limit is none."""
-    point = "points: [{siteName: any, connectionName: any, contractedWatts: 5000, maximumWatts: 9000}]"
+    point = (
+        "points: [{siteName: any, connectionName: any, contractedWatts: 5000, maximumWatts: 9000}]"
+    )
     text = files.changed(OSLO, OSLO.replace("price:", "contract:").replace(
         "{unit: EURPerMegawattHour, constant: 40}", CONTRACT) % point)  # fmt: skip
     contract = read(tmp_path, text).sites[1].contract

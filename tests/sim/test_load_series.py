@@ -130,7 +130,9 @@ def test_periods_that_do_not_divide_a_day_are_refused(tmp_path):
     ],
 )
 def test_prices_become_currency_per_kilowatt_hour(tmp_path, unit, value, canonical):
-    text = files.changed("{unit: EURPerMegawattHour, constant: 40}", f"{{unit: {unit}, constant: {value}}}")
+    text = files.changed(
+        "{unit: EURPerMegawattHour, constant: 40}", f"{{unit: {unit}, constant: {value}}}"
+    )
     assert load(files.write(tmp_path, text)).sites[1].price.values[0] == pytest.approx(canonical)
 
 

@@ -138,7 +138,8 @@ def test_no_windows_means_all_of_it(tmp_path):
 
 def test_groups_and_names_can_be_mixed():
     rows = tuple(
-        Window(name=str(n), first_step=n, last_step=n + 1, development=n < 3) for n in range(5, 0, -1)
+        Window(name=str(n), first_step=n, last_step=n + 1, development=n < 3)
+        for n in range(5, 0, -1)
     )
     rows = tuple(sorted(rows, key=lambda row: row.first_step))
     assert [w.name for w in chosen_windows(rows, ("reported", "1"))] == ["1", "3", "4", "5"]

@@ -116,7 +116,9 @@ def test_s7_has_the_size_that_it_says():
     scenario = load("s7-scale", overrides=["days=0.125"], environment={})
     assert (len(scenario.sites), len(scenario.workloads)) == (50, 2000)
     assert {len(item.placements) for item in scenario.workloads} == {8}
-    need = sum(float(item.demand_tokens_per_second.sum(axis=1).max()) for item in scenario.workloads)
+    need = sum(
+        float(item.demand_tokens_per_second.sum(axis=1).max()) for item in scenario.workloads
+    )
     devices = sum(count for site in scenario.sites for _, count in site.devices)
     assert 0.2 < need / 3876 * 4 / devices < 0.8
 
@@ -160,9 +162,7 @@ def test_events_of_one_site_never_overlap():
 
 
 def test_the_jiangsu_like_price_has_the_stated_distribution():
-    scenario = load(
-        "s2-small", overrides=["days=30", "windows=null"], environment={}
-    )
+    scenario = load("s2-small", overrides=["days=30", "windows=null"], environment={})
     price = next(site for site in scenario.sites if site.name == "nanjing").price.values * 1000
     assert np.mean(price) == pytest.approx(310.4, rel=0.04)
     for percent, stated in ((5, 200), (50, 320), (95, 385), (99, 443)):
@@ -227,7 +227,9 @@ def test_the_sun_stands_highest_at_local_noon_and_never_shines_at_night():
 
 def test_the_faults_of_s6_come_one_after_the_other_and_of_every_kind():
     scenario = small("s6-small")
-    spans = sorted({(f.start_seconds, f.start_seconds + f.duration_seconds) for f in scenario.faults})
+    spans = sorted(
+        {(f.start_seconds, f.start_seconds + f.duration_seconds) for f in scenario.faults}
+    )
     assert len(spans) == 14
     for one, two in zip(spans, spans[1:], strict=False):
         assert one[1] <= two[0]
@@ -235,7 +237,16 @@ def test_the_faults_of_s6_come_one_after_the_other_and_of_every_kind():
     assert spans[0][0] >= window.first_step * scenario.step_seconds
     assert spans[-1][1] <= window.last_step * scenario.step_seconds
     kinds = {fault.kind.value for fault in scenario.faults}
-    assert kinds == {"Stale", "Missing", "NaN", "Negative", "Spike", "Bias", "MemberDown", "MeterLies"}
+    assert kinds == {
+        "Stale",
+        "Missing",
+        "NaN",
+        "Negative",
+        "Spike",
+        "Bias",
+        "MemberDown",
+        "MeterLies",
+    }
     own = {f.site_name: f.factor for f in scenario.faults if f.kind == "Bias"}
     assert len(own) == len(scenario.sites)
     assert load("s6-small", overrides=["variant=healthy"], environment={}).faults == ()

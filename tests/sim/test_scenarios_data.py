@@ -69,7 +69,9 @@ def test_the_bounds_of_s1_are_the_published_ones():
 
 
 def test_own_peak_of_s1_is_that_of_the_mean_day():
-    scenario = hourly("workloads.chat.demand.noise=null", "workloads.chat.demand.interpolation=Hold")
+    scenario = hourly(
+        "workloads.chat.demand.noise=null", "workloads.chat.demand.interpolation=Hold"
+    )
     demand = scenario.workloads[0].demand_tokens_per_second
     assert demand[:, 0].max() / demand[:, 0].mean() == pytest.approx(1.143, abs=0.003)
 
@@ -98,6 +100,7 @@ def test_weeks_are_eight_and_thirteen_over_the_quarters_whatever_the_seed():
     assert (len(development), len(reported)) == (8, 13)
     for one, two in zip(scenario.windows, scenario.windows[1:], strict=False):
         assert one.last_step <= two.first_step
+
     def quarter(window) -> tuple[int, int]:
         middle = scenario.time((window.first_step + window.last_step) // 2)
         moment = datetime.fromtimestamp(middle, UTC)

@@ -304,7 +304,9 @@ def test_counts_beyond_all_sense_fit_the_schema_of_status(bench):
     bench.restart()
     bench.minutes(2)
     FlexibleWorkloadStatus.model_validate(bench.status())
-    (row,) = (r for r in bench.status()["learnt"]["capacities"] if bench.first in r["placementNames"])
+    (row,) = (
+        r for r in bench.status()["learnt"]["capacities"] if bench.first in r["placementNames"]
+    )
     assert row["samples"] == 1_000_000_000
 
 

@@ -46,7 +46,8 @@ def test_capacity_is_billed_in_full_whatever_is_used(component, amount):
 
 
 @pytest.mark.parametrize(
-    ("unit", "rate", "amount"), [("Day", "1", "62.00"), ("Month", "10", "20.00"), ("Year", "365", "62.00")]
+    ("unit", "rate", "amount"),
+    [("Day", "1", "62.00"), ("Month", "10", "20.00"), ("Year", "365", "62.00")],
 )
 def test_a_standing_charge_counts_time(unit, rate, amount):
     component = {

@@ -51,7 +51,20 @@ junk = st.one_of(
     st.integers(-10, 10**12),
     st.floats(),
     st.sampled_from(
-        ["", "0", "-1", "NaN", "1e9", "Import", "Year", "Day", "24:00-24:00", "2026-13", "tou", "a|b"]
+        [
+            "",
+            "0",
+            "-1",
+            "NaN",
+            "1e9",
+            "Import",
+            "Year",
+            "Day",
+            "24:00-24:00",
+            "2026-13",
+            "tou",
+            "a|b",
+        ]
     ),
     st.text(max_size=5),
     st.lists(st.one_of(st.integers(0, 99), st.text(max_size=3), st.none()), max_size=3),
@@ -76,7 +89,9 @@ def test_any_value_anywhere_gives_a_contract_that_works_or_a_contract_error(plac
         return
     start = 1_783_000_000 // 3600 * 3600
     period = opening_period(agreement, start)
-    interval = MeterInterval(start_time=start, seconds=900, watt_hours={"Import": 1000, "ItLoad": 1})
+    interval = MeterInterval(
+        start_time=start, seconds=900, watt_hours={"Import": 1000, "ItLoad": 1}
+    )
     period = advance(agreement, period, interval, {"spot": 1, "dayAhead": 1})
     bill(agreement, period)
     bill(agreement, period, Span.YEAR)

@@ -130,7 +130,9 @@ def test_t4_year_of_a_german_industrial_customer_with_two_regimes():
     assert long == D("1119602.35")
     assert result.line("concessionLeviesTax").amount == D("2238192.78")
     assert result.total == D("7037016.13")
-    assert {line.name for line in result.lines}.isdisjoint({"networkPowerShort", "networkEnergyShort"})
+    assert {line.name for line in result.lines}.isdisjoint(
+        {"networkPowerShort", "networkEnergyShort"}
+    )
 
 
 def test_t6_three_demand_charges_each_with_its_own_window():

@@ -64,9 +64,7 @@ def test_the_margin_of_fixed_volumes_is_what_the_bill_gains(spot, base, extra):
     period = opening_period(agreement, start)
 
     def cost(watt_hours):
-        interval = MeterInterval(
-            start_time=start, seconds=3600, watt_hours={"Import": watt_hours}
-        )
+        interval = MeterInterval(start_time=start, seconds=3600, watt_hours={"Import": watt_hours})
         return sum(advance(agreement, period, interval, indices).month.costs.values())
 
     up = quote(agreement, period, start, indices, grid_site(base)).up.energy

@@ -181,9 +181,7 @@ def test_an_interval_counted_twice_changes_nothing_and_an_overlap_is_cut():
     period = metered(agreement, load)
     assert advance(agreement, period, load[3], {}) == period
     last = load[-1]
-    longer = MeterInterval(
-        start_time=last.start_time, seconds=1800, watt_hours={"Import": 50_000}
-    )
+    longer = MeterInterval(start_time=last.start_time, seconds=1800, watt_hours={"Import": 50_000})
     assert advance(agreement, period, longer, {}).watt_hours["Import"] == 325_000
 
 
@@ -316,9 +314,7 @@ def test_a_peak_needs_half_a_block_of_readings():
     start = epoch(BERLIN, 2026, 7, 1)
     spike = MeterInterval(start_time=start, seconds=300, watt_hours={"Import": 500_000})
     later = MeterInterval(start_time=start + 900, seconds=900, watt_hours={"Import": 25_000})
-    period = advance_all(
-        agreement, opening_period(agreement, start), [spike, later], lambda _: {}
-    )
+    period = advance_all(agreement, opening_period(agreement, start), [spike, later], lambda _: {})
     assert period.peak_watts == {"demand": 100_000}
 
 

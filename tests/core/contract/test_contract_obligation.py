@@ -60,9 +60,7 @@ def test_a_forecast_says_whether_the_needed_share_is_within_reach():
     period = half_year(agreement, SelfUse=7_000_000, Import=3_000_000)
     assert state(agreement, period, "hub80", reachable_share={"hub80": D("0.91")}).on_track
     assert not state(agreement, period, "hub80", reachable_share={"hub80": D("0.89")}).on_track
-    more = state(
-        agreement, period, "hub80", base_remaining_watt_hours={"hub80": 30_000_000_000}
-    )
+    more = state(agreement, period, "hub80", base_remaining_watt_hours={"hub80": 30_000_000_000})
     assert more.required_share == (D("0.8") * 40 - 7) / 30
 
 

@@ -113,7 +113,9 @@ rates = st.decimals("-2", "2", places=4).map(str)
 @settings(max_examples=80, deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
-    day=st.sampled_from([(2026, 3, 7), (2026, 3, 28), (2026, 10, 24), (2026, 10, 31), (2028, 2, 28)]),
+    day=st.sampled_from(
+        [(2026, 3, 7), (2026, 3, 28), (2026, 10, 24), (2026, 10, 31), (2028, 2, 28)]
+    ),
     values=st.lists(st.integers(0, 3_000_000), min_size=1, max_size=300),
     rate=rates,
     demand=st.decimals("0", "90", places=2).map(str),
@@ -130,9 +132,7 @@ def test_the_bill_is_what_a_loop_over_quarter_hours_says(
         MeterInterval(start_time=first + i * 900, seconds=900, watt_hours={"Import": value})
         for i, value in enumerate(values)
     ]
-    period = advance_all(
-        agreement, opening_period(agreement, first), intervals, lambda _: {}
-    )
+    period = advance_all(agreement, opening_period(agreement, first), intervals, lambda _: {})
     lines = {line.name: Fraction(line.amount) for line in bill(agreement, period).lines}
     assert lines == oracle(zone, values, first, rate, demand, share, high, low)
 
@@ -148,8 +148,6 @@ def test_the_oracle_and_the_meter_agree_on_a_whole_month_with_a_clock_change(zon
         MeterInterval(start_time=first + i * 900, seconds=900, watt_hours={"Import": value})
         for i, value in enumerate(values)
     ]
-    period = advance_all(
-        agreement, opening_period(agreement, first), intervals, lambda _: {}
-    )
+    period = advance_all(agreement, opening_period(agreement, first), intervals, lambda _: {})
     lines = {line.name: Fraction(line.amount) for line in bill(agreement, period).lines}
     assert lines == oracle(zone, values, first, *args)

@@ -413,7 +413,9 @@ def test_a_peak_that_no_place_can_avoid_changes_no_choice():
 def test_an_event_to_come_leaves_room_for_what_own_supply_gives():
     def later(*rows):
         dr = event(upper=2000, start=NOW + 3600, end=NOW + 7200)
-        world = survey(snapshot(sites=(site("east", limit=None, events=(dr,), supplies=rows),)), NOW)
+        world = survey(
+            snapshot(sites=(site("east", limit=None, events=(dr,), supplies=rows),)), NOW
+        )
         steps = NOW + np.asarray([0.0, 1800.0, 3600.0, 5400.0, 9000.0])
         return room_ahead(world.feeds["east", "feed"], steps)[2]
 

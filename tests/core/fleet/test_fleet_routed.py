@@ -288,7 +288,9 @@ def one_that_only_sums(counts=(6, 0, 6), loads=(20.0, 10.0)):
     """More than the sum needs; only a reaches the north, and no KV cache is known."""
     job = chat(counts, loads)
     rows = tuple(
-        replace(row, engine=None if row.engine is None else replace(row.engine, kv_cache_usage=None))
+        replace(
+            row, engine=None if row.engine is None else replace(row.engine, kv_cache_usage=None)
+        )
         for row in job.placements
     )
     return replace(job, placements=rows)

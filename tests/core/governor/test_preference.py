@@ -33,9 +33,7 @@ def decided(*alternatives, key="team/chat", basis=None, wanted=None, score=None)
 
 
 def read(*decisions):
-    return preference(
-        Plan(id="p", grid_time=NOW, valid_until=NOW, decisions=decisions, sites=())
-    )
+    return preference(Plan(id="p", grid_time=NOW, valid_until=NOW, decisions=decisions, sites=()))
 
 
 def test_the_cost_of_lowering_is_per_replica_that_goes_wherever_others_stand():
@@ -65,9 +63,7 @@ def test_a_workload_without_a_cost_counts_like_the_usual_one():
 
 def test_costs_of_a_real_plan_are_those_of_its_scores():
     rows = (placement("east", 3, engine=engine(36.0, pods=3)), placement("west", 2))
-    made = plan(
-        snapshot((workload(placements=rows),), (site("east"), site("west"))), NOW
-    )
+    made = plan(snapshot((workload(placements=rows),), (site("east"), site("west"))), NOW)
     for decision in made.decisions:
         for row in decision.alternatives:
             assert {t.placement_name for t in row.targets} <= {"east", "west"}

@@ -114,18 +114,14 @@ def odd_worlds(draw):
 @given(odd_worlds())
 def test_a_plan_of_an_odd_world_is_whole_finite_and_inside_its_maxima(here):
     made = plan(here, NOW)
-    assert [row.workload_key for row in made.decisions] == sorted(
-        row.key for row in here.workloads
-    )
+    assert [row.workload_key for row in made.decisions] == sorted(row.key for row in here.workloads)
     assert not any("without the optimiser" in row for row in made.notes)
     told = [made.bound_per_hour, made.objective_per_hour]
     told += [price for row in made.sites for price in row.limit_price_ahead]
     told += [price for row in made.sites for _, price in row.device_prices]
     told += [row.score for row in made.decisions]
     assert all(value is None or math.isfinite(value) for value in told)
-    places = {
-        (job.key, row.name): row for job in here.workloads for row in job.placements
-    }
+    places = {(job.key, row.name): row for job in here.workloads for row in job.placements}
     for decision in made.decisions:
         for row in decision.targets if decision.action is not Action.HOLD else ():
             place = places[decision.workload_key, row.placement_name]

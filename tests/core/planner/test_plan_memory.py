@@ -8,7 +8,13 @@ import pytest
 from tests.core.build import NOW, connection, engine, placement, quote, site, snapshot, workload
 from tests.core.loop import Loop
 from wattshift.core.decision import Action
-from wattshift.core.planner.plan_memory import LEAST_LOADS, LOADS_SECONDS, PRICES_SECONDS, PlanMemory, high_of
+from wattshift.core.planner.plan_memory import (
+    LEAST_LOADS,
+    LOADS_SECONDS,
+    PRICES_SECONDS,
+    PlanMemory,
+    high_of,
+)
 from wattshift.core.planner.planner import plan
 from wattshift.core.reasons import Reason
 
@@ -139,7 +145,10 @@ def before(rows):
         # it takes turns every five minutes, and has just begun again
         (tuple((6000 - 300 * k, (0.2, 0.8)[k % 2]) for k in range(21)), Action.HOLD),
         # twice is no pattern: a price that changes for good must not wait for half an hour
-        (((6600, 0.2), (6000, 0.8), (5400, 0.2), (4800, 0.8), (4200, 0.2), (300, 0.8)), Action.MIGRATE),
+        (
+            ((6600, 0.2), (6000, 0.8), (5400, 0.2), (4800, 0.8), (4200, 0.2), (300, 0.8)),
+            Action.MIGRATE,
+        ),
         # it took turns, but now it has lasted for half an hour
         (tuple((6000 - 300 * k, (0.2, 0.8)[k % 2]) for k in range(14)), Action.MIGRATE),
         # spells of an hour and a half: enough is left

@@ -190,7 +190,9 @@ def test_a_clock_that_was_set_back_holds_nothing():
     held = batch(replicas=0, max_pause_seconds=600, paused_since_time=NOW + 1e6)
     feed = connection(price=quote("0.80"), price_ahead=((NOW + 7200, quote("0.10")),))
     world = survey(snapshot((held,), (site("east", feed=feed),)), NOW)
-    assert wishes(world, world.jobs)["team/nightly"].run  # cheaper power comes after the longest pause
+    assert wishes(world, world.jobs)[
+        "team/nightly"
+    ].run  # cheaper power comes after the longest pause
 
 
 def test_the_horizon_is_the_dwell_but_at_least_an_interval():
