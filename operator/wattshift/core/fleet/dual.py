@@ -84,10 +84,12 @@ class _Columns:
 class _Paths:
     value: Floats
     """[F, C] money from step 0 on, by where a class stands before it."""
-    later: list[Floats]
-    """By step: [F, C] money after it."""
-    stays: list[Booleans]
-    target: list[Integers]
+    later: Floats
+    """[T, F, C] money after a step."""
+    stays: Booleans
+    """[T, F, C] whether a class that stands there before a step stays."""
+    target: Integers
+    """[T, C] column to which a class goes that does not stay."""
 
 
 def values(problem: Problem, dual: Dual) -> list[Floats]:
@@ -181,28 +183,22 @@ def _counted(problem: Problem) -> tuple[tuple[Integers, Floats], ...]:
 
 def _backward(columns: _Columns, price: Floats, move: Floats) -> _Paths:
     problem = columns.problem
-    extra = np.minimum(columns.enter + move[problem.group], FAR)
     need = problem.need
-    every = np.arange(problem.classes)
+    extra = np.minimum(columns.enter + move[problem.group], FAR)
+    entered = extra * need[:, None, :]
     standing = columns.cost(price)
-    stays: list[Booleans] = []
-    target: list[Integers] = []
-    later: list[Floats] = []
-    value = np.zeros(extra.shape)
+    later = np.zeros(standing.shape)
+    best = np.empty(need.shape)
+    target = np.empty(need.shape, dtype=np.int64)
+    value = np.empty(extra.shape)
     for t in range(need.shape[0] - 1, -1, -1):
-        later.append(value)
-        value = value + standing[t]
-        enter = extra * need[t]
-        enter += value
-        to = enter.argmin(axis=0)
-        best = enter[to, every]
-        stays.append(value <= best)
-        target.append(to)
-        np.minimum(value, best, out=value)
-    later.reverse()
-    stays.reverse()
-    target.reverse()
-    return _Paths(value=value, later=later, stays=stays, target=target)
+        now, enter = standing[t], entered[t]
+        now += later[t]
+        enter += now
+        enter.argmin(axis=0, out=target[t])
+        np.minimum.reduce(enter, axis=0, out=best[t])
+        np.minimum(now, best[t], out=later[t - 1] if t else value)
+    return _Paths(value=value, later=later, stays=standing <= best[:, None, :], target=target)
 
 
 def _forward(columns: _Columns, paths: _Paths) -> tuple[Floats, Floats, float]:
@@ -213,19 +209,21 @@ def _forward(columns: _Columns, paths: _Paths) -> tuple[Floats, Floats, float]:
     steps = need.shape[0]
     have = np.where(columns.open, problem.present.T, 0.0)
     share = have / np.maximum(np.maximum(need[0], have.sum(axis=0)), 1e-12)
-    fresh = np.maximum(0.0, 1 - share.sum(axis=0))
+    standing = share.sum(axis=0)
+    fresh = np.maximum(0.0, 1 - standing)
     money = float((share * paths.value).sum())
+    # what is new may begin anywhere, and pays for it as what moves does
+    money += float((fresh * paths.value[paths.target[0], every]).sum())
     shares = np.empty((steps, *share.shape))
     left = np.empty((steps, problem.classes))
+    to = paths.target * problem.classes + every
     for t in range(steps):
         kept = np.multiply(share, paths.stays[t], out=shares[t])
-        leaving = share.sum(axis=0) - kept.sum(axis=0)
-        left[t] = leaving
+        leaving = np.subtract(standing, np.add.reduce(kept, axis=0), out=left[t])
         if t == 0:
-            # what is new may begin anywhere, and pays for it as what moves does
-            money += float((fresh * paths.value[paths.target[0], every]).sum())
             leaving = leaving + fresh
-        kept[paths.target[t], every] += leaving
+            standing = standing + fresh
+        kept.reshape(-1)[to[t]] += leaving
         share = kept
     moved = np.bincount(
         problem.group, weights=(np.maximum(left, 0.0) * need).sum(axis=0), minlength=problem.groups

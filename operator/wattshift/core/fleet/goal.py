@@ -23,9 +23,9 @@ from wattshift.core.survey.survey import Job, Survey
 SMALL, LARGE = 24, 48
 """Iterations of the dual that decisions follow: of a handful of sites, and of thousands of workloads."""
 TINY_PAIRS, LARGE_PAIRS = 256, 4000
-"""Class x place pairs up to which bound and prices that are told get `TELLING` more eager iterations,
-and from which a fleet is large."""
-TELLING = 80
+"""Class x place pairs up to which a second, more eager search of `TELLING` iterations may better the
+bound and prices that are told, and from which a fleet is large."""
+TELLING = 32
 SLACK = 0.02
 """Of what has room of a load that has not all: left free, so that it fits."""
 NOBODY = 1e-3
@@ -154,9 +154,11 @@ def _with_room(problem: Problem, flow: Flow, dual: Dual) -> tuple[Problem, Dual]
 def told_dual(problem: Problem, dual: Dual | None) -> Dual:
     """Bound and prices that are told: better ones than `dual` where they cost little."""
     pairs = int(problem.open.sum())
-    if pairs <= TINY_PAIRS:
-        return solve(problem, iterations=TELLING, eager=2.0)
-    return dual or solve(problem, iterations=LARGE if pairs > LARGE_PAIRS else SMALL)
+    found = dual or solve(problem, iterations=LARGE if pairs > LARGE_PAIRS else SMALL)
+    if pairs > TINY_PAIRS:
+        return found
+    # any prices give a valid bound: the better of two ways, neither of which is always the better one
+    return max(found, solve(problem, iterations=TELLING, eager=2.0), key=lambda one: one.bound)
 
 
 def _worth(problem: Problem, dual: Dual) -> Floats:
