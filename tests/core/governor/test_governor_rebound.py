@@ -18,6 +18,7 @@ from tests.core.build import (
     reading,
     site,
     snapshot,
+    supply,
     workload,
 )
 from wattshift.core.contract.model import Basis
@@ -26,7 +27,8 @@ from wattshift.core.governor.governor import govern
 from wattshift.core.survey.limits import Hardness, limits_of
 from wattshift.core.model import Firmness, Tier
 from wattshift.core.planner.planner import plan
-from wattshift.core.survey.rebound import RECOVERY_SECONDS, TOLERANCE, peak_watts, recovery_watts
+from wattshift.core.survey.peaks import peak_watts
+from wattshift.core.survey.rebound import RECOVERY_SECONDS, TOLERANCE, recovery_watts
 from wattshift.core.reasons import Reason
 from wattshift.core.power.watts import FacilityTerms
 
@@ -210,10 +212,10 @@ def test_held_work_returns_during_a_bound_when_there_is_room_and_the_plan_wants_
 # ---- peaks
 
 
-def demand(binding, rate="40", in_window=True):
+def demand(binding, rate="40", in_window=True, basis=Basis.IMPORT):
     return DemandTerm(
         component="peak",
-        basis=Basis.IMPORT,
+        basis=basis,
         rate_per_kilowatt=Decimal(rate),
         binding_watts=binding,
         averaging_minutes=15,
@@ -227,12 +229,46 @@ def peaked(*terms):
     return connection(limit=None, price=replace(quote("0.5"), demand_terms=terms))
 
 
+def quoted(*terms):
+    return peaked(*terms).price
+
+
 def test_the_lowest_peak_that_binds_now_counts():
-    assert peak_watts(peaked(demand(5000), demand(3000))) == 3000
-    assert peak_watts(peaked(demand(5000), demand(3000, in_window=False))) == 5000
-    assert peak_watts(peaked(demand(0), demand(9000, rate="0"))) is None
-    assert peak_watts(connection()) is None
-    assert peak_watts(None) is None
+    assert peak_watts(quoted(demand(5000), demand(3000)), 0.0) == 3000
+    assert peak_watts(quoted(demand(5000), demand(3000, in_window=False)), 0.0) == 5000
+    assert peak_watts(quoted(demand(0), demand(9000, rate="0")), 0.0) is None
+    assert peak_watts(quoted(), 0.0) is None
+    assert peak_watts(None, 0.0) is None
+
+
+def test_own_supply_comes_on_top_of_a_peak_that_is_charged_by_the_import():
+    assert peak_watts(quoted(demand(3000)), 1500.0) == 4500
+    assert peak_watts(quoted(demand(3000, basis=Basis.GROSS_USE)), 1500.0) == 3000
+    # the lower of the two is the one by the load
+    terms = (demand(3000), demand(4000, basis=Basis.GROSS_USE))
+    assert peak_watts(quoted(*terms), 1500.0) == 4000
+
+
+def test_a_charge_by_the_it_load_binds_no_load_at_the_connection():
+    assert peak_watts(quoted(demand(100, basis=Basis.IT_LOAD)), 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("basis", "wind", "returned"),
+    [
+        (Basis.IMPORT, 1200, 5),
+        (Basis.IMPORT, None, 3),
+        (Basis.GROSS_USE, 1200, 3),
+        (Basis.IT_LOAD, 0, 6),
+    ],
+)
+def test_held_work_returns_where_own_supply_carries_it(basis, wind, returned):
+    jobs = (east("chat", 2, 20.0), held(6))
+    events = (over(upper=1000, before=None),)
+    feed = peaked(demand(2900, basis=basis))
+    here = site("east", feed=feed, events=events, supplies=(supply(wind),))
+    # 1,000 W stand, a replica of batch draws 600 W
+    assert raised(govern(snapshot(jobs, (here,)), None, NOW)) == {"team/nightly": returned}
 
 
 def test_an_unpriced_return_sets_no_new_peak():
@@ -259,3 +295,35 @@ def test_a_meter_that_reads_the_power_before_lets_all_return():
     feed = connection(limit=None, price=quote("0.5"), metered=metered, model_watts_at_meter=1800)
     here = site("east", feed=feed, events=(over(upper=3000, before=5000),))
     assert raised(govern(snapshot(jobs, (here,)), None, NOW)) == {"team/nightly": 2}
+
+
+# ---- the reserve of a cooling limit
+
+
+def cooled(limit, **more):
+    return site("east", limit=None, cooling_limit=reading(limit), **more)
+
+
+def test_growth_between_plans_leaves_the_reserve_of_a_cooling_limit_free():
+    # 6 replicas that carry 84 count at 3,564 W; 100 are needed: two more of 600 W are owed
+    job = east("chat", 6, 84.0)
+    for limit, more in ((5000, {"team/chat": 2}), (4800, {"team/chat": 1}), (4200, {})):
+        assert raised(govern(snapshot((job,), (cooled(limit),)), None, NOW)) == more
+    # the other site, where there is room, takes what the reserve keeps back
+    rows = (*job.placements, placement("west", 0))
+    here = snapshot((replace(job, placements=rows),), (cooled(4200), site("west")))
+    assert govern(here, None, NOW).decisions[0].replicas_of("west") == 2
+
+
+def test_nothing_is_shed_for_the_reserve_of_a_cooling_limit():
+    job = east("chat", 6, 60.0)
+    assert govern(snapshot((job,), (cooled(3300),)), None, NOW).decisions == ()
+
+
+def test_who_misses_an_objective_takes_the_reserve_too():
+    stats = engine(60.0, pods=6, good=900, bad=100, fast_bad=20, waiting=20, waited=3.0)
+    job = workload(placements=(placement("east", 6, engine=stats),))
+    wide = raised(govern(snapshot((job,), (cooled(30_000),)), None, NOW))["team/chat"]
+    assert wide > 0
+    here = cooled(3600 + 600 * wide)
+    assert raised(govern(snapshot((job,), (here,)), None, NOW)) == {"team/chat": wide}

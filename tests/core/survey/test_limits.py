@@ -266,3 +266,15 @@ def test_plans_leave_a_part_of_a_cooling_limit_free_and_nothing_is_shed_for_that
     here = site("a", limit=None, cooling_limit=reading(10_000))
     assert of(here).upper_watts == 10_000
     assert of(here, lead_seconds=300).upper_watts == pytest.approx(10_000 * (1 - COOLING_RESERVE))
+
+
+def test_growth_is_told_the_reserve_that_plans_have_in_their_limit():
+    here = site("a", limit=None, cooling_limit=reading(10_000))
+    terms = FacilityTerms(fixed_watts=1500, marginal=1.14)
+    reserve = of(here, terms=terms, other_watts=400).reserve
+    assert reserve is not None
+    assert (
+        reserve.upper_watts == of(here, terms=terms, other_watts=400, lead_seconds=300).upper_watts
+    )
+    assert of(here, lead_seconds=300).reserve is None
+    assert of(site("a", limit=None)).reserve is None

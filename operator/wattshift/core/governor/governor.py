@@ -73,7 +73,7 @@ class _Tick:
 
     def __init__(self, world: Survey, plan: Plan | None) -> None:
         self.world = world
-        self.room = Room(world, peaks=True)
+        self.room = Room(world, growth=True)
         self.plan = plan
         self.vectors = {job.key: list(job.vector) for job in world.jobs}
         self.causes: dict[str, tuple[Reason, list[str]]] = {}
@@ -139,7 +139,9 @@ class _Tick:
             return
         pricer = Pricer(self.world, job, horizon_seconds(state, self.world.snapshot.settings))
         avoid = self._waits(job)
-        vector, why = cover(job, self.room, pricer, owed, hardness=hardness, avoid=avoid)
+        # who misses an objective takes the reserve of a cooling limit too; others leave it
+        room = self.room.claimed() if job.verdict.violated_now else self.room
+        vector, why = cover(job, room, pricer, owed, hardness=hardness, avoid=avoid)
         if vector != job.vector:
             self._raise(job, job.vector, vector)
             self._because(job.key, owed.reason, owed.message)

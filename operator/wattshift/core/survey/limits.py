@@ -34,7 +34,8 @@ _HARDNESS = {
 }
 
 COOLING_RESERVE = 0.04
-"""Share of a cooling limit that plans leave free: weather takes from it, and load grows, until the next."""
+"""Share of a cooling limit that plans and growth leave free: weather takes from it, and load grows, until
+the next plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,8 @@ class FeedLimits:
     """Contradictions between bounds, and which of the two gave way."""
     recovery: tuple[Bound, ...] = ()
     """What events that have ended leave for a while: growth stops there, nothing is shed for it."""
+    reserve: Bound | None = None
+    """What growth leaves free of a cooling limit, where the limit itself is in `bounds`."""
 
     @property
     def upper_watts(self) -> float | None:
@@ -122,6 +125,7 @@ def limits_of(
     """
     bounds: list[Bound] = []
     frozen: list[str] = []
+    reserve: Bound | None = None
     name = None if connection is None else connection.name
     own = _Own(
         site_watts=own_supply_watts(site, now, lead_seconds),
@@ -138,11 +142,13 @@ def limits_of(
         if cooling is None:
             frozen.append("the cooling limit is unknown")
         else:
-            if lead_seconds > 0:
-                cooling *= 1 - COOLING_RESERVE
             # what can be cooled is IT power; what the fans and chillers draw comes on top
             watts = terms.fixed_watts + terms.marginal * cooling - other_watts
-            bounds.append(_physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True))
+            full = _physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True)
+            watts -= terms.marginal * cooling * COOLING_RESERVE
+            less = _physical("cooling", Reason.COOLING_LIMIT, watts, whole_site=True)
+            reserve = None if lead_seconds > 0 else less
+            bounds.append(less if lead_seconds > 0 else full)
     if connection is not None:
         if connection.import_limit_watts is not None:
             watts = float(connection.import_limit_watts) + own.here_watts
@@ -166,7 +172,8 @@ def limits_of(
         if why:
             frozen.append(why)
     limits = _clip(bounds, "; ".join(frozen))
-    return replace(limits, recovery=_recovery(site, connection, now, own, other_watts))
+    recovery = _recovery(site, connection, now, own, other_watts)
+    return replace(limits, recovery=recovery, reserve=reserve)
 
 
 def _at(event: EventState, bound: Bound, own: _Own, other_watts: float) -> Bound:

@@ -106,3 +106,22 @@ def free_of_peaks(quote: PriceQuote) -> tuple[float, float]:
     return min((float(row.binding_watts) for row in terms), default=math.inf), float(
         once
     ) / PEAK_HOURS
+
+
+def peak_watts(quote: PriceQuote | None, own_watts: float) -> float | None:
+    """Load in W that sets no new billed peak: the lowest that binds in this window; None = no such price.
+
+    What is charged by the import leaves own supply to the load on top; a charge by the IT load says
+    nothing of the load at the connection.
+    """
+    if quote is None:
+        return None
+    known = [
+        term.binding_watts + (own_watts if term.basis is Basis.IMPORT else 0.0)
+        for term in quote.demand_terms
+        if term.in_window
+        and term.basis is not Basis.IT_LOAD
+        and term.binding_watts > 0
+        and term.expected_per_kilowatt > 0
+    ]
+    return min(known, default=None)

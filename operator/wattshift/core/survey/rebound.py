@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wattshift.core.model import ConnectionState, EventState
+from wattshift.core.model import EventState
 
 RECOVERY_SECONDS = 1800.0
 """Grid seconds after the end, and after its ramp, for which power stays at what it was: two metering
@@ -53,16 +53,3 @@ def _before(event: EventState, events: tuple[EventState, ...]) -> float:
         left = [row for row in left if row not in linked]
         highest = max(highest, *(float(row.frozen_reference_watts or 0) for row in linked))
         start = min(row.start_time for row in linked)
-
-
-def peak_watts(connection: ConnectionState | None) -> float | None:
-    """Power that sets no new billed peak: the lowest that binds in this window; None = no such price."""
-    quote = connection.price if connection is not None else None
-    if quote is None:
-        return None
-    known = [
-        float(term.binding_watts)
-        for term in quote.demand_terms
-        if term.in_window and term.binding_watts > 0 and term.expected_per_kilowatt > 0
-    ]
-    return min(known, default=None)

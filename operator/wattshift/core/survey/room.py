@@ -9,13 +9,14 @@ counted at the watts that it will draw, so that all that stood before fits. Neig
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 
 from wattshift.core.power.power import FeedKey
 from wattshift.core.survey.limits import Hardness
-from wattshift.core.survey.rebound import peak_watts
+from wattshift.core.survey.own_supply import own_supply_watts
+from wattshift.core.survey.peaks import peak_watts
 from wattshift.core.survey.survey import Feed, Spot, Survey
 
 STILL = 0.01
@@ -27,9 +28,16 @@ ARRIVING = 3.0
 class Room:
     """Mutable budget of one decision step over all sites."""
 
-    def __init__(self, survey: Survey, *, peaks: bool = False) -> None:
-        """Args: survey; peaks = growth that no bound asks for may set no new billed peak."""
+    def __init__(self, survey: Survey, *, growth: bool = False) -> None:
+        """What is left at the time of a survey.
+
+        Args:
+            survey: of the step.
+            growth: of the governor, between plans: no new billed peak that no bound asks for, and the
+                reserve of a cooling limit stays free but for who has a claim.
+        """
         self._survey = survey
+        self._claimed = False
         self._watts: dict[Hardness, dict[FeedKey, float]] = {rank: {} for rank in Hardness}
         self._down: dict[FeedKey, float] = {}
         self._ramp: dict[str, float | None] = {}
@@ -42,7 +50,7 @@ class Room:
             self._by_site.setdefault(feed.site.name, []).append(key)
             for rank, watts in self._watts.items():
                 watts[key] = feed.room_watts(rank)
-            soft = _soft(feed, peaks=peaks)
+            soft = _soft(feed, survey.now) if growth else _after(feed)
             if soft:
                 self._soft[key] = soft
             lower = feed.limits.lower_watts
@@ -62,6 +70,12 @@ class Room:
     def now(self) -> float:
         """Grid time of the decision."""
         return self._survey.now
+
+    def claimed(self) -> Room:
+        """The same room, used up together, for an objective that is missed or an order: with the reserve."""
+        other = copy(self)
+        vars(other).update(_claimed=True)
+        return other
 
     def copy(self) -> Room:
         """What is left now, to be used up apart from this."""
@@ -102,9 +116,8 @@ class Room:
         room = self._watts[hardness][feed.key]
         if room != float("inf"):
             count = min(count, int(room / watts + 1e-9))
-        for row in self._soft.get(feed.key, ()):
-            if row.hardness <= hardness:
-                count = min(count, int(row.left / drawn_watts(spot, feed) + 1e-9))
+        for row in self._kept(feed.key, hardness):
+            count = min(count, int(row.left / row.each(spot, feed) + 1e-9))
         ramp = self._ramp[feed.site.name]
         if ramp is not None:
             # a replica is the smallest step there is: one may go where none is under way
@@ -134,10 +147,15 @@ class Room:
             if bound is not None and bound.upper_watts is not None:
                 words = f"{bound.name} of {bound.upper_watts:.0f} W"
             return f"{feed.site.name}: {left:.0f} W left under {words}"
-        for row in self._soft.get(feed.key, ()):
-            if row.hardness <= hardness and row.left < count * drawn_watts(spot, feed):
+        for row in self._kept(feed.key, hardness):
+            if row.left < count * row.each(spot, feed):
                 return f"{feed.site.name}: {max(0.0, row.left):.0f} W left under {row.name}"
         return f"{feed.site.name}: no {spot.profile.resource_name} is free, or its ramp is used up"
+
+    def _kept(self, key: FeedKey, hardness: Hardness) -> Iterator[_Soft]:
+        for row in self._soft.get(key, ()):
+            if row.hardness <= hardness and not (row.reserve and self._claimed):
+                yield row
 
     def may_free(self, change: Mapping[FeedKey, float]) -> bool:
         """Whether watts that leave keep every connection at or above its lower bound."""
@@ -154,6 +172,7 @@ class Room:
             for key, watts in change.items()
             if watts > 0
             for row in self._soft.get(key, ())
+            if not row.reserve
         )
 
     def free(self, change: Mapping[FeedKey, float]) -> None:
@@ -178,7 +197,7 @@ class Room:
                 left[key] = max(0.0, left[key] - watts)
         for key in self._by_site[feed.site.name]:
             for row in self._soft.get(key, ()):
-                row.left -= count * drawn_watts(spot, feed)
+                row.left -= count * row.each(spot, feed)
         ramp = self._ramp[feed.site.name]
         if ramp is not None:
             self._ramp[feed.site.name] = max(0.0, ramp - watts)
@@ -208,25 +227,48 @@ def drawn_watts(spot: Spot, feed: Feed) -> float:
 
 @dataclass(slots=True)
 class _Soft:
-    """A bound that only growth has to keep, in watts that are really drawn."""
+    """A bound that only growth has to keep, in watts that are really drawn; a reserve at full load."""
 
     name: str
     hardness: Hardness
     left: float
+    reserve: bool = False
+
+    def each(self, spot: Spot, feed: Feed) -> float:
+        """Watts to count for one more replica."""
+        return raise_watts(spot, feed) if self.reserve else drawn_watts(spot, feed)
 
 
-def _soft(feed: Feed, *, peaks: bool) -> list[_Soft]:
-    power = feed.power
-    now = feed.uncapped_watts
-    if power.committed_watts is not None:
-        now = power.committed_watts + power.cap_saved_committed_watts
-    rows = [
+def _after(feed: Feed) -> list[_Soft]:
+    """What events that have ended leave."""
+    now = _drawn_now(feed)
+    return [
         _Soft(bound.name, bound.hardness, bound.upper_watts - now)
         for bound in feed.limits.recovery
         if bound.upper_watts is not None
     ]
-    peak = peak_watts(feed.connection) if peaks else None
-    if peak is not None:
-        before = [bound.upper_watts or 0.0 for bound in feed.limits.recovery]
-        rows.append(_Soft("the billed peak", Hardness.VOLUNTARY, max([peak, *before]) - now))
+
+
+def _soft(feed: Feed, now: float) -> list[_Soft]:
+    """What events that have ended leave, the billed peak, and the reserve of the cooling limit."""
+    rows = _after(feed)
+    connection, least = feed.connection, feed.limits.reserve
+    if connection is not None:
+        own = own_supply_watts(feed.site, now, connection_name=connection.name)
+        peak = peak_watts(connection.price, own)
+        if peak is not None:
+            before = [bound.upper_watts or 0.0 for bound in feed.limits.recovery]
+            left = max([peak, *before]) - _drawn_now(feed)
+            rows.append(_Soft("the billed peak", Hardness.VOLUNTARY, left))
+    if least is not None and least.upper_watts is not None:
+        left = least.upper_watts - feed.uncapped_watts
+        name = "the reserve of the cooling limit"
+        rows.append(_Soft(name, Hardness.PHYSICAL, left, reserve=True))
     return rows
+
+
+def _drawn_now(feed: Feed) -> float:
+    power = feed.power
+    if power.committed_watts is None:
+        return feed.uncapped_watts
+    return power.committed_watts + power.cap_saved_committed_watts
