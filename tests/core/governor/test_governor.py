@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from tests.core.build import (
-    hand_over,
     NOW,
+    PROFILE,
+    hand_over,
     Original,
     batch,
     connection,
@@ -22,8 +24,11 @@ from tests.core.build import (
     snapshot,
     workload,
 )
+from wattshift.core.contract.model import Basis
+from wattshift.core.contract.quote import DemandTerm
 from wattshift.core.decision import Action
 from wattshift.core.governor.governor import govern
+from wattshift.core.governor.ladder import Mechanism
 from wattshift.core.model import (
     Allowed,
     Firmness,
@@ -345,8 +350,79 @@ def test_a_floor_of_the_whole_site_is_raised_once():
     tick = run(snapshot(jobs, (two_feeds(events=(fill,)),)))
     power = sum(row.estimated_watts for row in tick.sites)
     added = sum(row["east"] - 6 for row in targets(tick).values())
-    # each adds its loaded idle watts; the other connection counts at its safe figure
-    assert math.ceil((8000 - power * 1.1) / 100) <= added <= math.ceil((8000 - power) / 100)
+    # each adds its active floor: tokens spread; the other connection counts at its safe figure
+    assert math.ceil((8000 - power * 1.1) / 400) <= added <= math.ceil((8000 - power) / 400)
+
+
+def test_a_lower_bound_counts_what_replicas_draw_once_the_tokens_are_spread():
+    # 6 carry 20 sequences: 6 x 400 + 200 W; each more adds its active floor of 400 W, not 100 idle
+    fill = event(upper=None, lower=4200)
+    here = snapshot((east(row={"max_replicas": 40}),), (site("east", events=(fill,)),))
+    assert targets(run(here)) == {"team/chat": {"east": 10}}
+
+
+def test_a_lower_bound_counts_the_load_that_comes_from_elsewhere():
+    # all 42 sequences are in the west; three in the east draw 3 x (400 + 42 / 6 / 20 x 200) = 1,410 W
+    rows = (placement("east", 0), placement("west", 3, engine=engine(42.0, pods=3)))
+    fill = event(upper=None, lower=1500)
+    sites = (site("east", events=(fill,)), site("west"))
+    tick = run(snapshot((workload(placements=rows),), sites))
+    assert targets(tick)["team/chat"]["east"] == 4
+
+
+def test_a_lower_bound_counts_held_work_that_rests_as_busy():
+    fill = event(upper=None, lower=3000)
+    feed = connection(metered=reading(0), model_watts_at_meter=0)
+    job = batch(replicas=0, placements=(placement("east", 0, baseline_replicas=4),))
+    tick = run(snapshot((job,), (site("east", feed=feed, events=(fill,)),)))
+    assert targets(tick) == {"team/nightly": {"east": 5}}
+
+
+def test_a_lower_bound_waits_for_device_caps_to_be_lifted():
+    profile = replace(PROFILE, cap_throughput_permille=((500, 800), (1000, 1000)))
+    row = {"power_cap_permille": 600, "mechanisms": (Mechanism.POWER_CAP,)}
+    job = east(concurrency=120.0, row=row)
+    fill = event(upper=None, lower=3000)
+    tick = run(snapshot((job,), (site("east", events=(fill,)),), profiles=(profile,)))
+    assert tick.sites[0].estimated_watts == 2160  # 1,137 W more without the cap
+    assert tick.decisions == ()
+
+
+def test_a_lower_bound_counts_what_the_same_tick_gives_back():
+    fill = event(upper=None, lower=3000)
+    # 60 sequences on 2 replicas: the load asks for more at once
+    here = snapshot((east(replicas=2, concurrency=60.0),), (site("east", events=(fill,)),))
+    alone = run(replace(here, sites=(site("east"),)))
+    assert targets(run(here))["team/chat"]["east"] <= max(6, targets(alone)["team/chat"]["east"])
+
+
+def test_what_only_watches_takes_no_part_of_what_a_lower_bound_lacks():
+    # one more of 400 W is needed: three idle ones of a watcher are no 300 W
+    watching = east("other", mode=Mode.OBSERVE)
+    fill = event(upper=None, lower=5500)
+    tick = run(snapshot((east(), watching), (site("east", events=(fill,)),)))
+    assert targets(tick) == {"team/chat": {"east": 7}}
+
+
+@pytest.mark.parametrize(
+    ("firmness", "raised"),
+    [(Firmness.MANDATORY, 8), (Firmness.COMMITTED, 8), (Firmness.VOLUNTARY, 6)],
+)
+def test_a_lower_bound_that_is_an_order_stops_at_no_billed_peak(firmness, raised):
+    term = DemandTerm(
+        component="peak",
+        basis=Basis.GROSS_USE,
+        rate_per_kilowatt=Decimal(40),
+        binding_watts=2700,
+        averaging_minutes=15,
+        probability=Decimal(1),
+        probability_source="NoPeakHistory",
+        in_window=True,
+    )
+    feed = connection(limit=None, price=replace(quote("0.5"), demand_terms=(term,)))
+    fill = event(upper=None, lower=3300, firmness=firmness)
+    tick = run(snapshot((east(),), (site("east", feed=feed, events=(fill,)),)))
+    assert targets(tick).get("team/chat", {"east": 6}) == {"east": raised}
 
 
 def test_a_lower_bound_asks_what_a_workload_allows_unless_it_is_mandatory():

@@ -327,3 +327,13 @@ def test_who_misses_an_objective_takes_the_reserve_too():
     assert wide > 0
     here = cooled(3600 + 600 * wide)
     assert raised(govern(snapshot((job,), (here,)), None, NOW)) == {"team/chat": wide}
+
+
+@pytest.mark.parametrize(
+    ("firmness", "standing"),
+    [(Firmness.MANDATORY, 8), (Firmness.COMMITTED, 8), (Firmness.VOLUNTARY, 7)],
+)
+def test_a_lower_bound_that_is_an_order_may_use_the_reserve(firmness, standing):
+    fill = event(upper=None, lower=3300, firmness=firmness)
+    tick = govern(snapshot((east("chat", 6, 20.0),), (cooled(4100, events=(fill,)),)), None, NOW)
+    assert tick.decisions[0].replicas_of("east") == standing

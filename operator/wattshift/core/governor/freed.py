@@ -1,4 +1,4 @@
-"""Watts that a connection is rid of when replicas go, counted as the figure that a bound is compared with.
+"""Watts that a connection is rid of when replicas go, or gains when they come, as the figure that is compared.
 
 Neighbours: `core/governor/shed.py`, `core/governor/governor.py` (what a lower bound gains), `core/power/power.py`.
 """
@@ -75,6 +75,44 @@ def freed_watts(job: Job, feed: Feed, base: Sequence[int], vector: Sequence[int]
         idle += count * float(profile.loaded_idle_watts or 0) * feed.terms.marginal
     freed = min(credited, drawn_watts(job, feed, base) - drawn_watts(job, feed, vector))
     return max(0.0, _believed(freed, idle, feed))
+
+
+def gained_watts(
+    job: Job, feeds: Sequence[Feed], base: Sequence[int], vector: Sequence[int]
+) -> float:
+    """Facility watts that feeds draw more of a job with `vector` than with `base`; negative = less.
+
+    Its tokens spread over all its replicas. Where they can't (held work), or nobody knows the load, a
+    replica that is added draws what its engines say of those beside it, busy where nothing says it.
+    """
+    total = 0.0
+    for feed in feeds:
+        if job.outside or job.load.concurrency is None:
+            total += sum(
+                (vector[spot.index] - base[spot.index]) * _alone_watts(spot, feed)
+                for spot in job.spots
+                if spot.feed is feed and spot.profile is not None
+            )
+            continue
+        change = drawn_watts(job, feed, vector) - drawn_watts(job, feed, base)
+        idle = sum(
+            (vector[spot.index] - base[spot.index]) * float(spot.profile.loaded_idle_watts or 0)
+            for spot in job.spots
+            if spot.feed is feed and spot.profile is not None
+        )
+        total += _believed(change, idle * feed.terms.marginal, feed)
+    return total
+
+
+def _alone_watts(spot: Spot, feed: Feed) -> float:
+    """Facility watts of one replica that serves as those beside it do."""
+    profile, engine = spot.profile, spot.state.engine
+    assert profile is not None
+    each = None
+    if _seen(spot) and engine is not None:
+        each = engine.concurrency / max(1, spot.replicas)
+    watts = replica_watts(profile, each) or 0.0
+    return _believed(watts, float(profile.loaded_idle_watts or 0), feed) * feed.terms.marginal
 
 
 def drawn_watts(job: Job, feed: Feed, vector: Sequence[int]) -> float:
