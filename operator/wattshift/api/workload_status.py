@@ -336,6 +336,8 @@ class FlexibleWorkloadStatus(ApiModel):
     """releaseStartedTime is when giving back began, in real time: its deadline counts from it."""
     paused_since_time: Time | None = None
     """pausedSinceTime is when the pause began; absent = not paused."""
+    work_since_time: Time | None = None
+    """workSinceTime is since when there has been batch work before its deadline, running or waiting."""
     totals: WorkloadTotals | None = None
     """totals since the workload was first seen."""
     learnt: Learnt | None = None

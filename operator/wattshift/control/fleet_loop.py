@@ -12,6 +12,7 @@ import logging
 from wattshift.control.act import Acted, Actor
 from wattshift.control.acting.moves import Mover
 from wattshift.control.gather import Gatherer
+from wattshift.control.inputs.inflow_book import InflowBook
 from wattshift.control.latest import Latest
 from wattshift.control.record.recorder import Outcome, Recorder, Step
 from wattshift.control.record.show import Show
@@ -59,6 +60,7 @@ class FleetLoop:
         self._latest = latest
         self._failures = 0
         self._memory = PlanMemory()
+        self._inflow = InflowBook(book=runtime.book, memory=self._memory.inflow)
 
     async def run(self) -> None:
         """Plan until cancelled."""
@@ -113,7 +115,10 @@ class FleetLoop:
     async def _iterate(self) -> None:
         stage = self._runtime.metrics.stage_seconds
         with stage.labels("gather").time():
-            snapshot = self._memory.remembered(self._gather.snapshot())
+            gathered = self._gather.snapshot()
+            self._inflow.restore(gathered)
+            snapshot = self._memory.remembered(gathered)
+            self._inflow.note(snapshot)
         with stage.labels("plan").time():
             decided = await self._planned(snapshot)
         self._memory.note(decided)

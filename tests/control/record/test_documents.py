@@ -105,6 +105,7 @@ workloads = st.builds(
     moves_day=st.just("2026-11-22"),
     last_change_time=maybe(times),
     paused_since_time=maybe(times),
+    work_since_time=maybe(times),
     release_started_utc=maybe(times),
     decision=maybe(decisions),
     totals=maybe(st.builds(TotalsRecord, since_time=times, watt_hours=counts)),
@@ -142,6 +143,7 @@ def test_a_workloads_status_is_valid_and_keeps_what_must_survive(record):
     assert (loaded.moves_today, loaded.moves_day) == (record.moves_today, record.moves_day)
     assert loaded.last_change_time == record.last_change_time
     assert loaded.paused_since_time == record.paused_since_time
+    assert loaded.work_since_time == record.work_since_time
     assert loaded.release_started_utc == record.release_started_utc
     kept = [
         (r.name, r.desired_replicas, r.last_written_replicas, r.last_write_time)

@@ -132,11 +132,38 @@ def test_unknown_counts_leave_a_gap():
     assert here.workloads[0].batch.arrivals_per_hour is None
 
 
+def test_what_was_not_followed_in_between_says_nothing():
+    """Two looks at two replicas: nobody knows what ran while the backlog was unknown between them."""
+    memory = Inflow()
+    follow(memory, 35.0, 20.0, [2] * 10 + [0] * 10)
+    known = memory.remembered(seen(900.0, NOW + 20 * STEP, 0)).workloads[0].batch
+    hidden = replace(seen(0.0, NOW + 21 * STEP, 0), workloads=(batch(replicas=0, backlog=None),))
+    memory.remembered(hidden)
+    later = memory.remembered(seen(90_000.0, NOW + 30 * STEP, 0)).workloads[0].batch
+    assert later.arrivals_per_hour == pytest.approx(known.arrivals_per_hour)
+
+
+def test_replicas_that_came_and_went_between_two_looks_are_no_steady_count():
+    memory = Inflow()
+    for index in range(40):
+        now = NOW + STEP * index
+        here = memory.remembered(seen(400.0 - 10 * index, now, 0))
+        memory.remembered(seen(400.0 - 10 * index, now + 100, 4))  # what works is seen in between
+    assert here.workloads[0].batch.arrivals_per_hour is None
+
+
+def test_a_namesake_begins_anew():
+    memory = Inflow()
+    follow(memory, 35.0, 20.0, [2] * 10 + [0] * 10)
+    here = seen(400.0, NOW + 20 * STEP, 0)
+    other = replace(here, workloads=tuple(replace(row, uid="other") for row in here.workloads))
+    assert memory.remembered(other).workloads[0].batch.units_per_replica_hour is None
+
+
 def test_memory_is_bounded():
     memory = Inflow()
     for index in range(3 * 288):
         memory.remembered(seen(400.0, NOW + STEP * index))
-    (ring,) = memory._looks.values()
-    assert len(ring) <= KEPT_SECONDS / STEP + 1
+    assert len(memory.looks("team/nightly")) <= KEPT_SECONDS / STEP + 1
     memory.remembered(replace(snapshot((workload("chat"),)), grid_time=NOW))
-    assert not memory._looks
+    assert not memory.looks("team/nightly")

@@ -295,6 +295,81 @@ def test_work_that_arrives_all_day_runs_in_the_cheap_hours_and_starts_once_a_spe
     assert dear <= 0.1 * paid
 
 
+def _ever_cheaper(now):
+    """A price that falls every hour of the day to come: whoever may wait, waits."""
+    rows = [(now + HOUR * h, quote(f"{0.80 - 0.03 * h:.2f}")) for h in range(24)]
+    return site("east", feed=connection(price=rows[0][1], price_ahead=tuple(rows[1:])))
+
+
+def held(**more):
+    """Work of unknown speed that ran on two replicas."""
+    return job(most=2, max_replicas=2, units_per_replica_hour=None, **more)
+
+
+def wished(here):
+    world = survey(here, here.grid_time)
+    return wishes(world, world.jobs)["team/nightly"]
+
+
+def _first_start(*, restart_hours=0.0, due=24.0, memory=True):
+    """Hours until work of unknown speed runs, while all that is ahead is cheaper."""
+    kept, since, tick = PlanMemory(), None, 0
+    while tick < due * 12:
+        now = NOW + 300.0 * tick
+        work = _fresh(held(backlog=500.0, due=due * HOUR), now)
+        work = replace(work, paused_since_time=None if memory else NOW)
+        if restart_hours and tick % int(12 * restart_hours) == 0:
+            kept = PlanMemory()
+            kept.inflow.restore(work, (), since)
+        here = replace(snapshot((work,), (_ever_cheaper(now),)), grid_time=now)
+        here = kept.remembered(here) if memory else here
+        since = here.workloads[0].batch.work_since_time
+        found = plan(here, now)
+        if counts_of(found.decisions[0]) > 0:
+            return tick / 12
+        assert found.next_wake_time <= NOW + due * HOUR / 2
+        tick += 1
+    return due
+
+
+@pytest.mark.parametrize("restart_hours", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("due", [6.0, 24.0])
+def test_work_of_unknown_speed_begins_at_half_of_its_time_not_of_what_is_left(due, restart_hours):
+    assert _first_start(due=due, restart_hours=restart_hours) <= due / 2
+
+
+def test_without_a_memory_its_pause_says_since_when_it_waits():
+    assert _first_start(memory=False) <= 12.0
+
+
+def test_work_of_unknown_speed_that_is_due_is_not_paused_again_for_a_cheaper_hour():
+    memory = PlanMemory()
+    for tick in range(24 * 12):
+        now = NOW + 300.0 * tick
+        work = _fresh(held(replicas=2, backlog=500.0), now)
+        here = replace(snapshot((work,), (_ever_cheaper(now),)), grid_time=now)
+        assert wished(memory.remembered(here)).run or now < NOW + 12 * HOUR
+
+
+def test_a_new_deadline_or_an_empty_queue_begins_anew():
+    memory = PlanMemory()
+
+    def since(hour, backlog=500.0, due=24 * HOUR):
+        now = NOW + hour * HOUR
+        work = _fresh(job(backlog=backlog, due=due, units_per_replica_hour=None), now)
+        here = replace(snapshot((work,), (_ever_cheaper(now),)), grid_time=now)
+        found = memory.remembered(here).workloads[0].batch.work_since_time
+        return None if found is None else (found - NOW) / HOUR
+
+    assert since(0) == 0
+    assert since(3) == 0
+    assert since(4, due=48 * HOUR) == 4
+    assert since(5, backlog=0.0, due=48 * HOUR) is None
+    assert since(6, due=48 * HOUR) == 6
+    assert since(7, due=None) is None
+    assert since(2) == 2  # the clock was set back
+
+
 def _cheap(now):
     return (now - NOW) % (24 * HOUR) >= 18 * HOUR
 

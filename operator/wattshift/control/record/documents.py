@@ -84,6 +84,7 @@ def _workload(record: WorkloadRecord) -> dict[str, Any]:
         "lastChangeTime": _time(record.last_change_time),
         "releaseStartedTime": _time(record.release_started_utc),
         "pausedSinceTime": _time(record.paused_since_time),
+        "workSinceTime": _time(record.work_since_time),
         "totals": _totals(record.totals),
         "powerWatts": record.power_watts,
         "learnt": _dump(record.learnt),

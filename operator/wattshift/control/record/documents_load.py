@@ -64,6 +64,7 @@ def _load_workload(status: Mapping[str, Any]) -> WorkloadRecord:
         moves_day=str(day.get("date", "")),
         last_change_time=_epoch(status.get("lastChangeTime")),
         paused_since_time=_epoch(status.get("pausedSinceTime")),
+        work_since_time=_epoch(status.get("workSinceTime")),
         release_started_utc=_epoch(status.get("releaseStartedTime")),
         decision=_one(status.get("lastDecision"), _load_decision),
         totals=_one(status.get("totals"), _load_totals),

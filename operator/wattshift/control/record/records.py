@@ -150,6 +150,8 @@ class WorkloadRecord:
     """Day in UTC (`2026-11-22`) that `moves_today` counts."""
     last_change_time: float | None = None
     paused_since_time: float | None = None
+    work_since_time: float | None = None
+    """Since when there has been batch work before its deadline (`control/inputs/inflow_book.py`)."""
     release_started_utc: float | None = None
     decision: DecisionRecord | None = None
     totals: TotalsRecord | None = None

@@ -1,15 +1,17 @@
 """What arrives at batch work, and what one of its replicas completes, learnt from its backlog alone.
 
 Between two looks a backlog changes by arrivals less completions: `change = a x hours - r x replica-hours`.
-While nothing runs it shows a; with another number of replicas also r (least squares). In memory only:
-without it work is taken to keep half of its replicas busy (`core/planner/batch.py`). Neighbours: `core/planner/plan_memory.py`.
+While nothing runs it shows a; with another number of replicas also r (least squares). In memory:
+without it work is taken to keep half of its replicas busy (`core/planner/batch.py`). Neighbours:
+`core/planner/plan_memory.py`, `control/inputs/inflow_book.py` (keeps over a restart what must be kept).
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from wattshift.core.freshness import value_of
 from wattshift.core.model import BatchState, Snapshot, WorkloadState
@@ -33,46 +35,106 @@ class Look:
     units: float
     replicas: int
     """In service."""
+    apart: bool = False
+    """What was since the look before was not followed: backlog or replicas were unknown, or changed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """What is kept of one workload."""
+
+    uid: str
+    looks: deque[Look] = field(default_factory=deque)
+    broken: bool = False
+    """The next look stands apart."""
+    since: float | None = None
+    """Grid time since which there has been work before the deadline."""
+    deadline: float | None = None
+    """That `since` belongs to; None = an earlier process noted it, for whatever deadline there is."""
 
 
 class Inflow:
     """Looks of all batch workloads, bounded whatever happens."""
 
     def __init__(self) -> None:
-        self._looks: dict[str, deque[Look]] = {}
+        self._kept: dict[str, _Kept] = {}
+
+    def restore(self, state: WorkloadState, looks: Sequence[Look], since: float | None) -> None:
+        """Begin with what an earlier process has left; without effect on what is followed already."""
+        found = self._kept.get(state.key)
+        if found is None or found.uid != state.uid:
+            self._kept[state.key] = _Kept(
+                uid=state.uid, looks=deque(looks), broken=True, since=since
+            )
+
+    def follows(self, state: WorkloadState) -> bool:
+        """Whether anything is kept of this very workload."""
+        found = self._kept.get(state.key)
+        return found is not None and found.uid == state.uid
+
+    def looks(self, workload_key: str) -> tuple[Look, ...]:
+        """What is kept, oldest first."""
+        found = self._kept.get(workload_key)
+        return () if found is None else tuple(found.looks)
 
     def remembered(self, snapshot: Snapshot) -> Snapshot:
         """Keep what a snapshot shows, and put in what has been learnt where nobody has."""
-        now, found = snapshot.grid_time, []
+        now, rows = snapshot.grid_time, []
+        followed = set()
         for state in snapshot.workloads:
             batch = state.batch
             if batch is None or not batch.external_dispatch:
-                found.append(state)
+                rows.append(state)
                 continue
-            self._note(state, batch, now)
-            known = learnt(self._looks.get(state.key, ()), batch)
-            found.append(state if known is batch else replace(state, batch=known))
-        for key in self._looks.keys() - {row.key for row in found}:
-            del self._looks[key]
-        if all(a is b for a, b in zip(found, snapshot.workloads, strict=True)):
+            followed.add(state.key)
+            kept = self._kept.get(state.key)
+            if kept is None or kept.uid != state.uid:
+                kept = self._kept[state.key] = _Kept(uid=state.uid)
+            _note(kept, state, batch, now)
+            known = learnt(kept.looks, batch)
+            if known.work_since_time is None and kept.since is not None:
+                known = replace(known, work_since_time=kept.since)
+            rows.append(state if known is batch else replace(state, batch=known))
+        for key in self._kept.keys() - followed:
+            del self._kept[key]
+        if all(a is b for a, b in zip(rows, snapshot.workloads, strict=True)):
             return snapshot
-        return replace(snapshot, workloads=tuple(found))
+        return replace(snapshot, workloads=tuple(rows))
 
-    def _note(self, state: WorkloadState, batch: BatchState, now: float) -> None:
-        ring = self._looks.setdefault(state.key, deque())
-        while ring and ring[0].time < now - KEPT_SECONDS:
-            ring.popleft()
-        if ring and ring[-1].time > now:
-            ring.clear()  # the clock was set back
-        units = value_of(batch.backlog_units, now)
-        counts = [row.in_service_replicas for row in state.placements]
-        if units is None or any(count is None for count in counts):
+
+def _note(kept: _Kept, state: WorkloadState, batch: BatchState, now: float) -> None:
+    ring = kept.looks
+    while ring and ring[0].time < now - KEPT_SECONDS:
+        ring.popleft()
+    if ring and ring[-1].time > now:
+        ring.clear()  # the clock was set back
+    units = value_of(batch.backlog_units, now)
+    _since(kept, batch, units, now)
+    counts = [row.in_service_replicas for row in state.placements]
+    if units is None or not math.isfinite(units) or any(count is None for count in counts):
+        kept.broken = True
+        return
+    assert batch.backlog_units is not None
+    seen = batch.backlog_units.source_time
+    time, replicas = now if seen is None else min(seen, now), sum(n or 0 for n in counts)
+    if not ring or time - ring[-1].time >= APART_SECONDS:
+        ring.append(Look(time=time, units=units, replicas=replicas, apart=kept.broken))
+        kept.broken = False
+    elif ring[-1].replicas != replicas:
+        kept.broken = True
+
+
+def _since(kept: _Kept, batch: BatchState, units: float | None, now: float) -> None:
+    """Since when there is work before this deadline; running it does not change that, only its end."""
+    deadline = batch.deadline_time
+    if deadline is None or (units is not None and units <= 0):
+        kept.since = kept.deadline = None
+        return
+    if kept.since is None or kept.deadline not in (None, deadline):
+        if units is None:
             return
-        assert batch.backlog_units is not None
-        seen = batch.backlog_units.source_time
-        time = now if seen is None else min(seen, now)
-        if not ring or time - ring[-1].time >= APART_SECONDS:
-            ring.append(Look(time=time, units=units, replicas=sum(n or 0 for n in counts)))
+        kept.since = now
+    kept.since, kept.deadline = min(kept.since, now), deadline
 
 
 def learnt(looks: Sequence[Look], batch: BatchState) -> BatchState:
@@ -100,7 +162,7 @@ def _stretches(looks: Sequence[Look]) -> list[tuple[float, float, float]]:
     for index in range(1, len(looks)):
         before, after = looks[index - 1], looks[index]
         idle = after.replicas > 0 and min(before.units, after.units) <= after.replicas
-        if before.replicas != after.replicas or idle:
+        if before.replicas != after.replicas or idle or after.apart:
             continue
         hours = (after.time - before.time) / 3600
         found.append((hours, hours * after.replicas, after.units - before.units))

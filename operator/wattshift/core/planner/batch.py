@@ -105,7 +105,7 @@ def _wish(job: Job, survey: Survey, agenda: Agenda) -> Wish:
         since = job.state.paused_since_time
         # a pause that began "in the future" began before the clock was set back
         pause_end = (now if since is None else min(since, now)) + job.state.max_pause_seconds
-    end = _end(job, now)
+    end = end_of(job, now)
     must = _must(job, pause_end, work, end, now)
     if must is not None:
         return must
@@ -132,14 +132,22 @@ def _dry_for_a_moment(job: Job, work: Work) -> bool:
     return work.inflow * STOPS * cold > LEAST_RUN_SECONDS
 
 
-def _end(job: Job, now: float) -> float | None:
-    """When all must be done, less a start; with a rate not yet measured, half of the time left."""
-    assert job.state.batch is not None
-    deadline = job.state.batch.deadline_time
+def end_of(job: Job, now: float) -> float | None:
+    """When all must be done, less a start; with a rate not yet measured, half of the time that it had.
+
+    Half of what is left at each look would never come.
+    """
+    batch = job.state.batch
+    assert batch is not None
+    deadline = batch.deadline_time
     if deadline is None:
         return None
-    if not job.state.batch.units_per_replica_hour:
-        return now + max(0.0, deadline - now) / 2
+    if not batch.units_per_replica_hour:
+        since = batch.work_since_time
+        if since is None:
+            since = job.state.paused_since_time
+        since = now if since is None else min(since, now)
+        return since + max(0.0, deadline - since) / 2
     cold = max((row.profile.cold_start_seconds for row in job.spots if row.profile), default=0)
     return deadline - cold
 

@@ -1,7 +1,7 @@
 """What the last plans saw: loads by workload, prices by connection; and what follows for the next one.
 
 Kept by whoever plans (`control/gather.py`, the simulator) and put into the snapshot, so that a plan
-stays a function of its snapshot. In memory only: without it nothing is held back. Neighbours:
+stays a function of its snapshot. In memory only, but for `inflow`: without it nothing is held back. Neighbours:
 `core/power/power_memory.py` (power of the last minute), `core/load/growth.py` (what is learnt for good).
 """
 
@@ -35,7 +35,7 @@ class PlanMemory:
     def __init__(self) -> None:
         self._loads: dict[str, deque[Row]] = {}
         self._prices: dict[FeedKey, deque[Row]] = {}
-        self._inflow = Inflow()
+        self.inflow = Inflow()
 
     def note(self, plan: Plan) -> None:
         """Keep what a plan saw; what was unknown leaves a gap, what is gone is forgotten."""
@@ -64,7 +64,7 @@ class PlanMemory:
 
     def remembered(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what is remembered, where nobody has put it in; called before a plan."""
-        snapshot = self._inflow.remembered(snapshot)
+        snapshot = self.inflow.remembered(snapshot)
         if not self._loads and not self._prices:
             return snapshot
         now = snapshot.grid_time

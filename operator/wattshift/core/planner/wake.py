@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wattshift.core.planner.batch import Wish
+from wattshift.core.planner.batch import Wish, end_of
 from wattshift.core.survey.survey import Survey
 
 
@@ -32,5 +32,7 @@ def next_wake_time(world: Survey, wishes: list[Wish | None]) -> float | None:
             times.append(state.paused_since_time + state.max_pause_seconds)
         if state.batch is not None and state.batch.deadline_time is not None:
             times.append(state.batch.deadline_time)
+            if job.outside and not state.batch.units_per_replica_hour:
+                times.append(end_of(job, now) or 0.0)
     times += [row.until for row in wishes if row is not None and row.until is not None]
     return min((time for time in times if time > now), default=None)
