@@ -19,6 +19,7 @@ from wattshift.adapters.latency.window import (
     merge,
 )
 from wattshift.core.engine import Counts, Metric
+from wattshift.core.load.learn import Learnt, update
 from wattshift.core.model import Objective
 
 INF = math.inf
@@ -339,6 +340,94 @@ def test_a_minute_in_which_replicas_changed_teaches_nothing(happens) -> None:
     happens(window)
     found = load(window, 201.0, objective(), expected=2)
     assert found is None or not found.steady
+
+
+class Engine:
+    """One that decodes as a line says; while it stands still every request waits for its next token."""
+
+    def __init__(self, *, itl: bool = True, step: float = 2.0) -> None:
+        self.window, self.step, self.time = PlacementWindow(), step, 0.0
+        self.tokens, self.seconds, self.done, self.held = 0.0, 0.0, 0.0, 0.0
+        self.itl = itl
+
+    def run(self, seconds: float, sequences: float, *, still: bool = False) -> None:
+        end = self.time + seconds
+        while self.time < end:
+            self.time += self.step
+            if still:
+                self.held += self.step
+            else:
+                self.tokens += self.step * sequences / token_seconds(sequences)
+                self.seconds += sequences * (self.step + self.held)
+                self.done += 0.05 * sequences * self.step
+                self.held = 0.0
+            times = Histogram((0.05, INF), (self.tokens, self.tokens), self.seconds)
+            self.window.add(
+                scrape(
+                    self.time,
+                    running=sequences,
+                    ttft=Histogram((0.5, INF), (float(round(self.done)),) * 2, self.done * 0.2),
+                    itl=times if self.itl else None,
+                    finished=round(self.done),
+                    generationTokens=self.tokens,
+                )
+            )
+
+    def learn(self, state: Learnt) -> Learnt:
+        found = load(self.window, self.time, objective())
+        return state if found is None else update(state, found, self.time)
+
+
+def token_seconds(sequences: float) -> float:
+    return 0.02 * (1 + 0.01 * sequences)
+
+
+@pytest.mark.parametrize("itl", [True, False])
+@pytest.mark.parametrize(
+    ("stall", "step"), [(20.0, 2.0), (180.0, 2.0), (180.0, 15.0), (300.0, 5.0)]
+)
+def test_an_engine_that_stood_still_spoils_nothing_of_what_was_learnt(stall, itl, step) -> None:
+    """Some minutes with many requests in flight and none finished, after two hours of many loads."""
+    engine, state = Engine(itl=itl, step=step), Learnt()
+    for minute in range(120):
+        engine.run(60, 20 + 60 * (minute // 30 % 4))
+        state = engine.learn(state)
+    assert state.windows > 110, "ordinary windows teach"
+    before = state.slowing.share
+    assert before == pytest.approx(0.01, rel=0.1)
+    engine.run(25, 200)
+    left = stall
+    while left > 0:  # looks come every minute, whatever the engine does
+        part = min(left, 60.0 - engine.time % 60)
+        engine.run(part, 200, still=True)
+        left -= part
+        if engine.time % 60 < step:
+            state = engine.learn(state)
+    engine.run(60 - engine.time % 60, 200)
+    state = engine.learn(state)
+    for minute in range(10):
+        engine.run(60, 20 + 60 * (minute // 30 % 4))
+        state = engine.learn(state)
+    assert state.slowing.share == pytest.approx(before, rel=0.02)
+
+
+def test_an_engine_with_long_prompts_between_its_tokens_is_learnt_from() -> None:
+    engine, state = Engine(), Learnt()
+    for minute in range(60):
+        engine.run(8, 1, still=True)
+        engine.run(52, 1 + minute % 3)
+        state = engine.learn(state)
+    assert state.windows > 55
+
+
+def test_sequences_that_nobody_asked_for_belong_to_no_load() -> None:
+    """One token of many minutes tells all its time at once."""
+    window = PlacementWindow()
+    for time in range(0, 121, 2):
+        late = 600.0 if time > 90 else 0.0
+        times = Histogram((0.05, INF), (time * 10.0,) * 2, time * 0.5 + late)
+        window.add(scrape(float(time), running=2, itl=times, generationTokens=time * 10.0))
+    assert not load(window, 120.0, objective()).steady
 
 
 def test_requests_that_wait_longer_than_the_objective_are_bad_samples_of_a_minute() -> None:

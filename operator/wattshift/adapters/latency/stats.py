@@ -22,6 +22,8 @@ FAST_MINIMUM_SECONDS = 10.0
 SPACING_CAP_SECONDS = 60.0
 DOUBT = 0.1
 """One-sided error of the guard's test: an all-good window needs ln(doubt) / ln(attainment)."""
+REQUESTS_DOUBT = 0.05
+"""Share by which sequences in decode may pass the requests of a window: engines are read one by one."""
 MEANING: Mapping[Metric, str] = {
     Metric.TIME_TO_FIRST_TOKEN: "timeToFirstToken",
     Metric.INTER_TOKEN_LATENCY: "interTokenLatency",
@@ -200,7 +202,8 @@ def load_window(
 ) -> LoadWindow | None:
     """What the last `seconds` say about capacity (`core/load/learn.py`); None before the first scrape.
 
-    Not steady where a pod came, went or was not scraped: a cold cache, or another share of the load.
+    Not steady where a pod came, went or was not scraped: a cold cache, or another share of the load;
+    nor where an engine stood still, or tells more sequences than there were requests.
     The threshold of an objective is what is left of it after the round trip.
     """
     sums = window.sums(now, seconds)
@@ -224,12 +227,16 @@ def load_window(
             if rate <= 0 or waiting / rate > threshold:
                 bad, total = bad + round(waiting), total + round(waiting)
         samples.append((bad, total))
+    concurrency = _concurrency(sums, running)
+    whole = len(fresh) >= pods_expected and sums.seconds >= seconds / 2
+    # a token that took long tells in one window of the time of others
+    possible = concurrency <= (1 + REQUESTS_DOUBT) * _requests(sums, running)
     return LoadWindow(
         seconds=sums.seconds,
         replicas=len(fresh),
-        concurrency=_concurrency(sums, running),
+        concurrency=concurrency,
         prompt_tokens_per_second=_rate(sums, _uncached_prompt_tokens(sums)),
         output_tokens_per_second=_rate(sums, sums.counters.get("generationTokens", 0.0)),
         samples=tuple(samples),
-        steady=not sums.changed and len(fresh) >= pods_expected and sums.seconds >= seconds / 2,
+        steady=whole and possible and not sums.changed and not sums.stalled,
     )

@@ -25,6 +25,9 @@ SAME_SCRAPE_SECONDS = 0.5
 """Through Prometheus one scrape is seen several times, its time known to some tenths."""
 UNSEEN_SECONDS = 20.0
 """A pod that vanished longer after its last scrape took with it what nobody can bound."""
+STALL_SECONDS = 10.0
+"""An engine that runs requests for that long without a token stands still: no load explains it, not even
+a long prompt, as others decode beside it."""
 
 
 def counter_delta(before: float | None, after: float) -> float:
@@ -103,6 +106,8 @@ class Cell:
     """Requests that vanished pods took with them, at most; infinite = nobody knows."""
     changed: bool = False
     """A pod came or went: what was served before and after was served by other replicas."""
+    stalled: bool = False
+    """An engine stood still: what it did not give then, or gave at once after, belongs to no load."""
 
     def absorb(self, other: Cell) -> None:
         """Add a later cell."""
@@ -115,6 +120,7 @@ class Cell:
         self.in_flight = other.in_flight
         self.missing += other.missing
         self.changed = self.changed or other.changed
+        self.stalled = self.stalled or other.stalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,8 @@ class Sums:
     in_flight_change: float
     changed: bool = False
     """A pod came or went."""
+    stalled: bool = False
+    """An engine stood still."""
 
 
 class PlacementWindow:
@@ -145,6 +153,8 @@ class PlacementWindow:
         self._spacing: dict[str, float] = {}
         self._rates: dict[str, float] = {}
         """Requests per second that each pod ended between its last two scrapes."""
+        self._still_since: dict[str, float] = {}
+        """Since when a pod runs requests and gives nothing."""
 
     @property
     def pods(self) -> Mapping[str, PodScrape]:
@@ -220,7 +230,20 @@ class PlacementWindow:
             cell.changed = True
             cell.missing = self._unseen(before, scrape.wall_time)
         self._note(scrape, cell, before)
+        cell.stalled = self._stood_still(before, scrape, cell)
         self._push(cell)
+
+    def _stood_still(self, before: PodScrape, after: PodScrape, cell: Cell) -> bool:
+        """Whether a pod gave nothing for long though it ran requests; also as it gives again."""
+        given = sum(value for name, value in cell.counters.items() if name != "iterations")
+        given += sum(row.count for row in cell.histograms.values())
+        tells = "generationTokens" in cell.counters or "interTokenLatency" in cell.histograms
+        still = tells and given <= 0 and min(before.running, after.running) > 0
+        if still:
+            since = self._still_since.setdefault(after.pod_uid, before.wall_time)
+            return after.wall_time - since >= STALL_SECONDS
+        known = self._still_since.pop(after.pod_uid, None)
+        return known is not None and before.wall_time - known >= STALL_SECONDS
 
     def _baseline(self, scrape: PodScrape) -> None:
         """A pod seen for the first time has no deltas; its past is not of this window."""
@@ -257,6 +280,7 @@ class PlacementWindow:
         self._waiting_since.pop(pod_uid, None)
         self._was_busy.discard(pod_uid)
         self._spacing.pop(pod_uid, None)
+        self._still_since.pop(pod_uid, None)
         if gone is not None:
             missing = self._unseen(gone, now)
             self._push(
@@ -317,4 +341,5 @@ class PlacementWindow:
             missing=total.missing,
             in_flight_change=0.0 if empty or before is None else total.in_flight - before,
             changed=total.changed,
+            stalled=total.stalled,
         )
