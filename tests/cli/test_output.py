@@ -180,6 +180,10 @@ def test_explain_says_whether_a_capacity_is_believed_or_learnt_and_from_what():
     assert f"{first}: 25 sequences, learnt, 3120 samples: holds at 20.3" in text
     assert f"{second}: 14 sequences, prior (0.7 x power profile), 12 samples" in text
     assert "load grows by up to 15 % in 300 s (95th percentile of 900 samples)" in text
+    assert "backlog" not in text
+    body["status"]["learnt"]["batch"] = {"looks": "{}", "arrivalsPerHour": "35"}
+    text = explain(body, [], [], None)
+    assert "35 units come in an hour, one replica completes an unknown number of units" in text
 
 
 def test_explain_adds_what_the_server_knows():

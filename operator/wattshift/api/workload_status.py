@@ -277,6 +277,17 @@ class LearntGrowth(ApiModel):
     """bins are the counts that it is learnt from."""
 
 
+class LearntBatch(ApiModel):
+    """What the backlog of batch work has shown in a day of looks at it."""
+
+    units_per_replica_hour: DecimalText | None = None
+    """unitsPerReplicaHour that one replica completes; absent until known."""
+    arrivals_per_hour: DecimalText | None = None
+    """arrivalsPerHour are the units that come in; absent until known."""
+    looks: Annotated[str, Field(max_length=8192)]
+    """looks at the backlog that they are learnt from, for the operator's next start."""
+
+
 class Learnt(ApiModel):
     """What was learnt of this workload; written hourly at most."""
 
@@ -286,6 +297,8 @@ class Learnt(ApiModel):
     """capacities by kind of replica."""
     growth: LearntGrowth | None = None
     """growth of load over the cold start."""
+    batch: LearntBatch | None = None
+    """batch is what its backlog has shown."""
 
 
 class FlexibleWorkloadSummary(ApiModel):

@@ -164,6 +164,15 @@ def _learnt(workload: Json) -> list[str]:
     else:
         samples = (growth or {}).get("samples", 0)
         lines.append(f"  growth of load over a cold start: none learnt yet ({samples} samples)")
+    batch = learnt.get("batch")
+    if batch is not None:
+        arrivals, speed = (
+            batch.get(key, "an unknown number of")
+            for key in ("arrivalsPerHour", "unitsPerReplicaHour")
+        )
+        lines.append(
+            f"  backlog: {arrivals} units come in an hour, one replica completes {speed} units"
+        )
     return lines
 
 

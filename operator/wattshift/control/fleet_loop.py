@@ -60,7 +60,9 @@ class FleetLoop:
         self._latest = latest
         self._failures = 0
         self._memory = PlanMemory()
-        self._inflow = InflowBook(book=runtime.book, memory=self._memory.inflow)
+        self._inflow = InflowBook(
+            book=runtime.book, memory=self._memory.inflow, clock=runtime.clock
+        )
 
     async def run(self) -> None:
         """Plan until cancelled."""

@@ -352,6 +352,7 @@ class Learning:
         noted = LearntStatus(
             capacities=[_row(known, name) for name in sorted(known.states)],
             growth=_growth_row(known.growth),
+            batch=None if record.learnt is None else record.learnt.batch,
         )
         if noted != record.learnt and (noted.capacities or noted.growth):
             self._book.update(key, replace(record, learnt=noted))

@@ -1,9 +1,9 @@
 """What arrives at batch work, and what one of its replicas completes, learnt from its backlog alone.
 
 Between two looks a backlog changes by arrivals less completions: `change = a x hours - r x replica-hours`.
-While nothing runs it shows a; with another number of replicas also r (least squares). In memory:
-without it work is taken to keep half of its replicas busy (`core/planner/batch.py`). Neighbours:
-`core/planner/plan_memory.py`, `control/inputs/inflow_book.py` (keeps over a restart what must be kept).
+While nothing runs it shows a; with another number of replicas also r (least squares). Without it
+work is taken to keep half of its replicas busy (`core/planner/batch.py`). Neighbours: `inflow_text.py` and
+`control/inputs/inflow_book.py` (keep it over a restart), `core/planner/plan_memory.py`.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def capacity_from(text: str, key: str) -> Learnt:
     Raises:
         ValueError: not what `capacity_text` writes.
     """
-    body = _body(text)
+    body = read_body(text, VERSION)
     try:
         cells = tuple(_cell(row) for row in body["c"])
         state = Learnt(
@@ -134,7 +134,7 @@ def growth_from(text: str) -> Growth:
     Raises:
         ValueError: not what `growth_text` writes.
     """
-    body = _body(text)
+    body = read_body(text, VERSION)
     try:
         weights = tuple(float(weight) for weight in body["w"])
         state = Growth(horizon_seconds=float(body["h"]), time=float(body["t"]), weights=weights)
@@ -148,11 +148,16 @@ def growth_from(text: str) -> Growth:
     return state
 
 
-def _body(text: str) -> dict[str, Any]:
+def read_body(text: str, version: int) -> dict[str, Any]:
+    """The object that a text holds.
+
+    Raises:
+        ValueError: none, or not of this version.
+    """
     try:
         body = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(body, dict) or body.get("v") != VERSION:
+    if not isinstance(body, dict) or body.get("v") != version:
         raise ValueError("not of this version")
     return body
