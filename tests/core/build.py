@@ -397,6 +397,7 @@ def batch(
 ) -> WorkloadState:
     """Batch work with an outside dispatcher; 4 replicas in the east when it runs."""
     state = {"deadline_time": None, "external_dispatch": True, "units_per_replica_hour": None}
+    state |= {"tokens_per_unit": None}
     state |= {key: more.pop(key) for key in list(state) if key in more}
     rows = placements or (placement("east", replicas, baseline_replicas=4),)
     return workload(

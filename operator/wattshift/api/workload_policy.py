@@ -230,7 +230,8 @@ class Batch(ApiModel):
     deadline_time: Time | None = None
     """deadlineTime is when the backlog must be done."""
     tokens_per_unit: Amount | None = None
-    """tokensPerUnit are the output tokens of one unit of backlog."""
+    """tokensPerUnit are the output tokens of one unit of backlog: with them the speed of a replica is
+    known from its power profile until the backlog has shown it; 0 or absent = not known."""
     dispatch: Dispatch
     """dispatch is who holds and retries work."""
 

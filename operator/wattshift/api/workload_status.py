@@ -281,7 +281,7 @@ class LearntBatch(ApiModel):
     """What the backlog of batch work has shown in a day of looks at it."""
 
     units_per_replica_hour: DecimalText | None = None
-    """unitsPerReplicaHour that one replica completes; absent until known."""
+    """unitsPerReplicaHour that one replica completes, by tokensPerUnit until it is learnt; absent until known."""
     arrivals_per_hour: DecimalText | None = None
     """arrivalsPerHour are the units that come in; absent until known."""
     looks: Annotated[str, Field(max_length=8192)]

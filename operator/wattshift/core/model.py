@@ -260,6 +260,8 @@ class BatchState:
     """What one replica completes; None until `core/load/inflow.py` has learnt it."""
     arrivals_per_hour: float | None = None
     """Units that come in, learnt as well; None = too little is known."""
+    tokens_per_unit: int | None = None
+    """Output tokens of one unit: its speed follows from a profile until it is learnt; None = unknown."""
     work_since_time: float | None = None
     """Grid time since which there has been work before this deadline, as `core/load/inflow.py` keeps
     it; None = nobody has looked yet."""

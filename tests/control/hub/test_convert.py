@@ -144,6 +144,14 @@ def test_bounds_of_the_sum(spec, found, bounds):
     assert replica_bounds(parsed(workload_spec(**spec)), found) == bounds
 
 
+def test_batch_work_is_taken_as_it_is_told():
+    told = {"dispatch": {"type": "External"}, "tokensPerUnit": 800}
+    told["deadlineTime"] = "2026-11-22T18:00:00Z"
+    batch = state(workload_spec(batch=told)).batch
+    assert batch.external_dispatch
+    assert (batch.tokens_per_unit, batch.deadline_time) == (800, 1_795_370_400.0)
+
+
 @given(st.dictionaries(st.sampled_from("ab"), st.integers(0, 50)), st.integers(0, 5))
 def test_without_a_maximum_nothing_is_grown_beyond_what_was_found(found, minimum):
     placements = [

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.build import NOW, batch, placement, reading, snapshot, workload
+from tests.core.build import NOW, PROFILE, batch, placement, reading, snapshot, workload
 from wattshift.core.load.inflow import KEPT_SECONDS, Inflow, Look, learnt
 from wattshift.core.planner.plan_memory import PlanMemory
 
@@ -167,3 +167,55 @@ def test_memory_is_bounded():
     assert len(memory.looks("team/nightly")) <= KEPT_SECONDS / STEP + 1
     memory.remembered(replace(snapshot((workload("chat"),)), grid_time=NOW))
     assert not memory.looks("team/nightly")
+
+
+# ---- tokens of a unit
+
+
+def told(tokens, rates=(1000.0,), names=("prof",), looks=()):
+    """What is known of work of so many tokens a unit, whose replicas have profiles of such rates."""
+    rows = tuple(
+        placement(f"p{k}", 1, site_name="east", profile_name=name) for k, name in enumerate(names)
+    )
+    work = replace(batch(tokens_per_unit=tokens), placements=rows)
+    here = snapshot((work,))
+    profiles = tuple(
+        replace(PROFILE, name=name, output_tokens_per_second_at_objective=rate)
+        for name, rate in zip(names, rates, strict=False)
+    )
+    memory = Inflow()
+    memory.restore(work, looks, None)
+    return memory.remembered(replace(here, profiles=profiles)).workloads[0].batch
+
+
+def test_the_tokens_of_a_unit_tell_its_speed_before_the_backlog_does():
+    assert told(7000).units_per_replica_hour == pytest.approx(0.7 * 1000 * 3600 / 7000)
+
+
+def test_the_slowest_of_its_replicas_counts():
+    found = told(7000, (1000.0, 500.0), ("a", "b"))
+    assert found.units_per_replica_hour == pytest.approx(0.7 * 500 * 3600 / 7000)
+
+
+@pytest.mark.parametrize("tokens", [None, 0])
+def test_without_tokens_nobody_says(tokens):
+    assert told(tokens).units_per_replica_hour is None
+
+
+@pytest.mark.parametrize("rates", [(None,), (0.0,), ()])
+def test_without_a_rate_of_every_profile_nobody_says(rates):
+    assert told(7000, rates).units_per_replica_hour is None
+    assert told(7000, (1000.0, *rates), ("a", "b")).units_per_replica_hour is None
+
+
+def test_what_the_backlog_has_shown_comes_before_the_tokens():
+    rows = [
+        replace(row, time=row.time - 20 * STEP)
+        for row in history(35.0, 20.0, [2] * 10 + [0] * 10, start=1000.0)
+    ]
+    found = told(7000, looks=rows)
+    assert found.units_per_replica_hour == pytest.approx(20.0)
+    one_count = [row for row in rows if row.replicas == 2]
+    found = told(7000, looks=one_count)
+    assert found.units_per_replica_hour == pytest.approx(360.0)
+    assert found.arrivals_per_hour == pytest.approx(35.0 - 2 * 20.0 + 2 * 360.0)

@@ -389,6 +389,7 @@ def _batch(spec: FlexibleWorkloadSpec) -> BatchState | None:
         backlog_units=None,
         deadline_time=None if deadline is None else deadline.timestamp(),
         external_dispatch=spec.batch.dispatch.type is DispatchType.EXTERNAL,
+        tokens_per_unit=spec.batch.tokens_per_unit,
     )
 
 

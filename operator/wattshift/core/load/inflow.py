@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from wattshift.core.freshness import value_of
+from wattshift.core.load.demand import UNLEARNT_SHARE
 from wattshift.core.model import BatchState, Snapshot, WorkloadState
+from wattshift.core.power.power_profile import PowerProfile
 
 KEPT_SECONDS = 86400.0
 """Grid seconds of looks that are kept: a day, as arrivals differ by its hours."""
@@ -92,6 +94,9 @@ class Inflow:
                 kept = self._kept[state.key] = _Kept(uid=state.uid)
             _note(kept, state, batch, now)
             known = learnt(kept.looks, batch)
+            speed = None if known.units_per_replica_hour else expected(state, snapshot.profiles)
+            if speed is not None:
+                known = learnt(kept.looks, replace(batch, units_per_replica_hour=speed))
             if known.work_since_time is None and kept.since is not None:
                 known = replace(known, work_since_time=kept.since)
             rows.append(state if known is batch else replace(state, batch=known))
@@ -154,6 +159,22 @@ def learnt(looks: Sequence[Look], batch: BatchState) -> BatchState:
     if (arrivals, rate) == (batch.arrivals_per_hour, batch.units_per_replica_hour):
         return batch
     return replace(batch, arrivals_per_hour=arrivals, units_per_replica_hour=rate)
+
+
+def expected(state: WorkloadState, profiles: Sequence[PowerProfile]) -> float | None:
+    """Units per replica and hour by the tokens of a unit, as the slowest of its replicas gives them.
+
+    0.7 x the profile's rate at the objective, as its capacity is believed; None = nobody says.
+    """
+    tokens = None if state.batch is None else state.batch.tokens_per_unit
+    if not tokens:
+        return None
+    names = {row.profile_name for row in state.placements}
+    rates = [row.output_tokens_per_second_at_objective for row in profiles if row.name in names]
+    known = [rate for rate in rates if rate]
+    if not known or len(known) < len(names):
+        return None
+    return UNLEARNT_SHARE * min(known) * 3600 / tokens
 
 
 def _stretches(looks: Sequence[Look]) -> list[tuple[float, float, float]]:
