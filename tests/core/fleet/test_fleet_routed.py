@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.core.build import WALL, connection, engine, event, quote, signal
+from tests.core.build import WALL, connection, engine, event, quote, reading, signal
 from tests.core.fleet.routed_world import NOW, after, chat, decided, origins, sites, world
 from wattshift.core.decision import Action
 from wattshift.core.fleet import carry, goal
@@ -32,6 +32,26 @@ def test_the_split_sends_each_origin_where_it_may_go():
     found, _ = decided(world(places=sites(("0.30", "0.80", "0.30"))))
     assert shares(found, "north") == {"a": 1.0}
     assert shares(found, "south") == {"c": 1.0}
+
+
+def test_the_entry_is_not_told_of_replicas_that_do_not_serve_yet():
+    """It could only send their requests elsewhere, and back again when they do."""
+    here = world()
+    found, counts = decided(here)
+    assert counts["b"] == 6
+    stands = (("north", (("a", 1.0),)), ("south", (("c", 1.0),)))
+    assert found.split == stands
+    waiting, _ = decided(after(here, counts, serving={"a": 3, "b": 0, "c": 3}, split=stands))
+    assert waiting.split == stands
+    serves, _ = decided(after(here, counts, split=stands))
+    assert shares(serves, "north").get("b", 0.0) > 0.9
+
+
+def test_where_what_serves_is_too_little_the_entry_is_told_of_what_starts():
+    job = chat((1, 0, 3), (30.0, 30.0))
+    found, counts = decided(world(job, places=sites(("0.30", "0.80", "0.30"))))
+    assert counts["a"] > 1
+    assert shares(found, "north")["a"] > 0.5
 
 
 def test_raised_replicas_must_be_in_service_before_others_are_lowered():
@@ -355,3 +375,11 @@ def test_the_order_of_sites_and_placements_changes_nothing():
 def test_another_currency_changes_no_count(factor):
     rates = Settings(reporting_currency="EUR", exchange_rates=(("CNY", factor),))
     assert decided(world())[1] == decided(world(settings=rates))[1]
+
+
+def test_replicas_that_carry_little_yet_leave_no_more_room_than_there_is():
+    # six at b have just come into service and draw 600 W of 3,000; full ones draw 540 W each
+    places = sites(b={"feed": connection(price=quote("0.30"), limit=3000, metered=reading(600.0))})
+    job = chat((12, 6, 0), loads=(150.0, 0.0), max_replicas=60)
+    _, found = decided(world(job, places))
+    assert found["b"] <= 6
