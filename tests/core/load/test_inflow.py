@@ -1,5 +1,6 @@
 """What a backlog says about arrivals and speed, and what it does not say."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,32 @@ def test_a_backlog_that_grows_while_it_works_has_no_speed_below_zero():
     ]
     found = learnt(rows, state())
     assert found.units_per_replica_hour is None or found.units_per_replica_hour > 0
+
+
+@pytest.mark.parametrize("at", [2, 20, 40])
+@pytest.mark.parametrize("dumps", [1, 3])
+def test_a_night_shift_that_comes_all_at_once_makes_nobody_faster_or_slower(at, dumps):
+    """A thousand documents at a time, and 20 an hour done by each of four replicas."""
+    rows = history(3.0, 20.0, [0] * 30 + [4] * 30, start=900.0)
+    for dump in range(dumps):
+        after = at + 4 * dump
+        rows = [replace(r, units=r.units + 1000.0 * (k > after)) for k, r in enumerate(rows)]
+    found = learnt(rows, state())
+    assert found.units_per_replica_hour == pytest.approx(20.0, rel=0.01)
+    hours = 59 * STEP / HOUR
+    assert found.arrivals_per_hour == pytest.approx(3.0 + 1000.0 * dumps / hours, rel=0.05)
+
+
+def test_units_that_come_and_go_one_by_one_are_no_accidents():
+    rng, rows, units = random.Random(5), [], 300.0
+    for index in range(288):
+        replicas = 2 * (index // 48 % 2)
+        rows.append(Look(time=NOW + STEP * index, units=units, replicas=replicas))
+        units += sum(rng.random() < 0.03 for _ in range(10))
+        units -= sum(rng.random() < 0.05 for _ in range(10 * replicas))
+    found = learnt(rows, state())
+    assert found.arrivals_per_hour == pytest.approx(3.6, rel=0.25)
+    assert found.units_per_replica_hour == pytest.approx(6.0, rel=0.25)
 
 
 # ---- what is kept

@@ -27,6 +27,11 @@ LEAST_STRETCHES, LEAST_HOURS = 3, 0.25
 LEAST_SPREAD = 0.02
 """How different replica counts must have been to tell arrivals from completions: 1 less the squared
 correlation of hours and replica-hours (0 = always the same count)."""
+ALL_AT_ONCE = 0.1
+"""A stretch that is off the line by that share of all that came and went tells nothing of speed."""
+
+_Stretch = tuple[float, float, float]
+"""(hours, replica-hours, change of units)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +182,7 @@ def expected(state: WorkloadState, profiles: Sequence[PowerProfile]) -> float | 
     return UNLEARNT_SHARE * min(known) * 3600 / tokens
 
 
-def _stretches(looks: Sequence[Look]) -> list[tuple[float, float, float]]:
+def _stretches(looks: Sequence[Look]) -> list[_Stretch]:
     """(hours, replica-hours, change of units) while one count of replicas had work to do."""
     found = []
     for index in range(1, len(looks)):
@@ -190,20 +195,35 @@ def _stretches(looks: Sequence[Look]) -> list[tuple[float, float, float]]:
     return found
 
 
-def _fitted(rows: Sequence[tuple[float, float, float]]) -> tuple[float | None, float | None]:
-    """(arrivals per hour, units per replica-hour) by least squares; None = they cannot be told apart."""
+def _fitted(rows: Sequence[_Stretch]) -> tuple[float | None, float | None]:
+    """(arrivals per hour, units per replica-hour) by least squares; None = they cannot be told apart.
+
+    What comes, or goes, all at once tells nothing about speed: by chance it fell on a time in which work
+    ran or rested. It counts as arrivals.
+    """
+    calm, (arrivals, rate) = list(rows), _line(rows)
+    while rate is not None and arrivals is not None:
+        most = ALL_AT_ONCE * sum(abs(units) for _, _, units in calm)
+        left = [row for row in calm if abs(row[2] - row[0] * arrivals + row[1] * rate) <= most]
+        if len(left) == len(calm) or len(left) < LEAST_STRETCHES:
+            break
+        calm, (arrivals, rate) = left, _line(left)
+    if rate is not None and rate <= 0:
+        return None, None
+    if rate is None and any(work > 0 for _, work, _ in rows):
+        return None, None
+    change = sum(units + (rate or 0.0) * work for _, work, units in rows)
+    return max(0.0, change / sum(hours for hours, _, _ in rows)), rate
+
+
+def _line(rows: Sequence[_Stretch]) -> tuple[float | None, float | None]:
+    """Least squares of the changes over hours and replica-hours."""
     hh = sum(hours * hours for hours, _, _ in rows)
     hn = sum(hours * work for hours, work, _ in rows)
     nn = sum(work * work for _, work, _ in rows)
     hd = sum(hours * units for hours, _, units in rows)
     nd = sum(work * units for _, work, units in rows)
-    if nn <= 0:
-        return max(0.0, hd / hh), None
     spread = hh * nn - hn * hn
     if spread <= LEAST_SPREAD * hh * nn:
         return None, None
-    arrivals = (nn * hd - hn * nd) / spread
-    rate = (hn * hd - hh * nd) / spread
-    if rate <= 0:
-        return None, None
-    return max(0.0, arrivals), rate
+    return (nn * hd - hn * nd) / spread, (hn * hd - hh * nd) / spread
