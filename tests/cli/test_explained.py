@@ -72,7 +72,7 @@ def told(text, before):
     return float(text.split(before, 1)[1].split()[0])
 
 
-@pytest.mark.parametrize("limit", [700, 1300, 3000])
+@pytest.mark.parametrize("limit", [500, 700, 1300, 1800, 3000])
 def test_one_more_watt_at_a_full_feed_is_worth_what_it_moves(limit, tmp_path):
     text = offline(world(limit=limit), tmp_path)
     # one more kWh under the limit lets LOADED/BUSY kWh be drawn at 0.30 instead of 0.80; a little is

@@ -98,10 +98,13 @@ def values(problem: Problem, dual: Dual) -> list[Floats]:
     return [row.T for row in paths.later]
 
 
-def solve(problem: Problem, *, iterations: int, eager: float = 1.0) -> Dual:
+def solve(
+    problem: Problem, *, iterations: int, eager: float = 1.0, begun: Dual | None = None
+) -> Dual:
     """Best bound and prices after `iterations` subgradient steps; 0 = prices of nothing.
 
     `eager` makes more of a slight excess: few classes make usage coarse, and are near either way.
+    `begun` gives the prices to start from; without it they are 0.
     """
     hard = np.isfinite(problem.limit)
     limit = np.where(hard, problem.limit, 0.0)
@@ -111,6 +114,8 @@ def solve(problem: Problem, *, iterations: int, eager: float = 1.0) -> Dual:
     typical = _typical(problem)
     scale = _scale(problem, typical)
     price, move = np.zeros(problem.limit.shape), np.zeros(problem.moves.shape)
+    if begun is not None:
+        price, move = begun.price, begun.move_price
     sums, weight = (np.zeros_like(price), np.zeros_like(move)), 0
     ways = (np.zeros_like(price), np.zeros_like(move))
     best = (-np.inf, price, move)

@@ -23,8 +23,8 @@ from wattshift.core.survey.survey import Job, Survey
 SMALL, LARGE = 24, 48
 """Iterations of the dual that decisions follow: of a handful of sites, and of thousands of workloads."""
 TINY_PAIRS, LARGE_PAIRS = 256, 4000
-"""Class x place pairs up to which a second, more eager search of `TELLING` iterations may better the
-bound and prices that are told, and from which a fleet is large."""
+"""Class x place pairs up to which `TELLING` more eager iterations may better the bound and prices that
+are told, and from which a fleet is large."""
 TELLING = 32
 SLACK = 0.02
 """Of what has room of a load that has not all: left free, so that it fits."""
@@ -157,8 +157,9 @@ def told_dual(problem: Problem, dual: Dual | None) -> Dual:
     found = dual or solve(problem, iterations=LARGE if pairs > LARGE_PAIRS else SMALL)
     if pairs > TINY_PAIRS:
         return found
-    # any prices give a valid bound: the better of two ways, neither of which is always the better one
-    return max(found, solve(problem, iterations=TELLING, eager=2.0), key=lambda one: one.bound)
+    eager = solve(problem, iterations=TELLING, eager=2.0, begun=found)
+    # any prices give a valid bound: the better one, for neither is always it
+    return max(found, eager, key=lambda one: one.bound)
 
 
 def _worth(problem: Problem, dual: Dual) -> Floats:
