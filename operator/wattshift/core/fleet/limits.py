@@ -11,6 +11,7 @@ import numpy as np
 
 from wattshift.core.fleet.ahead import Ahead, own_ahead
 from wattshift.core.fleet.problem import Floats
+from wattshift.core.load.guard import GuardState
 from wattshift.core.planner.score import watts_of
 from wattshift.core.power.power import FeedKey
 from wattshift.core.survey.survey import Feed, Job, Spot, Survey
@@ -88,10 +89,17 @@ def _used(
         if job.key not in uses:
             uses[job.key] = _use(job)
         use = uses[job.key]
-        each = watts_of(spot, None if use is None else use * spot.capacity)
+        each = watts_of(spot, None if use is None else _each(spot, use))
         key = spot.feed.power.key
         watts[key] = watts.get(key, 0.0) + spot.replicas * each * spot.feed.terms.marginal
     return watts, devices
+
+
+def _each(spot: Spot, use: float) -> float:
+    """Sequences of one replica: as its engines say; those that came into service just now carry little."""
+    if spot.state.engine is None or spot.verdict.state is GuardState.BLIND:
+        return use * spot.capacity
+    return spot.load / spot.replicas
 
 
 def _use(job: Job) -> float | None:
