@@ -101,6 +101,23 @@ def test_sequences_of_a_cap_that_was_just_lifted_are_no_growth():
     assert sum(grown(60).values()) > 6
 
 
+@pytest.mark.parametrize(("slow", "more"), [("west", False), ("east", True)])
+def test_users_whom_no_cap_slows_get_capacity_at_once(slow, more):
+    # the west misses its objective; a cap elsewhere explains nothing of that
+    bad = engine(60.0, pods=4, good=900, bad=300, fast_bad=60)
+    rows = (
+        placement("east", 6, engine=engine(30.0, pods=6)),
+        placement("west", 4, engine=bad),
+    )
+    rows = tuple(
+        replace(row, mechanisms=CAN, power_cap_permille=700) if row.name == slow else row
+        for row in rows
+    )
+    job = chat(rows=rows)
+    found = counts(govern(here((job,), None), None, NOW))
+    assert (found is not None and sum(found.values()) > 10) is more
+
+
 def test_what_waits_is_load_with_or_without_a_cap():
     job = capped(530)
     stats = replace(job.placements[0].engine, waiting=10)

@@ -28,7 +28,7 @@ from wattshift.core.reasons import Reason
 from wattshift.core.survey.limits import Hardness
 from wattshift.core.survey.outlook import outlook
 from wattshift.core.survey.room import Room
-from wattshift.core.survey.survey import Feed, Job, Survey, survey
+from wattshift.core.survey.survey import Feed, Job, Spot, Survey, survey
 
 VALID_SECONDS = 60.0
 """A governor decision is for now."""
@@ -303,18 +303,22 @@ def _slowed(job: Job, now: float, speed: float) -> bool:
     """Whether caps explain what looks like growth: slower tokens keep more sequences in flight.
 
     They are lifted before a replica is added; then the load tells the truth again, once the sequences
-    that they held up are done.
+    that they held up are done. Who misses an objective on devices that no cap slows is slowed by none.
     """
     if job.standing < job.floor:
         return False
-    for spot in job.spots:
-        state = spot.state
-        if spot.replicas > 0 and state.power_cap_permille is not None:
-            return True
-        changed = state.power_cap_time
-        if changed is not None and 0 <= now - changed < OVERHANG_SECONDS * max(1.0, speed):
-            return True
-    return False
+    capped = {spot.index for spot in job.spots if _capped_lately(spot, now, speed)}
+    missing = {spot.index for spot in job.spots if spot.verdict.violated_now}
+    return bool(capped) and missing <= capped
+
+
+def _capped_lately(spot: Spot, now: float, speed: float) -> bool:
+    """Whether a cap slows a placement, or did until a moment ago."""
+    state = spot.state
+    if spot.replicas > 0 and state.power_cap_permille is not None:
+        return True
+    changed = state.power_cap_time
+    return changed is not None and 0 <= now - changed < OVERHANG_SECONDS * max(1.0, speed)
 
 
 def _doubts(feed: Feed) -> list[Notice]:
