@@ -9,16 +9,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.core.build import NOW, event, placement, site, snapshot, workload
+from tests.core.build import NOW, batch, event, placement, site, snapshot, workload
 from wattshift.control import fleet_loop
 from wattshift.control.act import Acted
 from wattshift.control.clock import ManualClock
 from wattshift.control.config import Config
 from wattshift.control.fleet_loop import FleetLoop
 from wattshift.control.governor_loop import GovernorLoop
+from wattshift.control.hub.keys import ObjectKey
 from wattshift.control.serve.health import Progress
 from wattshift.control.latest import Latest
 from wattshift.control.record.recorder import Recorder
+from wattshift.control.record.records import WorkloadRecord
 from wattshift.control.wake import Wake
 from wattshift.core.decision import Action, Decision, Plan
 from wattshift.core.model import MoveIntent
@@ -38,9 +40,15 @@ class Parts:
         self.metrics = Metrics()
         self.planner_wake, self.governor_wake = Wake(), Wake()
         self.begun: list[object] = []
+        self.records: dict[ObjectKey, WorkloadRecord] = {}
+        self.book = SimpleNamespace(
+            workload=lambda key: self.records.get(key, WorkloadRecord()),
+            update=self.records.__setitem__,
+        )
         self.progress = Progress(clock=self.clock.monotonic)
         self.runtime = SimpleNamespace(
             clock=self.clock,
+            book=self.book,
             config=Config(mode="Enforce", planner={"minimumWallSeconds": 1}),
             metrics=self.metrics,
             progress=self.progress,
@@ -259,6 +267,19 @@ async def test_a_plan_is_carried_out_recorded_and_shown(parts):
     await loop._iterate()
     assert parts.latest.plan is not None and parts.latest.plan_snapshot is parts.world
     assert parts.calls.index("carry_out") < parts.calls.index("plan")
+
+
+async def test_what_the_backlog_has_shown_is_in_the_book_and_comes_back_with_the_next_process(
+    parts,
+):
+    work = batch(replicas=2, deadline_time=NOW + 86_400)
+    parts.world = snapshot(workloads=(work,))
+    await parts.planner()._iterate()
+    assert parts.records[ObjectKey.workload(work.key)].work_since_time == NOW
+    parts.world = replace(parts.world, grid_time=NOW + 3600)
+    await parts.planner()._iterate()
+    (state,) = parts.latest.plan_snapshot.workloads
+    assert state.batch.work_since_time == NOW
 
 
 async def test_a_plan_that_fails_is_tried_ever_later_and_its_trace_is_told_once(parts, caplog):
