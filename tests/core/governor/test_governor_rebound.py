@@ -209,6 +209,25 @@ def test_held_work_returns_during_a_bound_when_there_is_room_and_the_plan_wants_
     assert raised(govern(replace(here, workloads=(planned_low,)), fresh, NOW)) == {}
 
 
+@pytest.mark.parametrize(("written", "returns"), [(130.0, 0), (600.0, 2)])
+def test_held_work_that_serves_since_a_moment_ago_keeps_the_room_it_was_started_for(
+    written, returns
+):
+    # two of four are back and have no work yet: 200 W of the 1,200 that they will draw
+    row = placement("east", 2, engine=engine(0.0, pods=2), last_write_time=NOW - written)
+    job = batch(replicas=2, placements=(row,), originals=(found(4),))
+    here = site("east", limit=None, events=(over(upper=200, before=1600),))
+    assert raised(govern(snapshot((job,), (here,)), None, NOW)).get("team/nightly", 0) == returns
+
+
+def test_held_work_beside_full_replicas_returns_at_what_it_will_draw():
+    # two run full at 1,200 W; of the 1,000 W that were drawn before on top one more fits, not two
+    row = placement("east", 2, engine=engine(40.0, pods=2))
+    job = batch(replicas=2, placements=(row,), originals=(found(4),))
+    here = site("east", limit=None, events=(over(upper=1200, before=2200),))
+    assert raised(govern(snapshot((job,), (here,)), None, NOW)) == {"team/nightly": 1}
+
+
 # ---- peaks
 
 

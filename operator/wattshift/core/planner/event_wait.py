@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from wattshift.core.model import EventState
 from wattshift.core.planner.cover import EPSILON, capacity
+from wattshift.core.survey.growth_limits import raise_watts
 from wattshift.core.survey.limits import Bound, Hardness
-from wattshift.core.survey.room import raise_watts
 from wattshift.core.survey.survey import Feed, Job, Spot
 
 WORTH_STARTS = 2.0

@@ -2,22 +2,25 @@
 
 One tracker is used up while a plan or a governor tick gives room away, so that decisions of one step
 together never break a bound that each alone would keep. Freed room is not given away in the same
-step: make before break. After an event, and for unpriced returns below the billed peak, growth is
-counted at the watts that it will draw, so that all that stood before fits. Neighbours:
-`core/survey/limits.py`, `core/survey/rebound.py`, `core/survey/survey.py`.
+step: make before break. Neighbours: `core/survey/limits.py`, `core/survey/growth_limits.py`,
+`core/survey/survey.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
 
 from wattshift.core.power.power import FeedKey
+from wattshift.core.survey.growth_limits import (
+    GrowthLimit,
+    after_events,
+    between_plans,
+    filling_watts,
+    raise_watts,
+)
 from wattshift.core.survey.limits import Hardness
-from wattshift.core.survey.own_supply import own_supply_watts
-from wattshift.core.survey.peaks import peak_watts
-from wattshift.core.survey.survey import Feed, Spot, Survey
+from wattshift.core.survey.survey import Spot, Survey
 
 STILL = 0.01
 """Share of a ramp below which nothing counts as under way."""
@@ -43,14 +46,17 @@ class Room:
         self._ramp: dict[str, float | None] = {}
         self._stepped: set[str] = set()
         self._devices = dict(survey.accelerators)
-        self._soft: dict[FeedKey, list[_Soft]] = {}
+        self._soft: dict[FeedKey, list[GrowthLimit]] = {}
         pending: dict[str, float] = {}
+        filling = filling_watts(survey)
         self._by_site: dict[str, list[FeedKey]] = {}
         for key, feed in survey.feeds.items():
             self._by_site.setdefault(feed.site.name, []).append(key)
             for rank, watts in self._watts.items():
-                watts[key] = feed.room_watts(rank)
-            soft = _soft(feed, survey.now) if growth else _after(feed)
+                watts[key] = max(0.0, feed.room_watts(rank) - filling.get(key, 0.0))
+            soft = between_plans(feed, survey.now) if growth else after_events(feed)
+            for row in soft:
+                row.left -= filling.get(key, 0.0)
             if soft:
                 self._soft[key] = soft
             lower = feed.limits.lower_watts
@@ -152,7 +158,7 @@ class Room:
                 return f"{feed.site.name}: {max(0.0, row.left):.0f} W left under {row.name}"
         return f"{feed.site.name}: no {spot.profile.resource_name} is free, or its ramp is used up"
 
-    def _kept(self, key: FeedKey, hardness: Hardness) -> Iterator[_Soft]:
+    def _kept(self, key: FeedKey, hardness: Hardness) -> Iterator[GrowthLimit]:
         for row in self._soft.get(key, ()):
             if row.hardness <= hardness and not (row.reserve and self._claimed):
                 yield row
@@ -205,70 +211,3 @@ class Room:
         key2 = (spot.state.site_name, spot.profile.resource_name)
         if key2 in self._devices:
             self._devices[key2] -= count * spot.profile.devices_per_replica
-
-
-def raise_watts(spot: Spot, feed: Feed) -> float:
-    """Facility watts to reserve for one more replica: at full load, so that load may come."""
-    assert spot.profile is not None
-    return max(1.0, feed.terms.marginal * (spot.profile.busy_watts or 0))
-
-
-def drawn_watts(spot: Spot, feed: Feed) -> float:
-    """Facility watts that one more replica will draw at the present load: others give tokens up to it.
-
-    Busy where nobody knows its load, or where requests wait that it would take.
-    """
-    profile, engine = spot.profile, spot.state.engine
-    assert profile is not None
-    known = engine is not None and engine.concurrency > 0 and engine.waiting == 0
-    watts = profile.floor_watts if known else profile.busy_watts
-    return max(1.0, feed.terms.marginal * (watts or 0))
-
-
-@dataclass(slots=True)
-class _Soft:
-    """A bound that only growth has to keep, in watts that are really drawn; a reserve at full load."""
-
-    name: str
-    hardness: Hardness
-    left: float
-    reserve: bool = False
-
-    def each(self, spot: Spot, feed: Feed) -> float:
-        """Watts to count for one more replica."""
-        return raise_watts(spot, feed) if self.reserve else drawn_watts(spot, feed)
-
-
-def _after(feed: Feed) -> list[_Soft]:
-    """What events that have ended leave."""
-    now = _drawn_now(feed)
-    return [
-        _Soft(bound.name, bound.hardness, bound.upper_watts - now)
-        for bound in feed.limits.recovery
-        if bound.upper_watts is not None
-    ]
-
-
-def _soft(feed: Feed, now: float) -> list[_Soft]:
-    """What events that have ended leave, the billed peak, and the reserve of the cooling limit."""
-    rows = _after(feed)
-    connection, least = feed.connection, feed.limits.reserve
-    if connection is not None:
-        own = own_supply_watts(feed.site, now, connection_name=connection.name)
-        peak = peak_watts(connection.price, own)
-        if peak is not None:
-            before = [bound.upper_watts or 0.0 for bound in feed.limits.recovery]
-            left = max([peak, *before]) - _drawn_now(feed)
-            rows.append(_Soft("the billed peak", Hardness.VOLUNTARY, left))
-    if least is not None and least.upper_watts is not None:
-        left = least.upper_watts - feed.uncapped_watts
-        name = "the reserve of the cooling limit"
-        rows.append(_Soft(name, Hardness.PHYSICAL, left, reserve=True))
-    return rows
-
-
-def _drawn_now(feed: Feed) -> float:
-    power = feed.power
-    if power.committed_watts is None:
-        return feed.uncapped_watts
-    return power.committed_watts + power.cap_saved_committed_watts

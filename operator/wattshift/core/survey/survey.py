@@ -263,6 +263,7 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
                 verdict=verdict,
                 frozen=why or _frozen(placement) or _no_power(placement, profile),
                 no_raise=_no_raise(placement, feed, far),
+                outside=workload.batch is not None and workload.batch.external_dispatch,
             )
         )
     _freeze(workload, spots, snapshot)

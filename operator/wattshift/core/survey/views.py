@@ -85,6 +85,8 @@ class Spot:
     """Sequences that its engines have in decode, as on full replicas (`core/survey/full_load.py`)."""
     own_load: float | None = None
     """Sequences that only this site may serve; kept by `core/planner/local_load.py` once it was asked."""
+    outside: bool = False
+    """Whether somebody outside holds its work: replicas beside it give it no tokens."""
 
 
 @dataclass(slots=True, kw_only=True)
