@@ -34,26 +34,6 @@ def test_the_split_sends_each_origin_where_it_may_go():
     assert shares(found, "south") == {"c": 1.0}
 
 
-def test_the_entry_is_not_told_of_replicas_that_do_not_serve_yet():
-    """It could only send their requests elsewhere, and back again when they do."""
-    here = world()
-    found, counts = decided(here)
-    assert counts["b"] == 6
-    stands = (("north", (("a", 1.0),)), ("south", (("c", 1.0),)))
-    assert found.split == stands
-    waiting, _ = decided(after(here, counts, serving={"a": 3, "b": 0, "c": 3}, split=stands))
-    assert waiting.split == stands
-    serves, _ = decided(after(here, counts, split=stands))
-    assert shares(serves, "north").get("b", 0.0) > 0.9
-
-
-def test_where_what_serves_is_too_little_the_entry_is_told_of_what_starts():
-    job = chat((1, 0, 3), (30.0, 30.0))
-    found, counts = decided(world(job, places=sites(("0.30", "0.80", "0.30"))))
-    assert counts["a"] > 1
-    assert shares(found, "north")["a"] > 0.5
-
-
 def test_raised_replicas_must_be_in_service_before_others_are_lowered():
     here = world()
     found, counts = decided(here)

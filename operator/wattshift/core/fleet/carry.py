@@ -45,7 +45,7 @@ class Step:
     waiting: str
     """Which raised replicas must serve before others are lowered; empty = none."""
     split: Split
-    """By origin: shares of its requests by placement, by what serves now."""
+    """By origin: shares of its requests by placement."""
     standing_split: Split
     """The same if nothing is changed."""
     lasting_seconds: float
@@ -140,22 +140,6 @@ class Carrier:
         steps = saves.shape[0] if saves.all() else int(np.argmin(saves))
         return float(self._problem.hours[: max(1, steps)].sum()) * 3600
 
-    def told(self, counts: list[int]) -> Split:
-        """Shares for the entry at these replicas.
-
-        What starts gets requests once it serves: until then the entry would have to send them
-        elsewhere, and back afterwards. Where what serves is too little, all that is commanded counts.
-        """
-        serving = [
-            min(count, spot.state.in_service_replicas or 0)
-            for count, spot in zip(counts, self.spots, strict=True)
-        ]
-        for part in (1.0, 1 / need_factor(self.job)):
-            flow = self.flow(serving, part=part)
-            if not self.short(flow):
-                return self.split(flow)
-        return self.split(self.flow(counts))
-
     def split(self, flow: Flow) -> Split:
         """Shares by origin; an origin that nothing serves is left out."""
         rows = []
@@ -226,10 +210,11 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
         vector[spot.index] = lowered[k]
         final[spot.index] = min(wanted[k], lowered[k]) if wanted[k] < here[k] else raised[k]
     after = carrier.flow(lowered)
-    least_counts = (
-        lowered if only is lowered else [min(a, b) for a, b in zip(only, here, strict=True)]
+    least = (
+        after
+        if only is lowered
+        else carrier.flow([min(a, b) for a, b in zip(only, here, strict=True)])
     )
-    least = carrier.flow(least_counts)
     reached = carrier.flow(
         [
             min(w, low) if w < h else r
@@ -240,13 +225,13 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
         vector=tuple(vector),
         goal=tuple(final),
         lower=tuple(lower),
-        lower_split=carrier.told(least_counts),
+        lower_split=carrier.split(least),
         lower_carried=least.carried,
         owed=owed
         and any(count > spot.replicas for count, spot in zip(lowered, spots, strict=True)),
         waiting=waiting,
-        split=carrier.told(lowered),
-        standing_split=carrier.told(here),
+        split=carrier.split(after),
+        standing_split=carrier.split(standing),
         lasting_seconds=carrier.lasting(standing, reached),
         carried=after.carried,
         standing_carried=standing.carried,
