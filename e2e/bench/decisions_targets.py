@@ -368,10 +368,14 @@ def _times(items: Items, key: str) -> tuple[str, str]:
         short += _slow(plan, govern)
     for (_, size), unit in sorted(item.units(FLEET).items(), key=lambda row: len(row[0][1])):
         row = unit["fleet"]
-        gap = "-" if row["gapMost"] is None else f"{100 * row['gapMost']:.2f} %"
+        gap, goal = (
+            "-" if row.get(key) is None else f"{100 * row[key]:.2f} %"
+            for key in ("gapMost", "goalGapMost")
+        )
         told.append(
             f"drawn {size.replace('x', ' x ')}, highest of {row['runs']}: plan "
-            f"{row['planSecondsMost']:.2f} s with a gap of {gap}, governor "
+            f"{row['planSecondsMost']:.2f} s with a gap of {gap} ({goal} where dwell, budgets and "
+            f"hand-overs let it go), governor "
             f"{row['governSecondsMost']:.3f} s"
         )
         if size == FLEET_OF_THE_TARGET:

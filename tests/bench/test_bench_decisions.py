@@ -280,7 +280,13 @@ def test_events_name_every_figure_that_is_short():
 
 def drawn(size, plan, govern, gap):
     head = {"policy": "fleet", "objective": "any", "window": size, "seed": 1, "cpuSeconds": 1.0}
-    row = {"runs": 3, "planSecondsMost": plan, "governSecondsMost": govern, "gapMost": gap}
+    row = {
+        "runs": 3,
+        "planSecondsMost": plan,
+        "governSecondsMost": govern,
+        "gapMost": gap,
+        "goalGapMost": gap / 2,
+    }
     return {**head, "fleet": row}
 
 
@@ -298,6 +304,7 @@ def test_decision_times_and_gaps_of_drawn_fleets_are_judged(rows, words):
     told = next(r for r in targets({"s7-scale": item}) if "decision time" in r.what)
     assert told.verdict == words
     assert f"drawn {rows[-1]['window'].replace('x', ' x ')}, highest of 3: plan" in told.measured
+    assert f"({50 * rows[-1]['fleet']['gapMost']:.2f} % where dwell" in told.measured
 
 
 def test_a_drawn_fleet_is_decided_about():
@@ -305,6 +312,7 @@ def test_a_drawn_fleet_is_decided_about():
     assert row["runs"] == decisions_measure.SMALL_FLEETS
     assert 0 < row["governSecondsMost"] and 0 < row["planSecondsMost"]
     assert -1e-6 <= row["gapMost"] < 0.5
+    assert -1e-6 <= row["goalGapMost"] <= row["gapMost"] + 1e-6
 
 
 # ---- what does not compare ----------------------------------------------------------------------

@@ -133,6 +133,9 @@ class Plan:
     is decided now, and the best way on at its prices."""
     bound_per_hour: float | None = None
     """Nobody can place those workloads for less; compare it with `objective_per_hour`."""
+    goal_per_hour: float | None = None
+    """What the goals of all would cost if they stood now: dwell times, budgets, payback and hand-overs that
+    are under way hold the rest of `objective_per_hour` back."""
     horizon_hours: float | None = None
     """Over which both are meant."""
     next_wake_time: float | None = None

@@ -119,9 +119,12 @@ def bound_line(plan: Plan, currency: str) -> str:
     hours = f" over {plan.horizon_hours:.1f} h" if plan.horizon_hours is not None else ""
     apart = max(0.0, planned - bound)
     share = f" ({apart / abs(bound):.2%})" if bound else ""
+    held = 0.0 if plan.goal_per_hour is None else min(apart, planned - plan.goal_per_hour)
+    waits = "; dwell, budgets, payback and hand-overs hold {:.4f} of that back"
     return (
         f"bound: no placement costs less than {bound:.4f} {currency}/h{hours}; "
         f"this plan {planned:.4f}, at most {apart:.4f} above the best{share}"
+        f"{waits.format(held) if round(held, 4) > 0 else ''}"
     )
 
 

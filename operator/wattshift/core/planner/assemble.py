@@ -63,6 +63,7 @@ def assemble(
         digest.update(repr((row.workload_key, row.action, row.targets, row.reason)).encode())
     horizon = float(interval)
     bound, money, told = _bound(drafts, found)
+    goal = None if found is None or bound is None else _goal(found)
     return Plan(
         id=digest.hexdigest()[:12],
         grid_time=now,
@@ -75,6 +76,7 @@ def assemble(
         ),
         objective_per_hour=money,
         bound_per_hour=bound,
+        goal_per_hour=goal,
         horizon_hours=None if found is None else found.horizon_hours,
         next_wake_time=next_wake_time(world, [row.wish for row in drafts]),
         loads=tuple(
@@ -102,6 +104,11 @@ def _bound(
         )
         return bound, money, (f"{words}; bound and plan are told without them",)
     return bound, money, ()
+
+
+def _goal(found: Goals) -> float:
+    """Money per hour if every goal stood."""
+    return objective(found, {key: row.vector for key, row in found.by_key.items()}, {})
 
 
 def _outlook(feed: Feed, world: Survey, horizon: float, found: Goals | None) -> SiteOutlook:
