@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SITES ?= 3
 # Workers for tests/, which mostly wait for servers; 0 = everything one at a time.
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: help setup lint test test-fast fuzz e2e kind demo lab lab-down bench bench-quick bench-control generate verify chart image lock clean
 
@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml requirements/dev.txt
 	  || { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing the pinned dependencies into $(VENV) (about a minute)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -25,6 +25,8 @@ NICENESS = 10
 IDLE_NICENESS = 19
 """Of what asserts no time at all."""
 LOOK_SECONDS = 0.5
+WORKERS = 3
+"""Of tests/, on two cores: tests of a lab wait for their API servers half of the time."""
 
 
 def _pytest(*options: str) -> Command:
@@ -157,7 +159,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def main() -> int:
     """Exit status: of the first that failed, else 0."""
     os.chdir(Path(__file__).resolve().parents[1])
-    workers = int(os.environ.get("WORKERS") or 2)
+    workers = int(os.environ.get("WORKERS") or WORKERS)
     wanted = suite(workers)
     return together(wanted) if workers else in_turn(wanted)
 
