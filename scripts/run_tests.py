@@ -25,6 +25,8 @@ NICENESS = 10
 IDLE_NICENESS = 19
 """Of what asserts no time at all."""
 LOOK_SECONDS = 0.5
+DEMO = "e2e/demo"
+"""Two minutes on a lab of its own: the other scenarios, the longest stream, need not wait for it."""
 WORKERS = 3
 """Of tests/, on two cores: tests of a lab wait for their API servers half of the time."""
 
@@ -63,7 +65,8 @@ def suite(workers: int) -> Suite:
                 command=[sys.executable, "-m", "e2e.bench.gate", *alone],
                 niceness=IDLE_NICENESS,
             ),
-            Beside(title="scenarios and demo (e2e/)", command=_pytest("e2e")),
+            Beside(title="demo (e2e/demo)", command=_pytest(DEMO)),
+            Beside(title="scenarios (e2e/)", command=_pytest("e2e", f"--ignore={DEMO}")),
         ),
     )
 

@@ -77,8 +77,10 @@ def test_all_of_tests_all_of_e2e_and_the_gate_are_in_the_suite():
     for workers in (0, 2):
         wanted = suite(workers)
         assert ["lint", "verify"] == list(wanted.front[0][-2:])
-        gate, scenarios = wanted.beside
-        assert "tests" in wanted.front[1] and scenarios.command[-1] == "e2e"
+        gate, demo, scenarios = wanted.beside
+        assert "tests" in wanted.front[1] and "e2e" in scenarios.command
+        # what one leaves out is what the other runs
+        assert scenarios.command[-1] == f"--ignore={demo.command[-1]}" == "--ignore=e2e/demo"
         assert gate.command[1:3] == ["-m", "e2e.bench.gate"] and "--only" not in gate.command
         assert gate.niceness > scenarios.niceness
         assert ("-n" in wanted.front[1]) is bool(workers)
