@@ -81,6 +81,11 @@ UNREADY = {"in_service_replicas": 2, "ready_replicas": 2}
 POSITIONS = {
     "begun": (view(4, 0, pods=()), (Step.RAISE, "west", 4)),
     "raised": (view(destination_more=UNREADY, pods=pods(2)), (Step.AWAIT_READY, "", None)),
+    # the cluster may still carry out an older count, and take these pods away
+    "not acted on": (
+        view(destination_more={"controller_lags": True}),
+        (Step.AWAIT_READY, "", None),
+    ),
     "ready": (view(pods=pods(4, warm=False)), (Step.WARM, "", None)),
     "half warm": (
         view(pods=(*pods(2), *pods(2, warm=False))),

@@ -205,6 +205,13 @@ def _before_lowering(view: HandoverView) -> NextStep:
             message=f"{in_service} of {intent.destination_replicas} replicas of "
             f"{destination.name} are in service",
         )
+    if destination.controller_lags:
+        # after an outage a controller carries out what was asked before, and only then this
+        return NextStep(
+            step=Step.AWAIT_READY,
+            reason=Reason.MOVE_IN_PROGRESS,
+            message=f"the cluster has not acted on the count of {destination.name} yet",
+        )
     ready = [pod for pod in view.pods if pod.ready]
     cold = [pod.pod_uid for pod in ready if not pod.warm]
     if cold or len(ready) < intent.destination_replicas:

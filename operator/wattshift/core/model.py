@@ -315,6 +315,8 @@ class PlacementState:
     ready_replicas: int | None
     in_service_replicas: int | None
     """Ready, not terminating, last probe good."""
+    controller_lags: bool = False
+    """The cluster has not acted on the present count yet: pods that serve may still go by an older one."""
     desired_replicas: int | None
     """Recorded in status before a write."""
     wish_lapsed: bool = False

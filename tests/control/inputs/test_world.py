@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from wattshift.control.clock import ManualClock
-from wattshift.control.inputs.world import SETTLE_SECONDS, World
+from wattshift.control.inputs.world import SETTLE_SECONDS, Found, World
 from wattshift.kube.views import MemberState, MemberView, TargetKey, TargetView
 
 KEY = TargetKey("apps/v1", "Deployment", "team", "chat")
@@ -146,3 +148,24 @@ def test_a_target_is_found_by_identity_in_whatever_member_shows_that_cluster(wor
     views.show(target(2, "t-2"), name="west/hub", uid="c-2")
     found = world.find_by_uid("c-2", "t-2")
     assert (found.member_name, found.replicas) == ("west/hub", 2)
+
+
+@pytest.mark.parametrize(
+    ("generation", "observed", "acknowledged", "lags"),
+    [
+        (3, 3, 2, False),
+        (4, 3, 2, True),
+        # told by no status: never late
+        (4, 0, 2, False),
+        # our write is not in the watch yet, so nobody can have acted on it
+        (3, 3, 4, True),
+    ],
+)
+def test_a_controller_lags_until_it_has_seen_the_present_count(
+    generation, observed, acknowledged, lags
+):
+    seen = replace(target(2), generation=generation, observed_generation=observed)
+    found = Found(
+        member_name="east/hub", cluster_uid="c-1", target=seen, pods=None, replicas=acknowledged
+    )
+    assert found.controller_lags is lags

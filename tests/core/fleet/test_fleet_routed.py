@@ -45,6 +45,18 @@ def test_raised_replicas_must_be_in_service_before_others_are_lowered():
     assert still == counts
 
 
+def test_others_are_not_lowered_while_a_cluster_has_yet_to_act_on_the_raised_count():
+    here = world()
+    found, counts = decided(here)
+    there = after(here, counts, split=found.split)
+    (job,) = there.workloads
+    late = tuple(replace(row, controller_lags=row.name == "b") for row in job.placements)
+    _, still = decided(replace(there, workloads=(replace(job, placements=late),)))
+    assert still == counts
+    _, lowered = decided(there)
+    assert sum(lowered.values()) < sum(counts.values())
+
+
 def test_raised_replicas_must_show_requests_where_there_is_demand():
     here = world()
     found, counts = decided(here)

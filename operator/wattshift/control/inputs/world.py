@@ -28,6 +28,15 @@ class Found:
     replicas: int
     """Count now: as acknowledged by our last write while the watch lags, else as seen."""
 
+    @property
+    def controller_lags(self) -> bool:
+        """Whether the target's controller has yet to see its present spec, or we have yet to see that spec.
+
+        By `status.observedGeneration` (Kubernetes API conventions); a kind that tells none is never late.
+        """
+        late = 0 < self.target.observed_generation < self.target.generation
+        return late or self.replicas != self.target.replicas_spec
+
 
 LATE_SECONDS = 15.0
 """A write without an answer may land this much later; written again it changes nothing, as every

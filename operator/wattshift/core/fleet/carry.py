@@ -275,6 +275,8 @@ def _lowered(
 def proves(job: Job, spot: Spot) -> int:
     """Replicas of a placement that are seen to carry load."""
     serving = spot.state.in_service_replicas or 0
+    if spot.state.controller_lags:
+        return 0
     engine = spot.state.engine
     if serving == 0 or engine is None or not job.load.concurrency:
         return serving
