@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.core.build import NOW, batch, reading, snapshot, workload
+from tests.control.inputs.value_book import Book
 from wattshift.api.workload_status import Learnt, LearntGrowth
 from wattshift.control.clock import ManualClock
 from wattshift.control.hub.keys import Kind, ObjectKey
@@ -18,31 +19,6 @@ from wattshift.core.load.inflow import Inflow
 
 HOUR, STEP = 3600.0, 300.0
 KEY = ObjectKey.workload("team/nightly")
-
-
-class Book:
-    """A status book of values."""
-
-    def __init__(self) -> None:
-        self.records: dict[ObjectKey, WorkloadRecord] = {}
-        self.writes = 0
-
-    def workload(self, key: ObjectKey) -> WorkloadRecord:
-        return self.records.get(key, WorkloadRecord())
-
-    def update(self, key: ObjectKey, record: WorkloadRecord) -> None:
-        self.records[key] = record
-        self.writes += 1
-
-    def through_status(self) -> Book:
-        """As the next process reads it."""
-        found = Book()
-        for key, record in self.records.items():
-            status = compose(Kind.FLEXIBLE_WORKLOAD, record, (), generation=1)
-            loaded, _ = load(Kind.FLEXIBLE_WORKLOAD, status)
-            assert isinstance(loaded, WorkloadRecord)
-            found.records[key] = loaded
-        return found
 
 
 class Process:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.api.documents import full
 from tests.core.build import PROFILE, engine
+from tests.control.inputs.value_book import Book
 from wattshift.api.validate import read
 from wattshift.api.workload_status import FlexibleWorkloadStatus
 from wattshift.control.clock import ManualClock
@@ -27,21 +28,6 @@ from wattshift.core.load.learn import LoadWindow
 from wattshift.kube.views import TargetView
 
 CLOCK = 1_790_000_000.0
-
-
-class Book:
-    """A status book of values."""
-
-    def __init__(self) -> None:
-        self.records: dict[ObjectKey, WorkloadRecord] = {}
-        self.writes = 0
-
-    def workload(self, key: ObjectKey) -> WorkloadRecord:
-        return self.records.get(key, WorkloadRecord())
-
-    def update(self, key: ObjectKey, record: WorkloadRecord) -> None:
-        self.records[key] = record
-        self.writes += 1
 
 
 class Engines:
