@@ -152,7 +152,7 @@ def _since(begun: float) -> float:
 def _fleet(name: str) -> dict[str, Any]:
     """CPU seconds of a plan and of a tick of the governor about drawn fleets, and the gaps to the bound.
 
-    `gapMost` is of what is decided now; `goalGapMost` of what it leads to once dwell times, budgets and
+    `gapMost` is of what is decided now; `goalGapMost` of what it leads to once budgets per site and
     hand-overs, of which the bound knows nothing, let it.
     """
     sites, workloads = map(int, name.split("x"))

@@ -7,8 +7,11 @@ from ortools.linear_solver import pywraplp
 from wattshift.core.fleet.problem import Problem
 
 
-def problem(seed, *, classes=3, places=3, steps=3, tight=0.8, moves=None, supply=False):
-    """Classes of one workload each, one pool of devices per place, maybe own supply at place 0."""
+def problem(seed, *, classes=3, places=3, steps=3, tight=0.8, moves=None, supply=False, held=0):
+    """Classes of one workload each, one pool of devices per place, maybe own supply at place 0.
+
+    The first `held` classes stay in the first step; `tight` must leave room for what stands.
+    """
     rng = np.random.default_rng(seed)
     need = rng.uniform(1, 5, (steps, classes))
     opened = rng.random((classes, places)) < 0.8
@@ -48,6 +51,7 @@ def problem(seed, *, classes=3, places=3, steps=3, tight=0.8, moves=None, supply
         ceiling=np.concatenate(ceiling, axis=1),
         moves=np.array([np.inf if moves is None else moves]),
         distance=np.zeros((classes, places)),
+        held=np.arange(classes) < held,
     )
 
 
@@ -65,6 +69,8 @@ def optimum(case):
             gain = solver.NumVar(0, 1, "")
             before = float(have[c, f]) if t == 0 else share[t - 1, c, f]
             solver.Add(gain >= share[t, c, f] - before)
+            if t == 0 and case.held[c]:
+                solver.Add(share[t, c, f] == before)
             place = case.place[c, f]
             need = float(case.need[t, c])
             each = need * float(case.hours[t] * case.cost[t, place])

@@ -201,6 +201,49 @@ def test_two_workloads_share_a_cheap_site_that_holds_one():
     assert found.device_shadow["b", "nvidia.com/gpu"] > 0
 
 
+def two_at_a(**changed):
+    """Two workloads at a dear site, room for one at the cheap one; `changed` is of the first."""
+    rows = (placement("a", 2, engine=engine(22.0, pods=2)), placement("b", 0))
+    jobs = (workload("x", rows, **changed), workload("y", rows))
+    sites = (site("a", price="0.80"), site("b", price="0.30", accelerators=gpus(2)))
+    return snapshot(jobs, sites)
+
+
+def test_the_others_are_planned_around_a_workload_that_dwells():
+    for first, second in ((NOW - 60, 2), (NOW - 7_200, None)):
+        here = two_at_a(last_change_time=first, min_dwell_seconds=1_800)
+        found = goals(survey(here, NOW), survey(here, NOW).jobs)
+        rows = [found.by_key[f"team/{name}"].vector for name in ("x", "y")]
+        assert sum(row[1] for row in rows) == 2
+        if second is not None:
+            assert rows == [(2, 0), (0, second)]
+
+
+def test_the_bound_knows_that_a_workload_dwells():
+    rows = (placement("a", 2, engine=engine(22.0, pods=2)), placement("b", 0))
+    sites = (site("a", price="0.80"), site("b", price="0.30", accelerators=gpus(2)))
+
+    def planned(changed):
+        job = workload("x", rows, last_change_time=changed, min_dwell_seconds=1_800)
+        return plan(snapshot((job,), sites), NOW)
+
+    free, dwells = planned(None), planned(NOW - 60)
+    assert dwells.bound_per_hour > 1.1 * free.bound_per_hour
+    assert dwells.objective_per_hour == pytest.approx(dwells.bound_per_hour, rel=1e-3)
+
+
+@pytest.mark.parametrize("change", ["owes", "over"])
+def test_a_dwell_holds_nobody_who_owes_capacity_or_stands_over_a_limit(change):
+    here = two_at_a(last_change_time=NOW - 60, min_dwell_seconds=1_800)
+    rows = (placement("a", 2, engine=engine(40.0 if change == "owes" else 22.0, pods=2)),)
+    first = replace(here.workloads[0], placements=(*rows, here.workloads[0].placements[1]))
+    feed = connection(limit=1_500 if change == "over" else 1_000_000, price=quote("0.80"))
+    sites = (site("a", feed=feed), here.sites[1])
+    world = survey(replace(here, workloads=(first, here.workloads[1]), sites=sites), NOW)
+    found = goals(world, world.jobs)
+    assert not found.fleet.problem.held.any()
+
+
 def test_a_cheap_window_that_is_known_is_prepared_and_one_that_ends_is_not_entered():
     def west(now, later, at):
         feed = connection(price=quote(now), price_ahead=((NOW + at, quote(later)),))

@@ -81,6 +81,26 @@ def test_a_budget_of_moves_is_part_of_the_bound(seed, moves):
         assert solve(case, iterations=40).bound <= best * (1 + 1e-6)
 
 
+@FEW
+@given(SEEDS, st.integers(1, 3), st.integers(1, 3))
+def test_what_is_held_stays_in_the_first_step_and_the_bound_knows(seed, steps, held):
+    case = problem(seed, steps=steps, held=held, tight=3.0)
+    dual = solve(case, iterations=48)
+    best, plan = optimum(case), rolled(case, dual)
+    assert dual.bound <= best * (1 + 1e-6)
+    free = replace(case, held=np.zeros_like(case.held))
+    assert best >= optimum(free) * (1 - 1e-9)
+    assert plan.unserved == pytest.approx(0, abs=1e-4)
+    assert plan.carried[0][:held] == pytest.approx(case.present[:held], abs=1e-5)
+    assert plan.money >= best * (1 - 1e-4)
+
+
+def test_where_nothing_binds_the_bound_of_what_is_held_is_exact():
+    case = problem(7, held=2, tight=100.0)
+    assert solve(case, iterations=24).bound == pytest.approx(optimum(case), rel=1e-6)
+    assert optimum(case) > 1.01 * optimum(replace(case, held=np.zeros(3, dtype=bool)))
+
+
 def test_more_iterations_close_the_gap():
     case = problem(7, classes=8, places=4, steps=4, tight=0.2)
     best = optimum(case)

@@ -12,15 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattshift.core.fleet.ahead import Ahead, ahead
-from wattshift.core.fleet.classes import Load, loads_of
+from wattshift.core.fleet.classes import Load, loads_of, routed
 from wattshift.core.fleet.limits import LimitRows
 from wattshift.core.fleet.places import Places
 from wattshift.core.fleet.problem import Booleans, Floats, Integers, Problem
 from wattshift.core.fleet.steps import edges
+from wattshift.core.planner.cover import owed_to
+from wattshift.core.planner.stability import within_dwell
 from wattshift.core.power.power import FeedKey
 from wattshift.core.survey.survey import Job, Spot, Survey
 
 DAY = 86400.0
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,7 @@ def build(world: Survey, jobs: tuple[Job, ...], first_seconds: float) -> Fleet |
         hours=hours,
     )
     problem = _problem(loads, places, limits, owner, hours)
+    problem.held[:] = _held(problem, kept, world.now)
     moves = [_moves(job, world.now, float(steps[-1] - steps[0])) for job in kept]
     problem.moves[:] = moves if len(hours) > 1 else np.inf
     return Fleet(
@@ -170,7 +174,29 @@ def _problem(
         ceiling=limits.ceiling,
         moves=np.full(max(owner) + 1, np.inf),
         distance=distance,
+        held=np.zeros(len(loads), dtype=np.bool_),
     )
+
+
+def _held(problem: Problem, jobs: list[Job], now: float) -> Booleans:
+    """[C] what stays where it is in the first step: its workload dwells, owes nothing and breaks no limit.
+
+    Others then plan around it, and the bound is of what the declared dwell times let anybody do.
+    """
+    waiting = [
+        not routed(job) and owed_to(job) is None and within_dwell(job, now) is not None
+        for job in jobs
+    ]
+    held = np.asarray(waiting)[problem.group] & (problem.present.sum(axis=1) > 0)
+    at = problem.at(problem.present)
+    broken = np.zeros(problem.rows + 1, dtype=np.bool_)
+    for row, use in ((problem.pool, problem.devices), (problem.feed, problem.watts)):
+        used = np.bincount(row, weights=at * use, minlength=problem.rows + 1)[:-1]
+        broken[:-1] |= used > problem.limit[0] * (1 + _ROUNDING)
+    over = broken[problem.pool] | broken[problem.feed]
+    there = np.where(problem.open, problem.present, 0.0) > 0
+    found: Booleans = held & ~(there & over[problem.place]).any(axis=1)
+    return found
 
 
 def _moves(job: Job, now: float, seconds: float) -> float:

@@ -198,6 +198,8 @@ def _backward(columns: _Columns, price: Floats, move: Floats) -> _Paths:
     value = np.empty(extra.shape)
     for t in range(need.shape[0] - 1, -1, -1):
         now, enter = standing[t], entered[t]
+        if t == 0:
+            enter[:, problem.held] = FAR
         now += later[t]
         enter += now
         enter.argmin(axis=0, out=target[t])

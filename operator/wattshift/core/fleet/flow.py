@@ -94,6 +94,7 @@ def route(
     place_nodes = classes + np.arange(n, dtype=np.int64)
     after = np.where(tree.after >= 0, base + tree.after, sink)
     there = np.minimum(_integers(problem.present[rows, columns] * at_class * amount), supply[rows])
+    elsewhere = np.where(problem.held[rows], 0, supply[rows] - there)
     moving = stays + np.rint(arrive * money).astype(np.int64) * TIES + 1
     tail = np.concatenate(
         [
@@ -115,9 +116,7 @@ def route(
             np.full(classes, spill),
         ]
     )
-    capacity = np.concatenate(
-        [there, supply[rows] - there, have, full - have, tree.capacity, supply]
-    )
+    capacity = np.concatenate([there, elsewhere, have, full - have, tree.capacity, supply])
     price = np.concatenate(
         [
             stays,

@@ -93,7 +93,9 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
     for group, job in enumerate(fleet.jobs):
         places, classes = rows_of[group], classes_of[group]
         unserved = float(flow.unserved[classes].sum())
-        if routed(job):
+        if problem.held[classes].all():
+            replicas[places] = [fleet.spots[k].replicas for k in places.tolist()]
+        elif routed(job):
             small, _, _ = part_of(problem, group)
             levels = together(
                 small,
@@ -125,7 +127,7 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
     room, bounding = _with_room(problem, flow, dual)
     return Goals(
         by_key=by_key,
-        bound_per_hour=bounding.bound / hours,
+        bound_per_hour=(bounding.bound + _spare(fleet)) / hours,
         left_out=0.0 if room is problem else float(flow.unserved.sum()),
         horizon_hours=hours,
         shadow={
@@ -138,6 +140,17 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
         with_room=(room, bounding),
         worth=worth,
     )
+
+
+def _spare(fleet: Fleet) -> float:
+    """Money of the first step for replicas that stand idle and stay: nobody can do without them now."""
+    problem = fleet.problem
+    staying = np.where(problem.held[:, None], problem.present, 0.0)
+    held = np.zeros(problem.groups, dtype=np.bool_)
+    held[problem.group] = problem.held
+    counts = np.asarray([float(spot.replicas) for spot in fleet.spots])
+    idle = np.maximum(0.0, counts - problem.at(staying) / problem.size)
+    return float((idle * np.maximum(0.0, fleet.idle))[held[problem.owner]].sum())
 
 
 def _with_room(problem: Problem, flow: Flow, dual: Dual) -> tuple[Problem, Dual]:

@@ -170,5 +170,6 @@ def part_of(problem: Problem, group: int) -> tuple[Problem, Integers, Integers]:
         watts=problem.watts[places],
         moves=problem.moves[group : group + 1],
         distance=problem.distance[classes],
+        held=problem.held[classes],
     )
     return small, classes, places

@@ -66,6 +66,8 @@ class Problem:
     """[G] units that may move within the horizon; inf = not limited."""
     distance: Floats
     """[C, F] tie-break in 0..1: nearer to the users is better."""
+    held: Booleans
+    """[C] whether the class stays where it is in the first step: a dwell time of the whole workload."""
 
     @property
     def classes(self) -> int:

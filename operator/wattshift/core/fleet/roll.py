@@ -43,6 +43,7 @@ def rolled(problem: Problem, dual: Dual) -> Rolled:
             limit=problem.limit[t:],
             ceiling=problem.ceiling[t:],
             present=present,
+            held=problem.held if t == 0 else np.zeros_like(problem.held),
         )
         each = (problem.cost[t] * problem.hours[t])[problem.place]
         worth = each + later[t] / np.maximum(problem.need[t], 1e-12)[:, None]
