@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from wattshift.core.units import Quantity
 from wattshift.sim.load_demand import Demands
 from wattshift.sim.load_series import Origin, SeriesReader, forecasting, frozen
 from wattshift.sim.load_sites import check_zone, unique
+from wattshift.sim.load_start import Starts
 from wattshift.sim.load_synthetic import generator
 from wattshift.sim.load_text import Place, Text
 from wattshift.sim.scenario import (
@@ -87,11 +87,17 @@ class Workloads:
             table.name: tokens_per_second(table, table.sequences_at_objective) for table in tables
         }
         self._installed = {
-            site.name: {item.resource_name: item.count for item in site.devices}
+            site.name: {item.resource_name for item in site.devices}
             for site in file.sites
             if site.devices is not None
         }
-        """Devices by site and resource, where the site says so; those left as workloads are read."""
+        """Resources of the devices by site, where the site says so."""
+        self._starts = Starts(
+            text=text,
+            sites=file.sites,
+            tables=self._tables,
+            carried={name: rate * (1 - file.margin) for name, rate in self._rates.items()},
+        )
         self._places: dict[int, _Where] = {}
         self._origins, self._round_trips = origins, round_trips
         self._site_index = {site.name: index for index, site in enumerate(file.sites)}
@@ -121,6 +127,8 @@ class Workloads:
         Raises:
             ScenarioError: the first fault.
         """
+        for index, spec in enumerate(self._file.workloads):
+            self._starts.reserve(("workloads", index), self._where(index, spec).placements)
         return tuple(self._workload(index, spec) for index, spec in enumerate(self._file.workloads))
 
     # ---- where --------------------------------------------------------------------------------
@@ -252,7 +260,7 @@ class Workloads:
                 number: float(demand[0, line * len(classes) : (line + 1) * len(classes)].sum())
                 for line, number in enumerate(chosen)
             }
-        placements = self._placements(place, where, first)
+        placements = self._placements(where.placements, first)
         most = sum(item.max_replicas for item in placements)
         maximum = most if spec.max_replicas is None else spec.max_replicas
         if spec.min_replicas > most:
@@ -310,54 +318,20 @@ class Workloads:
                     )
 
     def _placements(
-        self, at: Place, where: _Where, first: Mapping[int, float]
+        self, placements: list[PlacementSpec], first: Mapping[int, float]
     ) -> tuple[SimPlacement, ...]:
-        """Where nothing is said, the start has what the origins need then: nearest sites first."""
-        load = dict.fromkeys((item.site_name for item in where.placements), 0.0)
-        sites = [self._site_index[item.site_name] for item in where.placements]
-        for number, tokens in first.items():
-            left = tokens
-            for place in np.argsort(self._round_trips[number, sites], kind="stable").tolist():
-                item = where.placements[place]
-                full = item.max_replicas * self._rates[item.profile_name] * (1 - self._file.margin)
-                taken = min(left, max(0.0, full - load[item.site_name]))
-                load[item.site_name] += taken
-                left -= taken
-        made = []
-        for item in where.placements:
-            rate = self._rates[item.profile_name]
-            need = math.ceil(load[item.site_name] / (rate * (1 - self._file.margin)) - 1e-9)
-            count = need if item.initial_replicas is None else item.initial_replicas
-            count = min(max(count, item.min_replicas), item.max_replicas)
-            made.append(
-                SimPlacement(
-                    site_name=item.site_name,
-                    profile_name=item.profile_name,
-                    min_replicas=item.min_replicas,
-                    max_replicas=item.max_replicas,
-                    initial_replicas=self._fitting(at, item, count),
-                )
+        sites = [self._site_index[item.site_name] for item in placements]
+        counts = self._starts.counts(placements, self._round_trips[:, sites], first)
+        return tuple(
+            SimPlacement(
+                site_name=item.site_name,
+                profile_name=item.profile_name,
+                min_replicas=item.min_replicas,
+                max_replicas=item.max_replicas,
+                initial_replicas=count,
             )
-        return tuple(made)
-
-    def _fitting(self, at: Place, item: PlacementSpec, count: int) -> int:
-        """Replicas of the start for which there are devices; what the file asks for must fit."""
-        installed = self._installed.get(item.site_name)
-        table = self._tables[item.profile_name]
-        if installed is None or not count:
-            return count
-        left = installed[table.resource_name]
-        fits = min(count, left // table.devices_per_replica)
-        asked = item.min_replicas if item.initial_replicas is None else item.initial_replicas
-        if fits < max(asked, item.min_replicas):
-            raise self._text.error(
-                at,
-                f"starts with {max(asked, item.min_replicas)} replicas at {item.site_name!r}, whose "
-                f"devices leave room for {fits}: raise sites.{item.site_name}.devices, or lower "
-                "initialReplicas or minReplicas",
-            )
-        installed[table.resource_name] = left - fits * table.devices_per_replica
-        return fits
+            for item, count in zip(placements, counts, strict=True)
+        )
 
     def _batch(self, index: int, spec: WorkloadSpec) -> SimBatch | None:
         if spec.batch is None:
