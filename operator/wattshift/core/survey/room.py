@@ -40,7 +40,8 @@ class Room:
                 reserve of a cooling limit stays free but for who has a claim.
         """
         self._survey = survey
-        self._claimed = False
+        self.has_claim = False
+        """Of an objective that is missed, or an order: the reserve is for it."""
         self._watts: dict[Hardness, dict[FeedKey, float]] = {rank: {} for rank in Hardness}
         self._down: dict[FeedKey, float] = {}
         self._ramp: dict[str, float | None] = {}
@@ -80,7 +81,7 @@ class Room:
     def claimed(self) -> Room:
         """The same room, used up together, for an objective that is missed or an order: with the reserve."""
         other = copy(self)
-        vars(other).update(_claimed=True)
+        other.has_claim = True
         return other
 
     def copy(self) -> Room:
@@ -160,7 +161,7 @@ class Room:
 
     def _kept(self, key: FeedKey, hardness: Hardness) -> Iterator[GrowthLimit]:
         for row in self._soft.get(key, ()):
-            if row.hardness <= hardness and not (row.reserve and self._claimed):
+            if row.hardness <= hardness and not (row.reserve and self.has_claim):
                 yield row
 
     def may_free(self, change: Mapping[FeedKey, float]) -> bool:
