@@ -420,6 +420,29 @@ def test_an_engine_with_long_prompts_between_its_tokens_is_learnt_from() -> None
     assert state.windows > 55
 
 
+def test_loads_that_jump_within_a_minute_bend_nothing_of_what_was_learnt() -> None:
+    """A job that sends its requests at once, for half a minute, beside quiet minutes of users."""
+    engine, state = Engine(), Learnt()
+    for minute in range(120):
+        engine.run(60, 20 + 60 * (minute // 30 % 4))
+        state = engine.learn(state)
+    before = state
+    for _ in range(120):
+        engine.run(30, 20)
+        engine.run(30, 600)
+        state = engine.learn(state)
+    assert state.slowing.share == pytest.approx(0.01, rel=0.02)
+    assert {cell.row for cell in state.cells} == {cell.row for cell in before.cells}
+
+
+def test_a_load_that_doubles_over_some_minutes_is_learnt_from() -> None:
+    engine, state = Engine(), Learnt()
+    for minute in range(120):
+        engine.run(60, 100 + 10 * abs(minute % 20 - 10))
+        state = engine.learn(state)
+    assert state.windows > 110
+
+
 def test_sequences_that_nobody_asked_for_belong_to_no_load() -> None:
     """One token of many minutes tells all its time at once."""
     window = PlacementWindow()

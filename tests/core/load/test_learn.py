@@ -154,11 +154,19 @@ def test_every_objective_has_to_hold():
         window(0.0),
         window(20.0, replicas=0),
         window(20.0, seconds=0.0),
+        window(100.0, running=(60.0, 240.0)),
+        window(20.0, running=(0.0, 80.0)),
     ],
 )
 def test_windows_that_belong_to_no_concurrency_teach_nothing(row):
     state = Learnt(key="k")
     assert update(state, row, 100.0) is state
+
+
+@pytest.mark.parametrize(("least", "most"), [(130.0, 240.0), (14.0, 30.0), (0.0, 3.0), (0.0, 0.0)])
+def test_a_load_that_drifts_or_trembles_by_chance_is_learnt_from(least, most):
+    row = window(max(1.0, (least + most) / 4), running=(least, most))
+    assert update(Learnt(key="k"), row, 100.0).windows == 1
 
 
 def test_a_week_halves_and_a_quarter_of_a_year_forgets():

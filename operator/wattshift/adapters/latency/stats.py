@@ -239,4 +239,5 @@ def load_window(
         output_tokens_per_second=_rate(sums, sums.counters.get("generationTokens", 0.0)),
         samples=tuple(samples),
         steady=whole and possible and not sums.changed and not sums.stalled,
+        running=sums.running,
     )

@@ -108,6 +108,10 @@ class Cell:
     """A pod came or went: what was served before and after was served by other replicas."""
     stalled: bool = False
     """An engine stood still: what it did not give then, or gave at once after, belongs to no load."""
+    least_running: float = math.inf
+    """Fewest requests that ran over all pods at a scrape, from the one before the cell on."""
+    most_running: float = 0.0
+    """Most of them."""
 
     def absorb(self, other: Cell) -> None:
         """Add a later cell."""
@@ -121,6 +125,8 @@ class Cell:
         self.missing += other.missing
         self.changed = self.changed or other.changed
         self.stalled = self.stalled or other.stalled
+        self.least_running = min(self.least_running, other.least_running)
+        self.most_running = max(self.most_running, other.most_running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,8 @@ class Sums:
     """A pod came or went."""
     stalled: bool = False
     """An engine stood still."""
+    running: tuple[float, float] = (0.0, 0.0)
+    """Fewest and most requests that ran over all pods at a scrape."""
 
 
 class PlacementWindow:
@@ -155,6 +163,8 @@ class PlacementWindow:
         """Requests per second that each pod ended between its last two scrapes."""
         self._still_since: dict[str, float] = {}
         """Since when a pod runs requests and gives nothing."""
+        self._running = 0.0
+        """Requests that ran over all pods at the last scrape of each."""
 
     @property
     def pods(self) -> Mapping[str, PodScrape]:
@@ -209,14 +219,7 @@ class PlacementWindow:
             self._was_busy.add(scrape.pod_uid)
         if before is None:
             self._baseline(scrape)
-            self._push(
-                Cell(
-                    start=scrape.wall_time,
-                    end=scrape.wall_time,
-                    in_flight=self._in_flight(),
-                    changed=True,
-                )
-            )
+            self._push(Cell(start=scrape.wall_time, end=scrape.wall_time, changed=True))
             return
         cell = Cell(start=before.wall_time, end=scrape.wall_time)
         for (meaning, series), value in scrape.counters.items():
@@ -225,7 +228,6 @@ class PlacementWindow:
         for (meaning, series), histogram in scrape.histograms.items():
             delta_histogram = histogram_delta(before.histograms.get((meaning, series)), histogram)
             cell.histograms[meaning] = merge(cell.histograms.get(meaning), delta_histogram)
-        cell.in_flight = self._in_flight()
         if _restarted(before, scrape):
             cell.changed = True
             cell.missing = self._unseen(before, scrape.wall_time)
@@ -283,9 +285,7 @@ class PlacementWindow:
         self._still_since.pop(pod_uid, None)
         if gone is not None:
             missing = self._unseen(gone, now)
-            self._push(
-                Cell(start=now, end=now, in_flight=self._in_flight(), missing=missing, changed=True)
-            )
+            self._push(Cell(start=now, end=now, missing=missing, changed=True))
         self._rates.pop(pod_uid, None)
 
     def _unseen(self, last: PodScrape, now: float) -> float:
@@ -299,10 +299,12 @@ class PlacementWindow:
         for pod_uid in self._last.keys() - set(pod_uids):
             self.vanish(pod_uid, now)
 
-    def _in_flight(self) -> float:
-        return sum(scrape.running + scrape.waiting for scrape in self._last.values())
-
     def _push(self, cell: Cell) -> None:
+        running = sum(scrape.running for scrape in self._last.values())
+        cell.in_flight = running + sum(scrape.waiting for scrape in self._last.values())
+        cell.least_running = min(running, self._running)
+        cell.most_running = max(running, self._running)
+        self._running = running
         if (self._cells and cell.end - self._cells[-1].start <= CELL_SECONDS) or (
             self._cells and cell.end <= self._cells[-1].end
         ):
@@ -342,4 +344,5 @@ class PlacementWindow:
             in_flight_change=0.0 if empty or before is None else total.in_flight - before,
             changed=total.changed,
             stalled=total.stalled,
+            running=(0.0, 0.0) if empty else (total.least_running, total.most_running),
         )

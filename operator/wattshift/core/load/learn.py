@@ -33,6 +33,11 @@ FLOOR_SHARE = 0.25
 LIGHTEST = 0.5
 """Decayed windows below which a bin is forgotten."""
 MOST_CELLS = 48
+JUMP = 0.5
+"""Share of its highest load by which the load of a window may change."""
+CHANCE = 4.0
+"""Square roots of the load that a constant demand passes within a minute once in thousands: requests that
+come by chance and stay some seconds are Poisson."""
 MIX_WEIGHT = 0.05
 """Weight of a new window in the running mix of prompt tokens per sequence: twenty minutes."""
 
@@ -54,6 +59,17 @@ class LoadWindow:
     """Over all replicas; 0 = the engine does not count them."""
     steady: bool = True
     """Every replica scraped, none vanished, none new: the samples belong to this concurrency."""
+    running: tuple[float, float] | None = None
+    """Fewest and most sequences over all replicas at any scrape; None = not known."""
+
+    @property
+    def jumped(self) -> bool:
+        """Whether the load changed so much that its mean stands for none of it.
+
+        Speed and latency bend with the load: their means over two loads lie beside the curve.
+        """
+        least, most = self.running or (0.0, 0.0)
+        return most - least > max(JUMP * most, CHANCE * math.sqrt(most))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +145,13 @@ def column_of(prompt_tokens_per_second: float) -> int:
 def update(state: Learnt, window: LoadWindow, now: float) -> Learnt:
     """Add one window.
 
-    One that is not steady, carries nothing or has no sample teaches nothing: its samples do not belong
-    to one concurrency. `now` is UTC seconds; a clock that was set back decays nothing.
+    One that is not steady, whose load jumped, that carries nothing or has no sample teaches nothing:
+    its samples do not belong to one concurrency. `now` is UTC seconds; a clock that was set back decays
+    nothing.
     """
-    if not window.steady or window.replicas <= 0 or window.concurrency <= 0 or window.seconds <= 0:
+    if not window.steady or window.jumped:
+        return state
+    if window.replicas <= 0 or window.concurrency <= 0 or window.seconds <= 0:
         return state
     if not any(total > 0 for _, total in window.samples):
         return state
