@@ -79,7 +79,8 @@ class Flexibility(ApiModel):
     min_dwell_seconds: Seconds | None = None
     """minDwellSeconds is the least time between two changes; absent = by posture."""
     max_moves_per_day: Count | None = None
-    """maxMovesPerDay is the most moves between clusters; absent = by posture."""
+    """maxMovesPerDay is how many times a day (UTC) the whole load may change clusters for savings, parts
+    added up; absent = by posture."""
     max_pause_seconds: Seconds | None = None
     """maxPauseSeconds is the longest pause; absent = by posture."""
     max_drain_seconds: Seconds | None = None

@@ -207,12 +207,14 @@ class Effective(ApiModel):
 
 
 class MovesToday(ApiModel):
-    """Moves of the local day."""
+    """Moves of the day."""
 
     date: DateText
     """date on the grid clock, UTC."""
     count: Count
-    """count of moves that were begun."""
+    """count of hand-overs that were begun."""
+    moved_permille: Count | None = None
+    """movedPermille is how much of the load changed clusters, parts added up: 1000 = all of it once."""
 
 
 class WorkloadTotals(ApiModel):

@@ -312,6 +312,7 @@ def _with_history(state: WorkloadState, old: WorkloadState) -> WorkloadState:
         state,
         uid=old.uid,
         moves_today=old.moves_today,
+        moved_share_today=old.moved_share_today,
         last_change_time=old.last_change_time,
         paused_since_time=old.paused_since_time,
         batch=old.batch if state.batch is not None else None,

@@ -20,6 +20,7 @@ from wattshift.control.gather import Gatherer
 from wattshift.control.inputs.significant import significant_change
 from wattshift.control.latest import Latest
 from wattshift.control.record.books import Books
+from wattshift.control.record.moved import Moved
 from wattshift.control.record.recorder import Recorder, Step
 from wattshift.control.record.show import Show
 from wattshift.control.record.totals import Totals
@@ -63,6 +64,7 @@ class GovernorLoop:
         self._show = show
         self._recorder = recorder
         self._latest = latest
+        self._moved = Moved(book=runtime.book)
         self._told: dict[tuple[str, str], str] = {}
         """Notices of the last tick, by place and reason."""
         self._bugs: dict[str, tuple[str, int]] = {}
@@ -141,6 +143,7 @@ class GovernorLoop:
     async def _count(self, snapshot: Snapshot) -> None:
         self._books.advance(snapshot)
         self._totals.advance(snapshot)
+        self._moved.advance(snapshot)
         await asyncio.sleep(0)  # a large fleet takes a while: probes are answered in between
 
     def _tell(self, decided: Governance) -> None:

@@ -390,7 +390,7 @@ class WorkloadState:
     origin_loads: tuple[tuple[str, float], ...] = ()
     """(origin, sequences in flight) as the entry measures them; empty = shares of the whole load."""
     moved_share_today: float | None = None
-    """Sum of positive changes of placement shares since the day began; None = `moves_today` counts."""
+    """Sum of positive changes of placement shares since the day (UTC) began; None = `moves_today` counts."""
     split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
     """By origin: (placement, share) as last told to the entry; empty = it was told nothing."""
     origins_ahead: tuple[tuple[str, Forecast], ...] = ()

@@ -102,6 +102,7 @@ workloads = st.builds(
     originals=st.lists(originals, max_size=4, unique_by=lambda row: row.placement_name).map(tuple),
     move=maybe(moves),
     moves_today=counts,
+    moved_permille=counts,
     moves_day=st.just("2026-11-22"),
     last_change_time=maybe(times),
     paused_since_time=maybe(times),
@@ -141,6 +142,7 @@ def test_a_workloads_status_is_valid_and_keeps_what_must_survive(record):
     assert loaded.originals == record.originals
     assert set(conditions) == {"Accepted"}
     assert (loaded.moves_today, loaded.moves_day) == (record.moves_today, record.moves_day)
+    assert loaded.moved_permille == record.moved_permille
     assert loaded.last_change_time == record.last_change_time
     assert loaded.paused_since_time == record.paused_since_time
     assert loaded.work_since_time == record.work_since_time

@@ -208,6 +208,8 @@ def test_the_horizon_is_the_dwell_but_at_least_an_interval():
         ({"last_change_time": NOW - 899}, Reason.WITHIN_DWELL),
         ({"last_change_time": NOW - 900}, None),
         ({"moves_today": 6}, Reason.MOVES_EXHAUSTED),
+        ({"moves_today": 9, "moved_share_today": 5.9}, None),
+        ({"moves_today": 1, "moved_share_today": 6.0}, Reason.MOVES_EXHAUSTED),
     ],
 )
 def test_savings_wait_for_dwell_and_moves(more, reason):

@@ -366,9 +366,8 @@ def _demand(workload: WorkloadState, snapshot: Snapshot) -> bool | None:
 
 
 def _counted(record: WorkloadRecord, grid_now: float) -> WorkloadRecord:
-    day = move_day(grid_now)
-    count = record.moves_today + 1 if record.moves_day == day else 1
-    return replace(record, moves_today=count, moves_day=day)
+    record = record.on_day(move_day(grid_now))
+    return replace(record, moves_today=record.moves_today + 1)
 
 
 def _refused(decision: Decision, reason: Reason, message: str) -> Acted:

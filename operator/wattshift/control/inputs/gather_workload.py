@@ -85,6 +85,7 @@ def workload_state(
     # NB: where somebody else's count stands nothing is in doubt: it is conceded, not written over.
     doubtful = [row for row in held if row.name in single and not row.rival]
     known = known and not _deviates(doubtful, originals)
+    today = record.on_day(move_day(given.now))
     if not known:
         # A person's word beats both copies, where it is given for all of them.
         said = {row.name for row in spec.placements if row.baseline_replicas is not None}
@@ -93,7 +94,8 @@ def workload_state(
     return replace(
         static,
         placements=placements,
-        moves_today=record.moves_today if record.moves_day == move_day(given.now) else 0,
+        moves_today=today.moves_today,
+        moved_share_today=today.moved_permille / 1000,
         last_change_time=_past(record.last_change_time, given.now),
         paused_since_time=record.paused_since_time,
         batch=_batch(static.batch, spec, given.states),

@@ -23,7 +23,9 @@ class Urgency(IntEnum):
     STEP = 4
 
 
-TELEMETRY = frozenset({"power", "signals", "shadowPrices", "marginalPrice", "headroom"})
+TELEMETRY = frozenset(
+    {"power", "signals", "shadowPrices", "marginalPrice", "headroom", "movedPermille"}
+)
 """Parts of status that follow measurements."""
 TOTALS = frozenset({"totals", "period", "cost", "pace", "learnt"})
 """Sums that grow with time, and what is computed of them."""

@@ -64,7 +64,6 @@ def compose(
 
 
 def _workload(record: WorkloadRecord) -> dict[str, Any]:
-    day = {"date": record.moves_day, "count": record.moves_today} if record.moves_day else None
     return {
         "placements": [_placement(row) for row in _fitting(record)],
         "originals": [
@@ -80,7 +79,7 @@ def _workload(record: WorkloadRecord) -> dict[str, Any]:
         "move": _move(record.move),
         "lastDecision": _decision(record.decision),
         "effective": _dump(record.effective),
-        "movesToday": day,
+        "movesToday": _moves(record),
         "lastChangeTime": _time(record.last_change_time),
         "releaseStartedTime": _time(record.release_started_utc),
         "pausedSinceTime": _time(record.paused_since_time),
@@ -89,6 +88,16 @@ def _workload(record: WorkloadRecord) -> dict[str, Any]:
         "powerWatts": record.power_watts,
         "learnt": _dump(record.learnt),
         "summary": _summary(record.summary),
+    }
+
+
+def _moves(record: WorkloadRecord) -> dict[str, Any] | None:
+    if not record.moves_day:
+        return None
+    return {
+        "date": record.moves_day,
+        "count": record.moves_today,
+        "movedPermille": record.moved_permille,
     }
 
 

@@ -56,11 +56,14 @@ def load(kind: Kind, status: Mapping[str, Any]) -> tuple[Record, dict[str, Condi
 
 def _load_workload(status: Mapping[str, Any]) -> WorkloadRecord:
     day = status.get("movesToday") or {}
+    moves = int(day.get("count", 0))
     return WorkloadRecord(
         placements=_each(status.get("placements"), _load_placement),
         originals=_each(status.get("originals"), _load_original),
         move=_one(status.get("move"), _load_move),
-        moves_today=int(day.get("count", 0)),
+        moves_today=moves,
+        # before shares were counted every hand-over was a whole move
+        moved_permille=int(day.get("movedPermille", 1000 * moves)),
         moves_day=str(day.get("date", "")),
         last_change_time=_epoch(status.get("lastChangeTime")),
         paused_since_time=_epoch(status.get("pausedSinceTime")),

@@ -8,7 +8,7 @@ Times are epoch seconds on the grid clock unless a name says wall or utc.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wattshift.api.site_status import (
@@ -146,8 +146,11 @@ class WorkloadRecord:
     originals: tuple[Original, ...] = ()
     move: MoveRecord | None = None
     moves_today: int = 0
+    """Hand-overs that were begun."""
+    moved_permille: int = 0
+    """Sum of the shares of the load that changed their placement (`control/record/moved.py`)."""
     moves_day: str = ""
-    """Day in UTC (`2026-11-22`) that `moves_today` counts."""
+    """Day in UTC (`2026-11-22`) that both count."""
     last_change_time: float | None = None
     paused_since_time: float | None = None
     work_since_time: float | None = None
@@ -168,6 +171,12 @@ class WorkloadRecord:
             if row.name == name:
                 return row
         return PlacementRecord(name=name)
+
+    def on_day(self, day: str) -> WorkloadRecord:
+        """With the moves of a day; those of another one are over."""
+        if self.moves_day == day:
+            return self
+        return replace(self, moves_day=day, moves_today=0, moved_permille=0)
 
     def with_placement(self, row: PlacementRecord) -> tuple[PlacementRecord, ...]:
         """`placements` with `row` put in place of its namesake, ordered by name."""

@@ -41,12 +41,7 @@ def waits(job: Job, candidate: Candidate, now: float) -> tuple[Reason, str] | No
     early = within_dwell(job, now)
     if early is not None:
         return early
-    counted = candidate.action in (Action.MIGRATE, Action.PAUSE)
-    if counted and job.state.moves_today >= job.state.max_moves_per_day:
-        return Reason.MOVES_EXHAUSTED, (
-            f"{job.state.moves_today} of {job.state.max_moves_per_day} moves were made today"
-        )
-    return None
+    return _exhausted(job.state) if candidate.action in (Action.MIGRATE, Action.PAUSE) else None
 
 
 def moves_made(state: WorkloadState) -> float:
@@ -56,9 +51,12 @@ def moves_made(state: WorkloadState) -> float:
 
 def _moved_enough(job: Job, candidate: Candidate) -> tuple[Reason, str] | None:
     """Moves of a workload in shares of its load; what only lowers ends a move and is none."""
-    state = job.state
     if all(n <= spot.replicas for n, spot in zip(candidate.vector, job.spots, strict=True)):
         return None
+    return _exhausted(job.state)
+
+
+def _exhausted(state: WorkloadState) -> tuple[Reason, str] | None:
     made = moves_made(state)
     if made >= state.max_moves_per_day:
         return Reason.MOVES_EXHAUSTED, (
