@@ -325,6 +325,22 @@ def test_status_is_valid_small_and_waits_for_the_hour(bench):
     assert compare(first, bench.status(), ratio=0.02) is Urgency.TOTALS
 
 
+def test_a_capacity_that_fell_far_is_in_status_within_ten_minutes(bench):
+    bench.minutes(60)
+    first = bench.status()
+    bench.engines.bad = 40
+    bench.minutes(20)
+    assert compare(first, bench.status(), ratio=0.02) is Urgency.DRIFT
+
+
+def test_a_load_that_stands_still_is_written_with_the_totals_only(bench):
+    bench.minutes(60)
+    before = bench.status()
+    for _ in range(6):
+        bench.minutes(10)
+        assert compare(before, bench.status(), ratio=0.02) is Urgency.TOTALS
+
+
 @pytest.mark.parametrize(("each", "bad"), [(20.0, 0), (10.0, 30), (6.0, 0), (17.0, 3)])
 def test_status_says_what_decisions_use(bench, each, bad):
     bench.engines.each, bench.engines.bad = each, bad

@@ -75,6 +75,38 @@ def test_the_bill_so_far_and_the_pace_grow_with_the_period_and_wait_for_the_hour
     assert compare(old, new, ratio=0.02) is Urgency.TOTALS
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (25, 25, Urgency.TOTALS),
+        (25, 30, Urgency.TOTALS),
+        (25, 35, Urgency.DRIFT),
+        (25, 17, Urgency.DRIFT),
+        (None, 25, Urgency.TOTALS),
+    ],
+)
+def test_a_capacity_that_changed_far_does_not_wait_for_the_hour(before, after, expected):
+    def status(sequences, samples):
+        row = {"key": "k", "samples": samples, "bins": f"{samples}"}
+        return {
+            "learnt": {
+                "capacities": [row | ({} if sequences is None else {"sequences": sequences})]
+            }
+        }
+
+    assert urgency(status(before, 10), status(after, 20)) is expected
+
+
+@pytest.mark.parametrize("name", ["unitsPerReplicaHour", "arrivalsPerHour"])
+def test_a_speed_of_batch_work_that_changed_far_does_not_wait_for_the_hour(name):
+    def status(value):
+        return {"learnt": {"batch": {name: value, "looks": f"looks at {value}"}}}
+
+    assert urgency(status("24"), status("40.5")) is Urgency.DRIFT
+    assert urgency(status("24"), status("27.5")) is Urgency.TOTALS
+    assert urgency({"learnt": {}}, status("24")) is Urgency.TOTALS
+
+
 def test_a_peak_that_rises_inside_of_the_period_does_not_wait_for_the_hour():
     old = {"period": {"wattHours": 1, "peaks": [{"componentName": "d", "peakWatts": 100}]}}
     new = {"period": {"wattHours": 2, "peaks": [{"componentName": "d", "peakWatts": 150}]}}

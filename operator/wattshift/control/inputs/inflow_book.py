@@ -1,6 +1,6 @@
 """Carries what a backlog has shown of batch work between memory and status, so that a restart forgets nothing.
 
-The looks go into the status book every ten minutes and reach status hourly; since when there has been
+The looks go into the status book every ten minutes and reach status with what is learnt; since when there has been
 work before a deadline reaches it at once, as the deadline of work of unknown speed is kept by it. It
 decides nothing. Neighbours: `core/load/inflow.py` (the memory), `learning.py` (capacity and growth).
 """

@@ -2,7 +2,7 @@
 
 Every minute of steady engine metrics goes into `core/load/learn.py`, every quarter of a cold start into
 `core/load/growth.py`. The bounded form goes into the status book every ten minutes and reaches status
-hourly. It decides nothing: gather reads `concurrency` and `growth`. Neighbour: `engines.py`.
+hourly, at once where a figure moved far (`record/changes.py`). It decides nothing: gather reads `concurrency` and `growth`. Neighbour: `engines.py`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 WINDOW_SECONDS = 60.0
 """Wall seconds of one window: long enough for samples, short enough for one concurrency."""
 NOTE_SECONDS = 600.0
-"""Wall seconds between two notes into the status book; status itself is written hourly."""
+"""Wall seconds between two notes into the status book."""
 MOST_PER_ROUND = 64
 """Workloads learnt from after one round of scrapes, so that probes are answered in between; who has
 waited longest comes first."""

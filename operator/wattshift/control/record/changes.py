@@ -29,6 +29,11 @@ TELEMETRY = frozenset(
 """Parts of status that follow measurements."""
 TOTALS = frozenset({"totals", "period", "cost", "pace", "learnt"})
 """Sums that grow with time, and what is computed of them."""
+LEARNT = frozenset({"sequences", "unitsPerReplicaHour", "arrivalsPerHour"})
+"""Inside of what is learnt: figures that decisions use. One that moved far must survive a crash within the
+hour, else users wait again until it is learnt that a replica carries less."""
+LEARNT_RATIO = 0.2
+"""A figure that moved less is not news: one bin of concurrency (`core/load/learn.py`) is 19 %."""
 PEAKS = frozenset({"peakWatts"})
 """Inside of sums, but a peak that rises is billed: it must survive a restart within the hour."""
 COSMETIC = frozenset({"summary", "message", "sourceTime", "asOfTime", "observedTime"})
@@ -48,8 +53,11 @@ def _compare(old: Any, new: Any, ratio: float, weight: Urgency) -> Urgency:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = Urgency.NONE
         for name in old.keys() | new.keys():
+            left, right = old.get(name), new.get(name)
             part = _weight(name, weight)
-            found = max(found, _compare(old.get(name), new.get(name), ratio, part))
+            if part is Urgency.TOTALS and name in LEARNT and _moved(left, right, LEARNT_RATIO):
+                part = Urgency.DRIFT
+            found = max(found, _compare(left, right, ratio, part))
         return found
     if _is_list(old) and _is_list(new) and len(old) == len(new):
         pairs = zip(old, new, strict=True)
@@ -74,12 +82,17 @@ def _weight(name: str, inherited: Urgency) -> Urgency:
 
 
 def _drift(old: Any, new: Any, ratio: float) -> Urgency:
-    before, after = _number(old), _number(new)
-    if before is None or after is None:
+    if _number(old) is None or _number(new) is None:
         # a reading that appears, goes, or changes its quality is a step
         return Urgency.STEP
-    scale = max(abs(before), abs(after))
-    return Urgency.DRIFT if abs(after - before) > ratio * scale else Urgency.COSMETIC
+    return Urgency.DRIFT if _moved(old, new, ratio) else Urgency.COSMETIC
+
+
+def _moved(old: Any, new: Any, ratio: float) -> bool:
+    before, after = _number(old), _number(new)
+    if before is None or after is None:
+        return False
+    return abs(after - before) > ratio * max(abs(before), abs(after))
 
 
 def same_words(old: str, new: str) -> bool:

@@ -162,7 +162,8 @@ class WorkloadRecord:
     """Values that hold after presets and modes (`convert.py`)."""
     power_watts: int | None = None
     learnt: Learnt | None = None
-    """Capacity and growth with their bins (`control/inputs/learning.py`); they reach status hourly."""
+    """Capacity and growth with their bins (`control/inputs/learning.py`); they reach status hourly,
+    sooner where a figure moved far (`changes.py`)."""
     summary: FlexibleWorkloadSummary | None = None
 
     def placement(self, name: str) -> PlacementRecord:
