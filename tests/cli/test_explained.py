@@ -101,15 +101,23 @@ def test_the_bound_is_what_the_best_placement_costs(tmp_path):
     assert told(text, "no placement costs less than ") >= least
 
 
-def test_what_dwell_times_hold_back_is_told_apart(tmp_path):
+def test_what_used_up_moves_hold_back_is_told_apart(tmp_path):
     here = world()
     free = offline(here, tmp_path)
-    job = replace(here.workloads[0], last_change_time=NOW - 60, min_dwell_seconds=3600)
+    job = replace(here.workloads[0], moves_today=here.workloads[0].max_moves_per_day)
     text = offline(replace(here, workloads=(job,)), tmp_path)
     apart, held = (told(text.split("bound: ")[1], row) for row in ("at most ", "hand-overs hold "))
     assert 0.8 * apart < held <= apart
     # nothing waits where the hand-over begins at once
     assert "hand-overs hold " not in free
+
+
+def test_the_bound_of_a_workload_that_dwells_is_of_staying(tmp_path):
+    here = world()
+    job = replace(here.workloads[0], last_change_time=NOW - 60, min_dwell_seconds=3600)
+    text = offline(replace(here, workloads=(job,)), tmp_path).split("bound: ")[1]
+    assert told(text, "at most ") == 0
+    assert told(text, "less than ") > told(offline(here, tmp_path), "less than ")
 
 
 def test_load_without_room_is_said_and_makes_no_limit_worth_beyond_all_sense(tmp_path):
