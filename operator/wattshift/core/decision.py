@@ -116,6 +116,8 @@ class SiteOutlook:
     """The same by step of the plan's horizon."""
     device_prices: tuple[tuple[str, float], ...] = ()
     """(resource, reporting currency per device and hour): what one more device of a full site would save."""
+    forecast_factors: tuple[tuple[str, float], ...] = ()
+    """(forecast, what it was multiplied with for its errors of late), where that is not 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

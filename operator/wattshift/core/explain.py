@@ -106,6 +106,10 @@ def site_line(row: SiteOutlook, currency: str) -> str:
         for name, price in row.device_prices
         if round(price, 4) > 0
     ]
+    words += [
+        f"forecast {name} counts x {factor:.2f} for its errors of late"
+        for name, factor in row.forecast_factors
+    ]
     if row.suspect:
         words.append("power model suspect")
     return ", ".join(words)

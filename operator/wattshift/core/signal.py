@@ -76,6 +76,8 @@ class Forecast:
     end_time: float
     points: tuple[ForecastPoint, ...]
     source: str = ""
+    factor: float = 1.0
+    """What its values were multiplied with for its errors of late (`core/planner/forecast_errors.py`)."""
 
     def at(self, time: float) -> float | None:
         """Value of the step that holds at `time`; None outside of the forecast."""

@@ -1,4 +1,4 @@
-"""What the last plans saw: loads by workload, prices by connection; and what follows for the next one.
+"""What the last plans saw: loads by workload, prices by connection, errors of forecasts; what follows for the next.
 
 Kept by whoever plans (`control/gather.py`, the simulator) and put into the snapshot, so that a plan
 stays a function of its snapshot. In memory only, but for `inflow`: without it nothing is held back. Neighbours:
@@ -14,6 +14,7 @@ from dataclasses import replace
 from wattshift.core.decision import Plan
 from wattshift.core.load.inflow import Inflow
 from wattshift.core.model import Snapshot
+from wattshift.core.planner.forecast_errors import ForecastErrors
 from wattshift.core.power.power import FeedKey
 
 LOADS_SECONDS = 3600.0
@@ -36,6 +37,7 @@ class PlanMemory:
         self._loads: dict[str, deque[Row]] = {}
         self._prices: dict[FeedKey, deque[Row]] = {}
         self.inflow = Inflow()
+        self._forecasts = ForecastErrors()
 
     def note(self, plan: Plan) -> None:
         """Keep what a plan saw; what was unknown leaves a gap, what is gone is forgotten."""
@@ -64,7 +66,7 @@ class PlanMemory:
 
     def remembered(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what is remembered, where nobody has put it in; called before a plan."""
-        snapshot = self.inflow.remembered(snapshot)
+        snapshot = self._forecasts.corrected(self.inflow.remembered(snapshot))
         if not self._loads and not self._prices:
             return snapshot
         now = snapshot.grid_time

@@ -1,0 +1,239 @@
+"""Forecasts that were biased lately are corrected; those that merely err are left alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from tests.core.build import (
+    NOW,
+    connection,
+    quote,
+    site,
+    snapshot,
+    supply,
+)
+from wattshift.core.explain import site_line
+from wattshift.core.fleet.ahead import ahead
+from wattshift.core.fleet.steps import edges
+from wattshift.core.planner.forecast_errors import (
+    LEAST_PAIRS,
+    MOST,
+    PAIRS,
+    ForecastErrors,
+    factor_of,
+)
+from wattshift.core.planner.plan_memory import PlanMemory
+from wattshift.core.planner.planner import plan
+from wattshift.core.signal import (
+    Forecast,
+    ForecastPoint,
+    OnStale,
+    Quality,
+    Reading,
+    SignalKind,
+    SignalState,
+)
+from wattshift.core.survey.survey import survey
+from wattshift.core.units import Quantity
+
+HOUR = 3600.0
+CARBON = Quantity.CARBON_INTENSITY_AVERAGE
+
+
+def truth(time):
+    """g/kWh: a day between 300 and 500."""
+    return 400 + 100 * ((time / HOUR) % 24 - 12) / 12
+
+
+def observation(now, value, *, delay=5_400.0, quality=Quality.MEASURED):
+    """A reading of what was `delay` ago."""
+    return SignalState(
+        name="carbon",
+        quantity=CARBON,
+        kind=SignalKind.OBSERVATION,
+        rank=0,
+        on_stale=OnStale.HOLD,
+        reading=Reading(
+            value=value(now - delay),
+            unit="GramPerKilowattHour",
+            source_time=now - delay,
+            received_time=now,
+            valid_until=now + HOUR,
+            quality=quality,
+        ),
+    )
+
+
+def forecast(now, value, *, bias=1.0):
+    """Hourly steps of a day, from the hour of now on."""
+    first = now // HOUR * HOUR
+    points = tuple(
+        ForecastPoint(start_time=first + k * HOUR, value=bias * value(first + k * HOUR))
+        for k in range(25)
+    )
+    return SignalState(
+        name="carbon-ahead",
+        quantity=CARBON,
+        kind=SignalKind.FORECAST,
+        rank=0,
+        on_stale=OnStale.IGNORE,
+        forecast=Forecast(issued_time=now, end_time=first + 25 * HOUR, points=points, source="x"),
+    )
+
+
+def world(now, *signals):
+    """One site with these signals."""
+    return replace(snapshot(sites=(site("east", signals=signals),)), grid_time=now)
+
+
+def run(errors, hours, *, bias=1.0, value=truth, every=600.0, start=NOW, **of_observation):
+    """Plans for some hours; the last snapshot as it was corrected."""
+    found, now = None, start
+    while now <= start + hours * HOUR:
+        rows = (observation(now, value, **of_observation), forecast(now, value, bias=bias))
+        found = errors.corrected(world(now, *rows))
+        now += every
+    return found
+
+
+def points(here):
+    (row,) = [row for row in here.sites[0].signals if row.forecast is not None]
+    return [point.value for point in row.forecast.points]
+
+
+@pytest.mark.parametrize("bias", [0.7, 1.3, 2.0])
+@pytest.mark.parametrize("every", [300.0, 900.0, 3_600.0])
+@pytest.mark.parametrize("delay", [0.0, 5_400.0])
+def test_a_bias_that_lasts_is_taken_off(bias, every, delay):
+    here = run(ForecastErrors(), 30, bias=bias, every=every, delay=delay)
+    first = here.grid_time // HOUR * HOUR
+    wanted = [truth(first + k * HOUR) for k in range(25)]
+    assert points(here) == pytest.approx(wanted, rel=0.1)
+    (row,) = [row for row in here.sites[0].signals if row.forecast is not None]
+    assert row.forecast.factor == pytest.approx(1 / bias, rel=0.1)
+    assert row.forecast.source == "x"
+    (told,) = plan(here, here.grid_time).sites
+    assert told.forecast_factors == (("carbon-ahead", row.forecast.factor),)
+    words = f"forecast carbon-ahead counts x {row.forecast.factor:.2f} for its errors of late"
+    assert words in site_line(told, "CNY")
+
+
+def test_a_right_forecast_stays_and_so_does_one_that_nobody_could_check():
+    here = run(ForecastErrors(), 48)
+    assert points(here) == [truth(here.grid_time // HOUR * HOUR + k * HOUR) for k in range(25)]
+    few = run(ForecastErrors(), LEAST_PAIRS, bias=1.3)
+    assert points(few)[0] == 1.3 * truth(few.grid_time // HOUR * HOUR)
+    blind = ForecastErrors()
+    for hour in range(48):
+        found = blind.corrected(world(NOW + hour * HOUR, forecast(NOW + hour * HOUR, truth)))
+    assert points(found)[0] == truth((NOW + 47 * HOUR) // HOUR * HOUR)
+
+
+@pytest.mark.parametrize("quality", [Quality.STALE, Quality.FALLBACK, Quality.FORECAST])
+def test_what_is_held_or_assumed_proves_nothing(quality):
+    here = run(ForecastErrors(), 40, bias=1.3, quality=quality)
+    assert points(here)[0] == 1.3 * truth(here.grid_time // HOUR * HOUR)
+
+
+def test_errors_without_a_direction_are_left_alone():
+    moved = 0
+    for seed in range(20):
+        rng = random.Random(seed)
+        rows = [(p := rng.uniform(300, 500), p * (1 + rng.gauss(0, 0.15))) for _ in range(PAIRS)]
+        moved += abs(factor_of(rows) - 1) > 0.02
+    assert moved <= 2
+
+
+def test_errors_that_last_for_hours_count_as_few():
+    def rows(hours):
+        return [(400.0, 440.0 + (60 if k // hours % 2 else -60)) for k in range(48)]
+
+    assert factor_of(rows(1)) == pytest.approx(1.1, abs=0.02)
+    assert factor_of(rows(8)) == 1.0
+
+
+def test_prices_of_both_signs_have_no_factor():
+    assert factor_of([(-0.02, 0.05), (0.02, -0.05)] * 20) == 1.0
+    assert factor_of([(-1.0, -2.0)] * 20) == 1.0
+    assert factor_of([(0.0, 5.0)] * 20) == 1.0
+
+
+def test_a_forecast_in_another_unit_is_corrected_as_far_as_a_factor_may_go():
+    assert factor_of([(0.4, 400.0)] * 20) == MOST
+    assert factor_of([(400_000.0, 400.0)] * 20) == 1 / MOST
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=PAIRS),
+    st.sampled_from([1e-6, 1e6]),
+)
+def test_a_factor_is_a_number_and_knows_no_units(rows, unit):
+    factor = factor_of(rows)
+    assert 1 / MOST <= factor <= MOST
+    scaled = factor_of([(p * unit, o * unit) for p, o in rows])
+    assert scaled == pytest.approx(factor, rel=1e-3, abs=1e-3)
+
+
+def test_the_bias_of_own_supply_is_learnt_too():
+    errors = ForecastErrors()
+
+    def wind(time):
+        return 20_000.0 + 4_000 * (time // HOUR % 7)
+
+    for hour in range(40):
+        now = NOW + hour * HOUR
+        reading = replace(observation(now, wind, delay=0.0).reading, unit="Watt")
+        row = replace(supply(0.0), power=reading, forecast=forecast(now, wind, bias=1.5))
+        here = replace(snapshot(sites=(site("east", supplies=(row,)),)), grid_time=now)
+        here = errors.corrected(here)
+    found = here.sites[0].supplies[0].forecast.forecast.points[1]
+    assert found.value == pytest.approx(wind(found.start_time), rel=0.1)
+
+
+def test_a_clock_that_is_set_back_and_sites_that_go_leave_nothing():
+    errors = ForecastErrors()
+    run(errors, 30, bias=1.3)
+    back = run(errors, 2, bias=1.3, start=NOW - 50 * HOUR)
+    assert points(back)[0] == 1.3 * truth(back.grid_time // HOUR * HOUR)
+    run(errors, 30, bias=1.3, start=NOW)
+    errors.corrected(replace(snapshot(sites=(site("other"),)), grid_time=NOW + 31 * HOUR))
+    again = run(errors, 1, bias=1.3, start=NOW + 32 * HOUR)
+    assert points(again)[0] == 1.3 * truth(again.grid_time // HOUR * HOUR)
+
+
+def test_what_is_remembered_is_bounded():
+    errors = ForecastErrors()
+    run(errors, 24 * 10, bias=1.1, every=HOUR)
+    (past,) = errors._past.values()
+    assert len(past.pairs) == PAIRS
+    assert len(past.said) <= 48 + 4
+
+
+def test_sites_are_ranked_by_corrected_forecasts():
+    """West's source says 40 % too much, east's 40 % too little: in truth west is cleaner."""
+    memory, wests = PlanMemory(), []
+    for hour in range(30):
+        now = NOW + hour * HOUR
+        sites = tuple(
+            site(
+                name,
+                feed=connection(price=quote("0.10")),
+                signals=(
+                    observation(now, lambda _, value=value: value),
+                    forecast(now, lambda _, value=value: value, bias=bias),
+                ),
+            )
+            for name, value, bias in (("east", 520.0, 0.6), ("west", 400.0, 1.4))
+        )
+        here = replace(snapshot(sites=sites), grid_time=now)
+        priced = replace(here.settings, carbon_price_per_tonne="800")
+        world = survey(memory.remembered(replace(here, settings=priced)), now)
+        steps = edges(now, HOUR, 24 * HOUR)
+        east, west = (ahead(feed, world, steps).grid for _, feed in sorted(world.feeds.items()))
+        wests.append(bool((west < east)[1:].all()))
+    assert not any(wests[:LEAST_PAIRS])
+    assert all(wests[-10:])
