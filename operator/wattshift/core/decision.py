@@ -117,7 +117,7 @@ class SiteOutlook:
     device_prices: tuple[tuple[str, float], ...] = ()
     """(resource, reporting currency per device and hour): what one more device of a full site would save."""
     forecast_factors: tuple[tuple[str, float], ...] = ()
-    """(forecast, what it was multiplied with for its errors of late), where that is not 1."""
+    """(forecast, what it was multiplied with for its errors of late), where that is not 1; 0 = left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

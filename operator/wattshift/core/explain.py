@@ -108,6 +108,8 @@ def site_line(row: SiteOutlook, currency: str) -> str:
     ]
     words += [
         f"forecast {name} counts x {factor:.2f} for its errors of late"
+        if factor
+        else f"forecast {name} is left out: what came was another quantity, or in another unit"
         for name, factor in row.forecast_factors
     ]
     if row.suspect:

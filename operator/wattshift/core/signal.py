@@ -77,7 +77,8 @@ class Forecast:
     points: tuple[ForecastPoint, ...]
     source: str = ""
     factor: float = 1.0
-    """What its values were multiplied with for its errors of late (`core/planner/forecast_errors.py`)."""
+    """What its values were multiplied with for its errors of late; 0 = it was left out
+    (`core/planner/forecast_errors.py`)."""
 
     def at(self, time: float) -> float | None:
         """Value of the step that holds at `time`; None outside of the forecast."""

@@ -20,6 +20,7 @@ from wattshift.core.fleet.ahead import ahead
 from wattshift.core.fleet.steps import edges
 from wattshift.core.planner.forecast_errors import (
     LEAST_PAIRS,
+    LEFT_OUT,
     MOST,
     PAIRS,
     ForecastErrors,
@@ -161,9 +162,23 @@ def test_prices_of_both_signs_have_no_factor():
     assert factor_of([(0.0, 5.0)] * 20) == 1.0
 
 
-def test_a_forecast_in_another_unit_is_corrected_as_far_as_a_factor_may_go():
-    assert factor_of([(0.4, 400.0)] * 20) == MOST
-    assert factor_of([(400_000.0, 400.0)] * 20) == 1 / MOST
+@pytest.mark.parametrize("bias", [0.001, 1_000.0])
+def test_a_forecast_in_another_unit_is_left_out(bias):
+    here = run(ForecastErrors(), 30, bias=bias)
+    assert points(here) == []
+    (told,) = plan(here, here.grid_time).sites
+    assert told.forecast_factors == (("carbon-ahead", LEFT_OUT),)
+    assert "forecast carbon-ahead is left out" in site_line(told, "CNY")
+
+
+def test_a_forecast_of_a_limit_or_of_a_temperature_is_never_corrected():
+    errors = ForecastErrors()
+    for quantity in (Quantity.COOLING_LIMIT_POWER, Quantity.OUTDOOR_TEMPERATURE):
+        for hour in range(30):
+            now = NOW + hour * HOUR
+            rows = (observation(now, truth), forecast(now, truth, bias=0.7))
+            here = errors.corrected(world(now, *(replace(row, quantity=quantity) for row in rows)))
+        assert points(here)[0] == 0.7 * truth(here.grid_time // HOUR * HOUR)
 
 
 @settings(max_examples=60, deadline=None)
@@ -173,7 +188,7 @@ def test_a_forecast_in_another_unit_is_corrected_as_far_as_a_factor_may_go():
 )
 def test_a_factor_is_a_number_and_knows_no_units(rows, unit):
     factor = factor_of(rows)
-    assert 1 / MOST <= factor <= MOST
+    assert factor == LEFT_OUT or 1 / MOST <= factor <= MOST
     scaled = factor_of([(p * unit, o * unit) for p, o in rows])
     assert scaled == pytest.approx(factor, rel=1e-3, abs=1e-3)
 
@@ -192,6 +207,15 @@ def test_the_bias_of_own_supply_is_learnt_too():
         here = errors.corrected(here)
     found = here.sites[0].supplies[0].forecast.forecast.points[1]
     assert found.value == pytest.approx(wind(found.start_time), rel=0.1)
+    small = replace(row, capacity_watts=30_000, forecast=forecast(now, wind, bias=0.5))
+    for hour in range(40, 120):
+        now = NOW + hour * HOUR
+        reading = replace(observation(now, wind, delay=0.0).reading, unit="Watt")
+        small = replace(small, power=reading, forecast=forecast(now, wind, bias=0.5))
+        here = replace(snapshot(sites=(site("east", supplies=(small,)),)), grid_time=now)
+        here = errors.corrected(here)
+    highest = max(row.value for row in here.sites[0].supplies[0].forecast.forecast.points)
+    assert highest == 30_000
 
 
 def test_a_clock_that_is_set_back_and_sites_that_go_leave_nothing():
@@ -237,3 +261,19 @@ def test_sites_are_ranked_by_corrected_forecasts():
         wests.append(bool((west < east)[1:].all()))
     assert not any(wests[:LEAST_PAIRS])
     assert all(wests[-10:])
+
+
+def test_plans_go_on_where_the_forecast_of_own_supply_is_left_out():
+    errors = ForecastErrors()
+    for hour in range(20):
+        now = NOW + hour * HOUR
+        reading = replace(observation(now, lambda _: 9_000.0, delay=0.0).reading, unit="Watt")
+        row = replace(supply(0.0), power=reading, forecast=forecast(now, truth, bias=0.001))
+        feed = connection(price=quote("0.80", direct="0.05", own_up=True))
+        sites = (site("east"), site("west", feed=feed, supplies=(row,)))
+        here = errors.corrected(replace(snapshot(sites=sites), grid_time=now))
+    assert here.sites[1].supplies[0].forecast.forecast.factor == LEFT_OUT
+    world_ = survey(here, now)
+    west = ahead(world_.feeds["west", "feed"], world_, edges(now, HOUR, 24 * HOUR))
+    assert list(west.own_watts) == pytest.approx([9_000.0] * len(west.own_watts))
+    assert any("left out" in site_line(row, "CNY") for row in plan(here, now).sites)

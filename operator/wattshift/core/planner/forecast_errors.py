@@ -15,6 +15,7 @@ from itertools import pairwise
 from wattshift.core.freshness import usable
 from wattshift.core.model import SiteState, Snapshot
 from wattshift.core.signal import Forecast, Quality, Reading, SignalState
+from wattshift.core.units import Quantity
 
 HOUR = 3600.0
 LEADS = (1 * HOUR, 6 * HOUR)
@@ -32,8 +33,18 @@ LATE = 6 * HOUR
 BOTH_SIGNS = 0.5
 """Sum of predictions, as a share of their amounts, below which a factor means nothing: prices around 0."""
 MOST = 4.0
-"""Factor up to which a forecast is corrected either way; beyond it is another quantity, or another unit."""
+"""Factor up to which a forecast is corrected either way; beyond, it is of another quantity or in another unit,
+and is left out."""
+PROPORTIONAL = (
+    Quantity.ENERGY_PRICE,
+    Quantity.CARBON_INTENSITY_AVERAGE,
+    Quantity.CARBON_INTENSITY_MARGINAL,
+    Quantity.SUPPLY_POWER,
+)
+"""Quantities whose forecasts err in proportion. A limit is never raised by a correction, a temperature has no 0."""
 NOTICEABLE = 0.005
+LEFT_OUT = 0.0
+"""The factor of a forecast that says nothing."""
 _OBSERVED = (Quality.MEASURED, Quality.ESTIMATED)
 
 Pair = tuple[float, float]
@@ -45,6 +56,7 @@ def factor_of(pairs: Sequence[Pair]) -> float:
 
     The estimate is drawn towards 1 by its own noise (positive-part James-Stein shrinkage; Efron and Morris
     1973). Errors that last for hours count as fewer observations, by their correlation from hour to hour.
+    `LEFT_OUT` where it is beyond `MOST` either way.
     """
     count = len(pairs)
     total, amount = sum(p for p, _ in pairs), sum(abs(p) for p, _ in pairs)
@@ -59,7 +71,8 @@ def factor_of(pairs: Sequence[Pair]) -> float:
     bias, chance = ratio - 1, CERTAIN**2 * variance
     if bias * bias <= chance:
         return 1.0
-    return min(MOST, max(1 / MOST, 1 + bias - chance / bias))
+    factor = 1 + bias - chance / bias
+    return factor if 1 / MOST <= factor <= MOST else LEFT_OUT
 
 
 @dataclass(slots=True)
@@ -116,7 +129,7 @@ class ForecastErrors:
     def _site(self, site: SiteState, now: float, known: set[tuple[str, str]]) -> SiteState:
         signals = []
         for row in site.signals:
-            if row.forecast is not None:
+            if row.forecast is not None and row.quantity in PROPORTIONAL:
                 seen = [
                     one.reading
                     for one in site.signals
@@ -132,7 +145,7 @@ class ForecastErrors:
                 seen = [] if supply.power is None else [supply.power]
                 row = self._signal(key, supply.forecast, seen, now)
                 known.add(key)
-                supply = replace(supply, forecast=row)  # noqa: PLW2901
+                supply = replace(supply, forecast=_within(row, supply.capacity_watts))  # noqa: PLW2901
             supplies.append(supply)
         return replace(site, signals=tuple(signals), supplies=tuple(supplies))
 
@@ -151,9 +164,22 @@ class ForecastErrors:
 
 
 def scaled(forecast: Forecast, factor: float) -> Forecast:
-    """A forecast times a factor, which it says."""
+    """A forecast times a factor, which it says; without any steps where it is left out."""
+    if factor == LEFT_OUT:
+        return replace(forecast, points=(), end_time=forecast.issued_time, factor=LEFT_OUT)
     points = tuple(replace(point, value=point.value * factor) for point in forecast.points)
     return replace(forecast, points=points, factor=forecast.factor * factor)
+
+
+def _within(row: SignalState, capacity_watts: int) -> SignalState:
+    """Own supply never gives more than it has been built for."""
+    forecast = row.forecast
+    if forecast is None or capacity_watts <= 0 or forecast.factor <= 1:
+        return row
+    points = tuple(
+        replace(point, value=min(point.value, float(capacity_watts))) for point in forecast.points
+    )
+    return replace(row, forecast=replace(forecast, points=points))
 
 
 def _observed(readings: list[Reading], now: float) -> Iterator[Reading]:
