@@ -116,8 +116,9 @@ class SiteOutlook:
     """The same by step of the plan's horizon."""
     device_prices: tuple[tuple[str, float], ...] = ()
     """(resource, reporting currency per device and hour): what one more device of a full site would save."""
-    forecast_factors: tuple[tuple[str, float], ...] = ()
-    """(forecast, what it was multiplied with for its errors of late), where that is not 1; 0 = left out."""
+    forecast_trust: tuple[tuple[str, float, float], ...] = ()
+    """(forecast, what it was multiplied with for its errors of late, weight against the present value), where
+    one is not 1; a factor of 0 = left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

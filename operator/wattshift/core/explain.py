@@ -106,15 +106,17 @@ def site_line(row: SiteOutlook, currency: str) -> str:
         for name, price in row.device_prices
         if round(price, 4) > 0
     ]
-    words += [
-        f"forecast {name} counts x {factor:.2f} for its errors of late"
-        if factor
-        else f"forecast {name} is left out: what came was another quantity, or in another unit"
-        for name, factor in row.forecast_factors
-    ]
+    words += [_trust(*told) for told in row.forecast_trust]
     if row.suspect:
         words.append("power model suspect")
     return ", ".join(words)
+
+
+def _trust(name: str, factor: float, weight: float) -> str:
+    if not factor:
+        return f"forecast {name} is left out: what came was another quantity, or in another unit"
+    rest = f", {weight:.0%} of it and the present value for the rest" if weight < 1 else ""
+    return f"forecast {name} counts x {factor:.2f}{rest} for its errors of late"
 
 
 def bound_line(plan: Plan, currency: str) -> str:

@@ -79,6 +79,8 @@ class Forecast:
     factor: float = 1.0
     """What its values were multiplied with for its errors of late; 0 = it was left out
     (`core/planner/forecast_errors.py`)."""
+    weight: float = 1.0
+    """How far it was believed after that: 0 = the present value holds."""
 
     def at(self, time: float) -> float | None:
         """Value of the step that holds at `time`; None outside of the forecast."""

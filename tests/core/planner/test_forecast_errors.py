@@ -6,7 +6,6 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings, strategies as st
 from tests.core.build import (
     NOW,
     connection,
@@ -18,14 +17,8 @@ from tests.core.build import (
 from wattshift.core.explain import site_line
 from wattshift.core.fleet.ahead import ahead
 from wattshift.core.fleet.steps import edges
-from wattshift.core.planner.forecast_errors import (
-    LEAST_PAIRS,
-    LEFT_OUT,
-    MOST,
-    PAIRS,
-    ForecastErrors,
-    factor_of,
-)
+from wattshift.core.planner.forecast_errors import ROWS, ForecastErrors
+from wattshift.core.planner.forecast_fit import LEAST, LEFT_OUT
 from wattshift.core.planner.plan_memory import PlanMemory
 from wattshift.core.planner.planner import plan
 from wattshift.core.signal import (
@@ -117,15 +110,15 @@ def test_a_bias_that_lasts_is_taken_off(bias, every, delay):
     assert row.forecast.factor == pytest.approx(1 / bias, rel=0.1)
     assert row.forecast.source == "x"
     (told,) = plan(here, here.grid_time).sites
-    assert told.forecast_factors == (("carbon-ahead", row.forecast.factor),)
-    words = f"forecast carbon-ahead counts x {row.forecast.factor:.2f} for its errors of late"
+    assert told.forecast_trust == (("carbon-ahead", row.forecast.factor, row.forecast.weight),)
+    words = f"forecast carbon-ahead counts x {row.forecast.factor:.2f}"
     assert words in site_line(told, "CNY")
 
 
 def test_a_right_forecast_stays_and_so_does_one_that_nobody_could_check():
     here = run(ForecastErrors(), 48)
     assert points(here) == [truth(here.grid_time // HOUR * HOUR + k * HOUR) for k in range(25)]
-    few = run(ForecastErrors(), LEAST_PAIRS, bias=1.3)
+    few = run(ForecastErrors(), LEAST, bias=1.3)
     assert points(few)[0] == 1.3 * truth(few.grid_time // HOUR * HOUR)
     blind = ForecastErrors()
     for hour in range(48):
@@ -139,35 +132,12 @@ def test_what_is_held_or_assumed_proves_nothing(quality):
     assert points(here)[0] == 1.3 * truth(here.grid_time // HOUR * HOUR)
 
 
-def test_errors_without_a_direction_are_left_alone():
-    moved = 0
-    for seed in range(20):
-        rng = random.Random(seed)
-        rows = [(p := rng.uniform(300, 500), p * (1 + rng.gauss(0, 0.15))) for _ in range(PAIRS)]
-        moved += abs(factor_of(rows) - 1) > 0.02
-    assert moved <= 2
-
-
-def test_errors_that_last_for_hours_count_as_few():
-    def rows(hours):
-        return [(400.0, 440.0 + (60 if k // hours % 2 else -60)) for k in range(48)]
-
-    assert factor_of(rows(1)) == pytest.approx(1.1, abs=0.02)
-    assert factor_of(rows(8)) == 1.0
-
-
-def test_prices_of_both_signs_have_no_factor():
-    assert factor_of([(-0.02, 0.05), (0.02, -0.05)] * 20) == 1.0
-    assert factor_of([(-1.0, -2.0)] * 20) == 1.0
-    assert factor_of([(0.0, 5.0)] * 20) == 1.0
-
-
 @pytest.mark.parametrize("bias", [0.001, 1_000.0])
 def test_a_forecast_in_another_unit_is_left_out(bias):
     here = run(ForecastErrors(), 30, bias=bias)
     assert points(here) == []
     (told,) = plan(here, here.grid_time).sites
-    assert told.forecast_factors == (("carbon-ahead", LEFT_OUT),)
+    assert told.forecast_trust == (("carbon-ahead", LEFT_OUT, 1.0),)
     assert "forecast carbon-ahead is left out" in site_line(told, "CNY")
 
 
@@ -179,18 +149,6 @@ def test_a_forecast_of_a_limit_or_of_a_temperature_is_never_corrected():
             rows = (observation(now, truth), forecast(now, truth, bias=0.7))
             here = errors.corrected(world(now, *(replace(row, quantity=quantity) for row in rows)))
         assert points(here)[0] == 0.7 * truth(here.grid_time // HOUR * HOUR)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=PAIRS),
-    st.sampled_from([1e-6, 1e6]),
-)
-def test_a_factor_is_a_number_and_knows_no_units(rows, unit):
-    factor = factor_of(rows)
-    assert factor == LEFT_OUT or 1 / MOST <= factor <= MOST
-    scaled = factor_of([(p * unit, o * unit) for p, o in rows])
-    assert scaled == pytest.approx(factor, rel=1e-3, abs=1e-3)
 
 
 def test_the_bias_of_own_supply_is_learnt_too():
@@ -233,7 +191,7 @@ def test_what_is_remembered_is_bounded():
     errors = ForecastErrors()
     run(errors, 24 * 10, bias=1.1, every=HOUR)
     (past,) = errors._past.values()
-    assert len(past.pairs) == PAIRS
+    assert len(past.rows) == ROWS
     assert len(past.said) <= 48 + 4
 
 
@@ -259,7 +217,7 @@ def test_sites_are_ranked_by_corrected_forecasts():
         steps = edges(now, HOUR, 24 * HOUR)
         east, west = (ahead(feed, world, steps).grid for _, feed in sorted(world.feeds.items()))
         wests.append(bool((west < east)[1:].all()))
-    assert not any(wests[:LEAST_PAIRS])
+    assert not any(wests[:LEAST])
     assert all(wests[-10:])
 
 
@@ -277,3 +235,23 @@ def test_plans_go_on_where_the_forecast_of_own_supply_is_left_out():
     west = ahead(world_.feeds["west", "feed"], world_, edges(now, HOUR, 24 * HOUR))
     assert list(west.own_watts) == pytest.approx([9_000.0] * len(west.own_watts))
     assert any("left out" in site_line(row, "CNY") for row in plan(here, now).sites)
+
+
+def test_a_forecast_without_skill_yields_to_the_present_value():
+    errors, rng = ForecastErrors(), random.Random(5)
+
+    def calm(time):
+        return 400.0 + 10 * (time // HOUR % 2)
+
+    def noise(_):
+        return rng.uniform(200.0, 600.0)
+
+    for hour in range(48):
+        now = NOW + hour * HOUR
+        here = errors.corrected(world(now, observation(now, calm), forecast(now, noise)))
+    assert max(abs(value - 405) for value in points(here)) < 60
+    (row,) = [row for row in here.sites[0].signals if row.forecast is not None]
+    assert row.forecast.weight < 0.3
+    (told,) = plan(here, here.grid_time).sites
+    words = "of it and the present value for the rest for its errors of late"
+    assert words in site_line(told, "CNY")

@@ -21,11 +21,11 @@ def outlook(feed: Feed, world: Survey, horizon_seconds: float) -> SiteOutlook:
         shadow_price_per_kilowatt_hour=world.price(feed, horizon_seconds).shadow,
         suspect=power.suspect,
         import_price_per_kilowatt_hour=None if present.grid is None else present.grid.volumetric,
-        forecast_factors=_factors(feed),
+        forecast_trust=_trust(feed),
     )
 
 
-def _factors(feed: Feed) -> tuple[tuple[str, float], ...]:
+def _trust(feed: Feed) -> tuple[tuple[str, float, float], ...]:
     """Forecasts of the site that were corrected; told with its first connection."""
     site = feed.site
     if feed.connection is not None and feed.connection is not site.connections[0]:
@@ -33,7 +33,9 @@ def _factors(feed: Feed) -> tuple[tuple[str, float], ...]:
     supplies = [(f"{row.name} supply", row.forecast) for row in site.supplies]
     rows = [*((row.name, row) for row in site.signals), *supplies]
     return tuple(
-        (name, row.forecast.factor)
+        (name, row.forecast.factor, row.forecast.weight)
         for name, row in rows
-        if row is not None and row.forecast is not None and row.forecast.factor != 1.0
+        if row is not None
+        and row.forecast is not None
+        and (row.forecast.factor, row.forecast.weight) != (1.0, 1.0)
     )
