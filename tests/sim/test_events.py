@@ -77,6 +77,12 @@ def test_rebound_is_what_the_recovery_draws_above_the_reference():
     assert found.rebound == pytest.approx(0.2)
 
 
+def test_a_moment_in_the_recovery_counts_by_its_minute():
+    found = judge(EVENT, trace((1000, 1000), (1600, 700), (1606, 1600), (1900, 1000)))
+
+    assert found.rebound == pytest.approx(0.2)
+
+
 def test_a_share_is_taken_of_the_power_before_the_start():
     event = replace(EVENT, upper_watts=None, reduction_share=0.25)
     found = judge(event, trace((1000, 800), (1600, 600)))

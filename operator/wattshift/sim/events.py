@@ -39,7 +39,7 @@ class EventResult:
     over_curtailment: float
     """Mean of what was below the upper bound after the ramp."""
     rebound: float
-    """Highest power of the recovery above the reference."""
+    """Highest whole minute of the recovery above the reference: as metered for compliance."""
     samples: int
     samples_inside: int
 
@@ -133,7 +133,8 @@ def judge(event: SimEvent, rows: Array) -> EventResult:
         under = np.maximum(0.0, lower - watts[settled]) * length[settled]
         error += float(under.sum() / length[settled].sum() / committed)
     if after.any():
-        rebound = max(0.0, float(watts[after].max()) - reference) / committed
+        back = _minutes(begin, length, watts, (last, last + RECOVERY_SECONDS))
+        rebound = max(0.0, float(back.max(initial=0.0)) - reference) / committed
     minutes = _minutes(begin, length, watts, (first + ramp, last))
     good = np.ones(len(minutes), dtype=bool)
     if upper is not None:
