@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.core.build import NOW, snapshot, workload
+from tests.core.build import NOW, event, snapshot, workload
 from tests.core.fleet.routed_world import after, chat, sites, world
 from tests.sim import small
 from wattshift.core.model import Allowed
@@ -59,11 +59,38 @@ def test_a_plan_follows_when_what_was_raised_serves():
     assert found.replicas == {("team/chat", "a"): 0, ("team/chat", "c"): 0}
 
 
-def test_the_split_that_was_told_is_remembered():
+def test_the_split_of_a_plan_is_remembered():
     policy, here = Ours(), world()
     policy.decide(here, NOW)
     known = policy._remembered(here).workloads[0].split
     assert dict(known).keys() == {"north", "south"}
+
+
+def raises_b(**more):
+    """A policy that has told the entry a and c, and the world in which it then prefers b."""
+    policy, dear = Ours(), world(places=sites(("0.30", "0.80", "0.30")))
+    first = policy.decide(dear, NOW).split
+    assert first == {("team/chat", "north"): {"a": 1.0}, ("team/chat", "south"): {"c": 1.0}}
+    return policy, replace(dear, sites=sites(**more), grid_time=NOW + 300)
+
+
+def test_the_entry_is_told_of_replicas_once_they_serve():
+    policy, here = raises_b()
+    found = policy.decide(here, NOW + 300)
+    assert found.replicas == {("team/chat", "b"): 6}
+    assert all("b" not in shares for shares in found.split.values())
+    counts, wanted = {"a": 3, "b": 6, "c": 3}, policy._splits["team/chat"]
+    half = after(here, counts, serving={"a": 3, "b": 3, "c": 3}, seconds=100, split=wanted)
+    told = policy.decide(half, NOW + 400).split["team/chat", "north"]
+    assert told == pytest.approx({"a": 0.5, "b": 0.5})
+    serves = policy.decide(after(here, counts, seconds=200, split=wanted), NOW + 500)
+    assert all(shares == {"b": 1.0} for shares in serves.split.values())
+
+
+def test_load_leaves_a_site_under_an_event_at_once():
+    policy, here = raises_b(a={"events": (event(upper=1000),)})
+    found = policy.decide(here, NOW + 300)
+    assert found.split["team/chat", "north"]["b"] > 0
 
 
 def test_a_move_lowers_its_source_only_when_its_destination_serves():

@@ -392,7 +392,8 @@ class WorkloadState:
     moved_share_today: float | None = None
     """Sum of positive changes of placement shares since the day (UTC) began; None = `moves_today` counts."""
     split: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
-    """By origin: (placement, share) as last told to the entry; empty = it was told nothing."""
+    """By origin: (placement, share) as the last plan has it, which the entry follows as far as it serves
+    (`core/entry.py`); empty = it was told nothing."""
     origins_ahead: tuple[tuple[str, Forecast], ...] = ()
     """(origin, forecast of its sequences in flight); an origin without one stays as it is."""
 

@@ -45,6 +45,27 @@ def test_raised_replicas_must_be_in_service_before_others_are_lowered():
     assert still == counts
 
 
+def starts_elsewhere():
+    """a has spare replicas within their dwell; c carries the south, whose load is to go to b."""
+    told = (("north", (("a", 1.0),)), ("south", (("c", 1.0),)))
+    job = chat((6, 0, 3), split=told, origins=origins(None))
+    rows = tuple(
+        replace(row, last_write_time=NOW - 10) if row.name == "a" else row for row in job.placements
+    )
+    return replace(job, placements=rows)
+
+
+def test_load_that_waits_for_a_replica_is_not_sent_to_others_for_the_time_being():
+    _, counts = decided(world(starts_elsewhere()))
+    assert counts == {"a": 6, "b": 6, "c": 3}
+
+
+def test_what_is_over_a_bound_is_lowered_at_once_onto_whoever_serves():
+    tight = {"events": (event(upper=1000),)}
+    _, counts = decided(world(starts_elsewhere(), sites(c=tight)))
+    assert counts["c"] == 0
+
+
 def test_others_are_not_lowered_while_a_cluster_has_yet_to_act_on_the_raised_count():
     here = world()
     found, counts = decided(here)

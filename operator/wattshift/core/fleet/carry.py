@@ -20,6 +20,7 @@ from wattshift.core.fleet.places import dwells
 from wattshift.core.fleet.problem import Floats, Problem
 from wattshift.core.planner.stability import moves_made
 from wattshift.core.survey.limits import Hardness
+from wattshift.core.survey.own_supply import own_supply_watts, supplies_behind
 from wattshift.core.survey.room import Room
 from wattshift.core.survey.survey import Job, Spot
 
@@ -200,10 +201,10 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
         # what carries load stays: taking it away would move the load
         used = carrier.used(standing)
         fewer = [max(a, min(b, c)) for a, b, c in zip(fewer, here, used, strict=True)]
-    lowered, waiting = _lowered(carrier, job, raised, fewer if raised == here else wanted)
+    lowered, waiting = _lowered(carrier, job, raised, fewer if raised == here else wanted, now)
     only = lowered
     if raised != here:
-        only, _ = _lowered(carrier, job, here, fewer)
+        only, _ = _lowered(carrier, job, here, fewer, now)
     vector, final, lower = list(job.vector), list(job.vector), list(job.vector)
     for k, spot in enumerate(spots):
         lower[spot.index] = min(only[k], here[k])
@@ -239,7 +240,7 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
 
 
 def _lowered(
-    carrier: Carrier, job: Job, raised: list[int], wanted: list[int]
+    carrier: Carrier, job: Job, raised: list[int], wanted: list[int], now: float
 ) -> tuple[list[int], str]:
     """Counts after lowering what is not needed by what serves already, and who is waited for."""
     if all(count >= spot.replicas for count, spot in zip(wanted, carrier.spots, strict=True)):
@@ -247,13 +248,20 @@ def _lowered(
     proven = [
         min(count, proves(job, spot)) for count, spot in zip(raised, carrier.spots, strict=True)
     ]
-    flow = carrier.flow(proven, preferred=[min(a, b) for a, b in zip(wanted, proven, strict=True)])
     late = [
         spot.state.name
         for spot, count, serves in zip(carrier.spots, wanted, proven, strict=True)
         if count > serves
     ]
     waiting = f"{', '.join(late)} must serve first" if late else ""
+    if late:
+        # load that waits for a replica moves once, to there: not to others for the time being
+        used = carrier.used(carrier.flow([spot.replicas for spot in carrier.spots]))
+        wanted = [
+            count if _presses(spot, now) else max(count, min(spot.replicas, needed))
+            for count, needed, spot in zip(wanted, used, carrier.spots, strict=True)
+        ]
+    flow = carrier.flow(proven, preferred=[min(a, b) for a, b in zip(wanted, proven, strict=True)])
     if carrier.missing(flow) > carrier.missing(carrier.flow(raised)) + carrier.least:
         return raised, waiting
     loads = carrier.loads(flow)
@@ -270,6 +278,17 @@ def _lowered(
         found[k] = min(carrier.spots[k].replicas, found[k] + floor - sum(found) - others)
         k += 1
     return found, waiting
+
+
+def _presses(spot: Spot, now: float) -> bool:
+    """Whether what is at a connection leaves as soon as it can: it is over a bound, or over its own supply."""
+    feed = spot.feed
+    if feed is None:
+        return False
+    name = None if feed.connection is None else feed.connection.name
+    own = own_supply_watts(feed.site, now, connection_name=name)
+    short = bool(supplies_behind(feed.site, name)) and feed.uncapped_watts > own
+    return short or feed.excess_watts() > 0
 
 
 def proves(job: Job, spot: Spot) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TypeAlias
 
 from wattshift.core.decision import Action, Decision, Governance, Plan
+from wattshift.core.entry import Split, told
 from wattshift.core.governor.governor import govern
 from wattshift.core.model import MoveIntent, Snapshot, WorkloadState
 from wattshift.core.planner.plan_memory import PlanMemory
@@ -23,7 +23,6 @@ MOVE_SECONDS = 1800.0
 """After that a hand-over whose destination does not come into service is given up."""
 LEAST_WAKE_SECONDS = 60.0
 """Plans are not closer together than that, whatever wakes them."""
-Split: TypeAlias = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
 
 
 class Ours:
@@ -39,6 +38,9 @@ class Ours:
         """Raised placements and the replicas that are to come into service."""
         self._caps: dict[tuple[str, str], float] = {}
         self._splits: dict[str, Split] = {}
+        """As plans want them, by workload."""
+        self._told: dict[str, Split] = {}
+        """As the entry was told."""
         self._recent = RecentPower()
         self._memory = PlanMemory()
 
@@ -67,6 +69,7 @@ class Ours:
         for decision in governance.decisions:
             self._intents.pop(decision.workload_key, None)
             self._set(here, decision, orders)
+        self._tell(here, orders)
         self._note(governance, snapshot)
         orders.caps = dict(self._caps)
         return orders
@@ -132,8 +135,6 @@ class Ours:
     ) -> None:
         if decision.split:
             self._splits[decision.workload_key] = decision.split
-        for origin, shares in decision.split:
-            orders.split[decision.workload_key, origin] = dict(shares)
         if decision.action is Action.HOLD:
             return
         orders.reasons[decision.workload_key] = decision.reason
@@ -157,6 +158,26 @@ class Ours:
                 self._waiting.pop(key, None)
         orders.reasons[decision.workload_key] = decision.reason
         del snapshot
+
+    def _tell(self, snapshot: Snapshot, orders: Orders) -> None:
+        """Tell the entry what plans want, as far as what they count on serves."""
+        bound = {row.name for row in snapshot.sites if any(event.active for event in row.events)}
+        for state in snapshot.workloads:
+            wanted = self._splits.get(state.key, ())
+            before = self._told.get(state.key, ())
+            if before == wanted:
+                continue
+            if any(row.site_name in bound for row in state.placements):
+                before = ()  # load leaves a bound at once, whoever takes it
+            ready = {}
+            for row in state.placements:
+                count = orders.replicas.get((state.key, row.name), row.observed_replicas)
+                serving = row.in_service_replicas
+                if count is not None and serving is not None:
+                    ready[row.name] = min(1.0, serving / count) if count else 0.0
+            split = self._told[state.key] = told(before, wanted, ready)
+            for origin, shares in split:
+                orders.split[state.key, origin] = dict(shares)
 
     def _begin(self, snapshot: Snapshot, decision: Decision, orders: Orders, now: float) -> None:
         """Raise the destination; the source follows when it serves."""
