@@ -126,6 +126,14 @@ def test_a_right_forecast_stays_and_so_does_one_that_nobody_could_check():
     assert points(found)[0] == truth((NOW + 47 * HOUR) // HOUR * HOUR)
 
 
+def test_a_snapshot_in_which_nothing_is_corrected_is_the_same_one():
+    errors = ForecastErrors()
+    here = world(NOW, observation(NOW, truth), forecast(NOW, truth))
+    row = replace(supply(9_000.0), forecast=forecast(NOW, truth))
+    here = replace(here, sites=(*here.sites, site("west", supplies=(row,))))
+    assert errors.corrected(here) is here
+
+
 @pytest.mark.parametrize("quality", [Quality.STALE, Quality.FALLBACK, Quality.FORECAST])
 def test_what_is_held_or_assumed_proves_nothing(quality):
     here = run(ForecastErrors(), 40, bias=1.3, quality=quality)

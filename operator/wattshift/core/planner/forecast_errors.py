@@ -87,6 +87,8 @@ class ForecastErrors:
         sites = tuple(self._site(site, now, known) for site in snapshot.sites)
         for gone in self._past.keys() - known:
             del self._past[gone]
+        if all(new is old for new, old in zip(sites, snapshot.sites, strict=True)):
+            return snapshot
         return replace(snapshot, sites=sites)
 
     def _site(self, site: SiteState, now: float, known: set[tuple[str, str]]) -> SiteState:
@@ -108,8 +110,16 @@ class ForecastErrors:
                 seen = [] if supply.power is None else [supply.power]
                 row = self._signal(key, supply.forecast, seen, now)
                 known.add(key)
-                supply = replace(supply, forecast=_within(row, supply.capacity_watts))  # noqa: PLW2901
+                if row is not supply.forecast:
+                    row = _within(row, supply.capacity_watts)
+                    supply = replace(supply, forecast=row)  # noqa: PLW2901
             supplies.append(supply)
+        now_and_before = (
+            *zip(signals, site.signals, strict=True),
+            *zip(supplies, site.supplies, strict=True),
+        )
+        if all(new is old for new, old in now_and_before):
+            return site
         return replace(site, signals=tuple(signals), supplies=tuple(supplies))
 
     def _signal(
@@ -122,12 +132,12 @@ class ForecastErrors:
         for reading in readings:
             past.observe(reading, now)
         present = next((one.value for one in readings if one.value is not None), None)
-        if present is None:
-            return replace(row, forecast=believed(row.forecast, factor_of(past.rows), 1.0, 0.0))
-        past.note(row.forecast, present, now)
-        factor = factor_of(past.rows)
-        weight = weight_of(past.rows, factor)
-        return replace(row, forecast=believed(row.forecast, factor, weight, present))
+        factor, weight = factor_of(past.rows), 1.0
+        if present is not None:
+            past.note(row.forecast, present, now)
+            weight = weight_of(past.rows, factor)
+        forecast = believed(row.forecast, factor, weight, present or 0.0)
+        return row if forecast is row.forecast else replace(row, forecast=forecast)
 
 
 def believed(forecast: Forecast, factor: float, weight: float, present: float) -> Forecast:
