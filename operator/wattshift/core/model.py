@@ -421,6 +421,9 @@ class Settings:
     max_actions_per_site: int = 2
     """Concurrent disruptive actions per site and reason."""
     scrape_stale_intervals: int = 3
+    told_iterations: int = 32
+    """Iterations that better the bound and the shadow prices of a small fleet beyond what decisions follow:
+    for people. 0 = what decisions follow is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

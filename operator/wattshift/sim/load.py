@@ -226,6 +226,7 @@ def _settings(file: ScenarioFile) -> Settings:
         head_room_permille=spec.head_room_permille + round(1000 * (1 / (1 - file.margin) - 1)),
         min_saving_per_move=_decimal(spec.min_saving_per_move),
         max_actions_per_site=spec.max_actions_per_site,
+        told_iterations=0,  # nobody reads what each of thousands of plans tells
     )
 
 

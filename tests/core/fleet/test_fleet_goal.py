@@ -464,3 +464,11 @@ def test_an_event_to_come_leaves_room_for_what_own_supply_gives():
 
     assert later(supply(3000.0)) == later() + 3000
     assert later(supply(None)) == later()
+
+
+def test_what_is_told_more_exactly_changes_no_decision():
+    here = two_at_a()
+    plain = replace(here, settings=replace(here.settings, told_iterations=0))
+    told, less = plan(here, NOW), plan(plain, NOW)
+    assert told.decisions == less.decisions
+    assert less.bound_per_hour <= told.bound_per_hour + 1e-9

@@ -119,7 +119,7 @@ def test_the_bound_of_small_fleets_is_tight():
     gaps = []
     for seed in range(30):
         case = problem(seed, classes=8, places=4, steps=4, tight=0.3, supply=seed % 3 == 0)
-        gaps.append(1 - told_dual(case, None).bound / optimum(case))
+        gaps.append(1 - told_dual(case, None, 32).bound / optimum(case))
     assert sum(gaps) / len(gaps) < 0.003
     assert max(gaps) < 0.03
 

@@ -23,9 +23,8 @@ from wattshift.core.survey.survey import Job, Survey
 SMALL, LARGE = 24, 48
 """Iterations of the dual that decisions follow: of a handful of sites, and of thousands of workloads."""
 TINY_PAIRS, LARGE_PAIRS = 256, 4000
-"""Class x place pairs up to which `TELLING` more eager iterations may better the bound and prices that
-are told, and from which a fleet is large."""
-TELLING = 32
+"""Class x place pairs up to which more, eager iterations may better the bound and prices that are told
+(`Settings.told_iterations`), and from which a fleet is large."""
 SLACK = 0.02
 """Of what has room of a load that has not all: left free, so that it fits."""
 NOBODY = 1e-3
@@ -124,7 +123,7 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
             vector[fleet.spots[k].index] = int(replicas[k])
         by_key[job.key] = Goal(vector=tuple(vector), unserved=unserved)
     hours = float(problem.hours.sum())
-    room, bounding = _with_room(problem, flow, dual)
+    room, bounding = _with_room(problem, flow, dual, settings.told_iterations)
     return Goals(
         by_key=by_key,
         bound_per_hour=(bounding.bound + _spare(fleet)) / hours,
@@ -153,7 +152,7 @@ def _spare(fleet: Fleet) -> float:
     return float((idle * np.maximum(0.0, fleet.idle))[held[problem.owner]].sum())
 
 
-def _with_room(problem: Problem, flow: Flow, dual: Dual) -> tuple[Problem, Dual]:
+def _with_room(problem: Problem, flow: Flow, dual: Dual, iterations: int) -> tuple[Problem, Dual]:
     """The problem without what the flow left out, and its dual: else no plan has a finite bound."""
     need, room = problem.need[0], problem
     if (flow.unserved > NOBODY * need).any():
@@ -161,16 +160,16 @@ def _with_room(problem: Problem, flow: Flow, dual: Dual) -> tuple[Problem, Dual]
         # a little less, so that limits are not just met: their prices would mean nothing
         served = np.where(served < 1, (1 - SLACK) * served, served)
         room = replace(problem, need=problem.need * served)
-    return room, told_dual(room, None if room is not problem else dual)
+    return room, told_dual(room, None if room is not problem else dual, iterations)
 
 
-def told_dual(problem: Problem, dual: Dual | None) -> Dual:
+def told_dual(problem: Problem, dual: Dual | None, iterations: int) -> Dual:
     """Bound and prices that are told: better ones than `dual` where they cost little."""
     pairs = int(problem.open.sum())
     found = dual or solve(problem, iterations=LARGE if pairs > LARGE_PAIRS else SMALL)
-    if pairs > TINY_PAIRS:
+    if pairs > TINY_PAIRS or not iterations:
         return found
-    eager = solve(problem, iterations=TELLING, eager=2.0, begun=found)
+    eager = solve(problem, iterations=iterations, eager=2.0, begun=found)
     # any prices give a valid bound: the better one, for neither is always it
     return max(found, eager, key=lambda one: one.bound)
 
