@@ -8,10 +8,10 @@ service and, if there is demand, its own engines show requests. Neighbours: `cor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
+from wattshift.core.entry import Split
 from wattshift.core.fleet.classes import need_factor
 from wattshift.core.fleet.flow import Flow, route
 from wattshift.core.fleet.goal import Goals
@@ -24,8 +24,6 @@ from wattshift.core.survey.own_supply import own_supply_watts, supplies_behind
 from wattshift.core.survey.room import Room
 from wattshift.core.survey.survey import Job, Spot
 
-Split: TypeAlias = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
-"""By origin: (placement, share)."""
 SHORT = 1e-3
 """Share of the need by which capacity may be short before it is owed."""
 

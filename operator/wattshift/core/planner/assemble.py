@@ -18,7 +18,8 @@ from wattshift.core.decision import (
     SiteOutlook,
     Target,
 )
-from wattshift.core.fleet.carry import Split, Step
+from wattshift.core.entry import Split
+from wattshift.core.fleet.carry import Step
 from wattshift.core.fleet.goal import Goals, objective
 from wattshift.core.fleet.problem import Floats
 from wattshift.core.planner.batch import Wish

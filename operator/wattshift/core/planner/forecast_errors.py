@@ -51,9 +51,9 @@ class _Past:
         """Take down what is said of the times within the leads, once each."""
         slot = (now + LEADS[0]) // SLOT * SLOT + SLOT
         while slot <= now + LEADS[1]:
-            value = forecast.at(slot)
+            value = None if slot in self.said else forecast.at(slot)
             if value is not None:
-                self.said.setdefault(slot, (value, known))
+                self.said[slot] = (value, known)
             slot += SLOT
         for old in [slot for slot in self.said if slot < now - LATE]:
             del self.said[old]
