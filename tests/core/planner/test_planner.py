@@ -632,6 +632,18 @@ def test_the_plan_wakes_at_the_next_boundary():
     )
 
 
+def test_prices_that_last_less_than_a_tick_ask_for_no_plan_of_their_own():
+    """One-minute prices: 288 plans a day, not 1,440."""
+    minutes = tuple((NOW + 60 * k, quote(f"0.{k}")) for k in range(1, 9))
+    feed = connection(price=quote("0.8", next_change=NOW + 60), price_ahead=minutes)
+    sites = (site("east", feed=feed), site("west"))
+    assert plan(snapshot(sites=sites), NOW).next_wake_time == NOW + 480, "it has no end"
+    hours = (*minutes, (NOW + 3600, quote("0.9")), (NOW + 3660, quote("0.5")))
+    feed = replace(feed, price_ahead=hours)
+    sites = (site("east", feed=feed), site("west"))
+    assert plan(snapshot(sites=sites), NOW).next_wake_time == NOW + 480
+
+
 def test_firm_and_important_workloads_get_room_first():
     def hungry(name, tier, priority=0):
         row = placement("east", 1, engine=engine(26.0, pods=1))
