@@ -225,6 +225,7 @@ class Item:
         return {
             "count": count,
             "met": sum(row["met"] for row in rows),
+            "notCalled": sum(row.get("notCalled", 0) for row in rows),
             "inside": mean("samplesInsideShare"),
             "error": mean("meanError"),
             "over": mean("meanOverCurtailment"),
@@ -292,6 +293,14 @@ def figures_point(unit: Json) -> Point:
 def _sum(points: Iterable[Point]) -> Point:
     rows: Sequence[Point] = list(points)
     return Point(money=sum(r.money for r in rows), grams=sum(r.grams for r in rows))
+
+
+def events_met(events: Mapping[str, float]) -> str:
+    """How many events were met of those that were called."""
+    told = f"{events['met']:.0f} of {events['count']:.0f}"
+    if events["notCalled"]:
+        told += f" called ({events['notCalled']:.0f} not)"
+    return told
 
 
 def items_of(result: Json) -> dict[str, Item]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from e2e.bench.decisions_figures import Item, items_of
+from e2e.bench.decisions_figures import Item, events_met, items_of
 from e2e.bench.decisions_items import ANY, ITEMS
 from e2e.bench.decisions_items import Item as Asked
 from e2e.bench.decisions_targets import targets
@@ -228,7 +228,7 @@ def _figures(item: Item, policy: str, objective: str) -> tuple[str, ...]:
         "-" if base else _number(item.latency_loss(policy, objective), 2),
         _percent(item.total(policy, objective, "lostTokens") / demand if demand else None),
         f"{over:,.0f}",
-        "-" if events is None else f"{events['met']:.0f} of {events['count']:.0f}",
+        "-" if events is None else events_met(events),
         _number(item.slowest(policy, objective, "planSeconds"), 3),
         f"{len(item.units(policy, objective))}",
     )

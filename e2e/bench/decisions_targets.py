@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from e2e.bench.decisions_figures import Item
+from e2e.bench.decisions_figures import Item, events_met
 from e2e.bench.decisions_items import FLEET, GREEN, ITEMS
 
 Items = Mapping[str, Item]
@@ -295,7 +295,7 @@ def _events(items: Items, key: str) -> tuple[str, str]:
     if item is None or found is None:
         return NOT_RUN
     told = (
-        f"{found['met']:.0f} of {found['count']:.0f}; {100 * found['inside']:.2f} % of minutes; "
+        f"{events_met(found)}; {100 * found['inside']:.2f} % of minutes; "
         f"over-curtailment {100 * found['over']:.1f} %; shed p99 {found['shed']:.0f} s; "
         f"highest rebound {100 * found['rebound']:.0f} %"
     )

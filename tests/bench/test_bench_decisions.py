@@ -255,6 +255,7 @@ def test_place_and_consolidation_are_told_apart_and_together(s1):
 def test_events_name_every_figure_that_is_short():
     events = {
         "count": 10,
+        "notCalled": 2,
         "met": 9,
         "samplesInsideShare": 0.99,
         "meanError": 0.01,

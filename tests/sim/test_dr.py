@@ -20,6 +20,7 @@ def kept(**changes):
         "seconds_to_shed": 4.0,
         "error": 0.0,
         "over_curtailment": 0.02,
+        "below_upper": 0.03,
         "rebound": 0.01,
         "samples": 9,
         "samples_inside": 9,

@@ -30,12 +30,16 @@ EVENT = SimEvent(
 )
 
 
-def trace(*pieces: tuple[float, float]) -> np.ndarray:
+HELD = 1e9
+"""Watts that are withheld where that limits nothing."""
+
+
+def trace(*pieces: tuple[float, float], held: float = HELD) -> np.ndarray:
     """Rows of one second from 900 on: (until, watts)."""
     rows, now = [], 900.0
     for until, watts in pieces:
         while now < until:
-            rows.append((now, 1.0, watts))
+            rows.append((now, 1.0, watts, held))
             now += 1.0
     return np.asarray(rows)
 
@@ -67,8 +71,34 @@ def test_too_little_is_not_met_and_too_much_is_over_curtailment():
     assert little.seconds_to_shed is None
     assert little.error == pytest.approx(0.1)
     assert not little.met
-    assert much.over_curtailment == pytest.approx(0.2)
+    assert much.over_curtailment == much.below_upper == pytest.approx(0.2)
     assert much.met
+
+
+@pytest.mark.parametrize(("held", "over"), [(0.0, 0.0), (15.0, 0.05), (100.0, 0.2)])
+def test_only_what_is_withheld_is_over_curtailment(held, over):
+    found = judge(EVENT, trace((1000, 1000), (1600, 640), (1700, 1000), held=held))
+
+    assert found.over_curtailment == pytest.approx(over)
+    assert found.below_upper == pytest.approx(0.2)
+
+
+def test_minutes_in_which_a_fault_leaves_nothing_are_no_samples():
+    event = replace(EVENT, lower_watts=500.0)
+    rows = trace((1000, 1000), (1300, 700), (1420, 0), (1600, 700), (2000, 1000))
+    blamed, found = judge(event, rows), judge(event, rows, [(1300.0, 1420.0)])
+
+    assert (blamed.samples, blamed.samples_inside, blamed.met) == (9, 7, False)
+    assert (found.samples, found.samples_inside, found.met) == (7, 7, True)
+    assert found.error == 0
+    assert found.below_upper == 0
+
+
+def test_a_fault_at_the_end_hides_no_other_minute():
+    rows = trace((1000, 1000), (1600, 730), (2000, 1000))
+    found = judge(EVENT, rows, [(1540.0, 5000.0)])
+
+    assert (found.samples, found.samples_inside) == (8, 0)
 
 
 def test_rebound_is_what_the_recovery_draws_above_the_reference():
@@ -101,9 +131,21 @@ def test_a_lower_bound_wants_power():
     assert high.seconds_to_shed is None
 
 
+def test_without_an_upper_bound_nothing_was_put_off_that_could_come_back():
+    event = replace(EVENT, upper_watts=None, lower_watts=900.0)
+    found = judge(event, trace((1000, 1000), (1600, 1000), (3400, 1500)))
+
+    assert found.rebound == 0
+
+
 def test_spans_of_several_minutes_count_once_a_minute():
     rows = np.asarray(
-        [(900.0, 100.0, 1000.0), (1000.0, 300.0, 700.0), (1300.0, 300.0, 800.0), (1600.0, 60, 900)]
+        [
+            (900.0, 100.0, 1000.0, HELD),
+            (1000.0, 300.0, 700.0, HELD),
+            (1300.0, 300.0, 800.0, HELD),
+            (1600.0, 60, 900, HELD),
+        ]
     )
     found = judge(replace(EVENT, ramp_seconds=0.0), rows)
 
@@ -115,19 +157,32 @@ def test_spans_of_several_minutes_count_once_a_minute():
 def test_figures_over_many_events():
     good = judge(EVENT, trace((1000, 1000), (1012, 900), (1600, 700), (2000, 1000)))
     bad = judge(EVENT, trace((1000, 1000), (1600, 730), (1700, 1000)))
-    figures = event_figures((good, bad))
+    figures = event_figures((good, bad), 3)
 
+    assert figures["notCalled"] == 3
     assert (figures["count"], figures["met"]) == (2, 1)
     assert figures["samplesInsideShare"] == pytest.approx(0.5)
     assert figures["secondsToShed"]["p50"] == 12
     assert event_figures(())["samplesInsideShare"] is None
 
 
+def test_only_events_with_an_upper_bound_can_take_too_much():
+    much = judge(EVENT, trace((1000, 1000), (1600, 640), (1700, 1000)))
+    low = judge(
+        replace(EVENT, upper_watts=None, lower_watts=500.0), trace((1000, 1000), (1600, 900))
+    )
+    figures = event_figures((much, low))
+
+    assert figures["meanOverCurtailment"] == pytest.approx(0.2)
+    assert figures["meanBelowUpper"] == pytest.approx(0.2)
+    assert event_figures((low,))["meanOverCurtailment"] is None
+
+
 def test_short_and_long_spans_weigh_by_their_time():
     """Seconds after a change and long spans between them: eleven seconds are no eleven minutes."""
-    rows = [(900.0, 100.0, 1000.0)]
-    rows += [(1000.0 + second, 1.0, 1000.0) for second in range(11)]
-    rows += [(1011.0, 289.0, 700.0), (1300.0, 300.0, 700.0)]
+    rows = [(900.0, 100.0, 1000.0, HELD)]
+    rows += [(1000.0 + second, 1.0, 1000.0, HELD) for second in range(11)]
+    rows += [(1011.0, 289.0, 700.0, HELD), (1300.0, 300.0, 700.0, HELD)]
     found = judge(replace(EVENT, ramp_seconds=0.0), np.asarray(rows))
 
     assert (found.samples, found.samples_inside) == (9, 9)
@@ -139,13 +194,13 @@ def test_short_and_long_spans_weigh_by_their_time():
 )
 def test_minutes_are_those_of_the_same_power_second_by_second(spans, number):
     """However the simulator cuts time, the same power gives the same verdict."""
-    rows, now = [(900.0, 100.0, 1000.0)], 1000.0
+    rows, now = [(900.0, 100.0, 1000.0, HELD)], 1000.0
     for seconds, watts in spans * number:
-        rows.append((now, float(seconds), float(watts)))
+        rows.append((now, float(seconds), float(watts), HELD))
         now += seconds
     fine = [
-        (begin + second, 1.0, watts)
-        for begin, length, watts in rows
+        (begin + second, 1.0, watts, held)
+        for begin, length, watts, held in rows
         for second in range(int(length))
     ]
     coarse, exact = judge(EVENT, np.asarray(rows)), judge(EVENT, np.asarray(fine))

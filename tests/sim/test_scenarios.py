@@ -109,7 +109,7 @@ def test_a_full_scenario_without_its_data_names_its_small_variant(name):
 @pytest.mark.parametrize("name", ["s4-demand-response"])
 def test_a_full_scenario_that_needs_no_data_loads(name):
     scenario = load(name, environment={})
-    assert len(scenario.events) == 200
+    assert len(scenario.events) == 225
 
 
 def test_s7_has_the_size_that_it_says():
@@ -131,10 +131,9 @@ def test_events_of_s4_are_as_drawn_as_stated():
     events = scenario.events
     assert all(event.notice_seconds == 0 for event in events)
     lengths = np.array([event.duration_seconds for event in events])
-    assert lengths.min() >= 10
+    assert lengths.min() >= 120
     assert lengths.max() <= 36000
-    assert 400 < np.median(lengths) < 900  # sqrt(10 x 36000) = 600
-    assert (lengths >= 120).sum() > 120
+    assert 1500 < np.median(lengths) < 2900  # sqrt(120 x 36000) = 2078
     shares = [event.reduction_share for event in events if event.reduction_share is not None]
     assert min(shares) >= 0.1
     assert max(shares) <= 0.4

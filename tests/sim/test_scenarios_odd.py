@@ -76,7 +76,7 @@ def test_one_site_whose_events_overlap_contradict_and_ask_for_everything(tmp_pat
         + """
 events:
   listed:
-  - {name: all, siteName: solo, startSeconds: 3600, durationSeconds: 900, reductionShare: 1.0}
+  - {name: all, siteName: solo, startSeconds: 3600, durationSeconds: 900, upperWatts: 0}
   - {name: over, siteName: solo, startSeconds: 4200, durationSeconds: 1800, upperWatts: 6000}
   - {name: contrary, siteName: solo, startSeconds: 4300, durationSeconds: 600, lowerWatts: 90000}
   - {name: last, siteName: solo, startSeconds: 20900, durationSeconds: 600, reductionShare: 0.3}""",

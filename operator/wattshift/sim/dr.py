@@ -24,6 +24,7 @@ from wattshift.errors import WattshiftError
 from wattshift.sim.events import EventResult
 from wattshift.sim.load import load
 from wattshift.sim.policies.base import Orders
+from wattshift.sim.result import Result
 from wattshift.sim.run import simulate
 from wattshift.sim.scenario import Scenario
 
@@ -91,11 +92,10 @@ def _orders(tick: Governance, spent: float) -> Orders:
     )
 
 
-def replay(scenario: Scenario) -> tuple[tuple[EventResult, ...], Governing]:
+def replay(scenario: Scenario) -> tuple[Result, Governing]:
     """Run all events of a scenario under the governor alone."""
     policy = Governing()
-    result = simulate(scenario, policy)
-    return tuple(event for window in result.windows for event in window.events), policy
+    return simulate(scenario, policy), policy
 
 
 def summary(events: Sequence[EventResult]) -> dict[str, Any]:
@@ -150,12 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not scenario.events:
         sys.stderr.write(f"{options.scenario}: has no events to replay\n")
         return 2
-    events, policy = replay(scenario)
+    result, policy = replay(scenario)
     if options.each:
-        for row in events:
+        for row in result.events:
             sys.stderr.write(f"{row}\n")
     ticks = sorted(policy.seconds)
-    found = summary(events) | {
+    found = summary(result.events) | {
+        "notCalled": result.events_not_called,
         "ticks": len(ticks),
         "decisions": policy.decided,
         "governSecondsP99": round(ticks[math.ceil(0.99 * len(ticks)) - 1], 5),

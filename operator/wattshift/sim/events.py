@@ -1,18 +1,22 @@
 """Power during events, and how well each was kept: time to shed, error, overshoot, rebound.
 
-Judged on the true import of the site, not on what a policy was shown. Definitions: benchmark.md 6.
-Neighbours: `run.py` (feeds it), `result.py` (sums up).
+Judged on the true import of the site, not on what a policy was shown; definitions: docs/simulator.md.
+Neighbours: `run.py` (feeds it), `called.py` (which are judged), `withheld.py`, `result.py` (sums up).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 
-from wattshift.sim.plant import Record
-from wattshift.sim.scenario import Array, Scenario, SimEvent
+from wattshift.sim.layout import Index, Layout
+from wattshift.sim.plant import Plant, Record
+from wattshift.sim.policies.base import Orders
+from wattshift.sim.scenario import Array, FaultKind, SimEvent
+from wattshift.sim.withheld import Withheld
 
 BEFORE_SECONDS = 120.0
 RECOVERY_SECONDS = 1800.0
@@ -37,9 +41,12 @@ class EventResult:
     error: float
     """Mean of what was above the upper or below the lower bound after the ramp."""
     over_curtailment: float
-    """Mean of what was below the upper bound after the ramp."""
+    """Mean of what was below the upper bound after the ramp, as far as events withheld it."""
+    below_upper: float
+    """Mean of all that was below the upper bound after the ramp, whatever the cause."""
     rebound: float
-    """Highest whole minute of the recovery above the reference: as metered for compliance."""
+    """Highest whole minute of the recovery above the reference: as metered for compliance. 0 without
+    an upper bound: nothing was put off."""
     samples: int
     samples_inside: int
 
@@ -53,24 +60,47 @@ class EventResult:
 class EventLog:
     """Traces around events."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, plant: Plant, refused: AbstractSet[str] = frozenset()) -> None:
+        """Log the events of a plant; `refused` = those that are not called, as they become known."""
+        scenario = plant.scenario
+        self._plant = plant
+        self._refused = refused
         self._events = sorted(scenario.events, key=lambda row: row.start_seconds)
         self._site = {site.name: s for s, site in enumerate(scenario.sites)}
-        self._rows: dict[str, list[tuple[float, float, float]]] = {
+        self._rows: dict[str, list[tuple[float, float, float, float]]] = {
             row.name: [] for row in self._events
         }
+        self._lost = lost_spans(plant.layout)
+        self._withheld = Withheld(plant.layout)
         self._first = 0
+        self._seen = 0.0
+
+    def ordered(self, orders: Orders, before: Index, after: Index, now: float) -> None:
+        """Orders were carried out: targets by placement before and after."""
+        bound = {
+            self._site[row.site_name]
+            for row in self._events[self._first :]
+            if row.start_seconds <= now < row.start_seconds + row.duration_seconds
+            and row.name not in self._refused
+        }
+        self._withheld.ordered(orders, before, after, bound)
 
     def see(self, record: Record) -> None:
         """Keep the import of sites with an event near."""
+        self._seen = record.start + record.seconds
+        held: Array | None = None
         for index in range(self._first, len(self._events)):
             event = self._events[index]
             if record.start < event.start_seconds - BEFORE_SECONDS:
                 break  # they are in order of their starts
-            if record.start >= event.start_seconds + event.duration_seconds + RECOVERY_SECONDS:
+            end = event.start_seconds + event.duration_seconds + RECOVERY_SECONDS
+            if record.start >= end or event.name in self._refused:
                 continue
-            watts = float(record.flows.imported[self._site[event.site_name]])
-            self._rows[event.name].append((record.start, record.seconds, watts))
+            if held is None:
+                held = self._withheld.watts(record, self._plant.truth.marginal[record.step])
+            site = self._site[event.site_name]
+            watts = float(record.flows.imported[site])
+            self._rows[event.name].append((record.start, record.seconds, watts, float(held[site])))
         while self._first < len(self._events) and self._over(self._events[self._first], record):
             self._first += 1
 
@@ -81,27 +111,58 @@ class EventLog:
 
     def traces(self, names: Sequence[str]) -> dict[str, Array]:
         """Rows of (start, seconds, watts) of these events."""
-        return {name: np.asarray(self._rows[name]) for name in names}
+        return {name: np.asarray(self._rows[name])[:, :3] for name in names}
 
     def judge(self, start: float, end: float) -> tuple[EventResult, ...]:
-        """Events that began inside `[start, end)` and were over when the run ended.
+        """Called events that began inside `[start, end)` and were over when the run ended.
 
         To be asked once all is run: an event may end, and power come back, after its window.
         """
-        found = []
-        for event in self._events:
-            rows = np.asarray(self._rows[event.name])
-            if not start <= event.start_seconds < end or not len(rows):
-                continue
-            seen = float(rows[-1, 0] + rows[-1, 1])
-            if seen >= event.start_seconds + event.duration_seconds - 1e-6:
-                found.append(judge(event, rows))
-        return tuple(found)
+        return tuple(
+            judge(event, np.asarray(self._rows[event.name]), self._lost.get(event.site_name, ()))
+            for event in self._finished(start, end)
+            if event.name not in self._refused and self._rows[event.name]
+        )
+
+    def not_called(self, start: float, end: float) -> int:
+        """Events of the same stretch that were not called."""
+        return sum(event.name in self._refused for event in self._finished(start, end))
+
+    def _finished(self, start: float, end: float) -> list[SimEvent]:
+        return [
+            event
+            for event in self._events
+            if start <= event.start_seconds < end
+            and event.start_seconds + event.duration_seconds - 1e-6 <= self._seen
+        ]
 
 
-def judge(event: SimEvent, rows: Array) -> EventResult:
-    """One event from its trace: rows of (start, seconds, watts)."""
-    begin, length, watts = rows[:, 0], rows[:, 1], rows[:, 2]
+def lost_spans(layout: Layout) -> dict[str, list[tuple[float, float]]]:
+    """Seconds in which a fault leaves nothing at a site, restarts included."""
+    scenario = layout.scenario
+    found: dict[str, list[tuple[float, float]]] = {}
+    for fault in scenario.faults:
+        if fault.kind is not FaultKind.SITE_LOSS:
+            continue
+        starts = [
+            scenario.tables[m].start_seconds
+            for m, s in zip(layout.table_of, layout.site_of, strict=True)
+            if scenario.sites[s].name == fault.site_name
+        ]
+        end = fault.start_seconds + fault.duration_seconds + max(starts, default=0.0)
+        found.setdefault(fault.site_name, []).append((fault.start_seconds, end))
+    return found
+
+
+def judge(event: SimEvent, rows: Array, lost: Sequence[tuple[float, float]] = ()) -> EventResult:
+    """One event from its trace.
+
+    Args:
+        event: with its bounds, or shares of the power before it.
+        rows: (start, seconds, watts, watts that events withhold at most).
+        lost: spans in which a fault leaves nothing at the site: nobody is judged by them.
+    """
+    begin, length, watts, held = rows.T
     first, last = event.start_seconds, event.start_seconds + event.duration_seconds
     before = begin < first
     reference = float(watts[before][-1]) if before.any() else float(watts[0])
@@ -114,32 +175,29 @@ def judge(event: SimEvent, rows: Array) -> EventResult:
     inside = (begin >= first) & (begin < last)
     ramp = max(LEAST_RAMP_SECONDS, event.ramp_seconds)
     settled = inside & (begin >= first + ramp)
+    for a, b in lost:
+        settled &= (begin + length <= a) | (begin >= b)
+    weight = np.where(settled, length, 0.0)
+    weight /= max(1e-9, float(weight.sum()))
     committed = max(1.0, reference - upper) if upper is not None else max(1.0, reference)
     shed: float | None = None
-    error = over = rebound = 0.0
+    error = over = below = rebound = 0.0
+    minutes = _minutes(rows, (first + ramp, last), lost)
+    good = np.ones(len(minutes), dtype=bool)
     if upper is not None:
         goal = reference - SHED_SHARE * max(0.0, reference - upper)
         hit = np.flatnonzero(inside & (watts <= max(goal, upper) + 1e-6))
         if hit.size:
             shed = 0.0 if begin[hit[0]] <= first else float(begin[hit[0]] - first)
-        weight = length[settled]
-        if weight.sum() > 0:
-            above = np.maximum(0.0, watts[settled] - upper)
-            below = np.maximum(0.0, upper - watts[settled])
-            error = float((above * weight).sum() / weight.sum() / committed)
-            over = float((below * weight).sum() / weight.sum() / committed)
-    after = begin >= last
-    if lower is not None and length[settled].sum() > 0:
-        under = np.maximum(0.0, lower - watts[settled]) * length[settled]
-        error += float(under.sum() / length[settled].sum() / committed)
-    if after.any():
-        back = _minutes(begin, length, watts, (last, last + RECOVERY_SECONDS))
-        rebound = max(0.0, float(back.max(initial=0.0)) - reference) / committed
-    minutes = _minutes(begin, length, watts, (first + ramp, last))
-    good = np.ones(len(minutes), dtype=bool)
-    if upper is not None:
+        under = np.maximum(0.0, upper - watts)
+        error = float(np.maximum(0.0, watts - upper) @ weight) / committed
+        below = float(under @ weight) / committed
+        over = float(np.minimum(under, held) @ weight) / committed
         good &= minutes <= upper + 0.5
+        back = _minutes(rows, (last, last + RECOVERY_SECONDS), lost)
+        rebound = max(0.0, float(back.max(initial=0.0)) - reference) / committed
     if lower is not None:
+        error += float(np.maximum(0.0, lower - watts) @ weight) / committed
         good &= minutes >= lower - 0.5
     return EventResult(
         name=event.name,
@@ -151,14 +209,21 @@ def judge(event: SimEvent, rows: Array) -> EventResult:
         seconds_to_shed=shed,
         error=error,
         over_curtailment=over,
+        below_upper=below,
         rebound=rebound,
         samples=len(minutes),
         samples_inside=int(good.sum()),
     )
 
 
-def _minutes(begin: Array, length: Array, watts: Array, within: tuple[float, float]) -> Array:
-    """Means of the whole minutes of a stretch, however long the spans are; one where it is shorter."""
+def _minutes(
+    rows: Array, within: tuple[float, float], lost: Sequence[tuple[float, float]]
+) -> Array:
+    """Means of the whole minutes of a stretch, however long the spans are; one where it is shorter.
+
+    Without minutes that a fault touches.
+    """
+    begin, length, watts = rows[:, 0], rows[:, 1], rows[:, 2]
     first, last = max(within[0], float(begin[0])), min(within[1], float(begin[-1] + length[-1]))
     if last - first <= 0:
         return np.zeros(0)
@@ -166,5 +231,8 @@ def _minutes(begin: Array, length: Array, watts: Array, within: tuple[float, flo
     edges = first + np.minimum(SAMPLE_SECONDS * np.arange(count + 1), last - first)
     joules = np.concatenate(([0.0], np.cumsum(watts * length)))
     at = np.interp(edges, np.append(begin, begin[-1] + length[-1]), joules)
-    result: Array = np.diff(at) / np.diff(edges)
+    kept = np.ones(count, dtype=bool)
+    for a, b in lost:
+        kept &= (edges[1:] <= a) | (edges[:-1] >= b)
+    result: Array = (np.diff(at) / np.diff(edges))[kept]
     return result

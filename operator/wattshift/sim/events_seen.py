@@ -1,9 +1,11 @@
 """Power events as a policy sees them: from their notice on, resolved by what the meter showed.
 
-Neighbours: `sites_seen.py`, `events.py` (judges them by truth).
+Neighbours: `sites_seen.py`, `called.py` (which are called), `events.py` (judges them by truth).
 """
 
 from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
 
 from wattshift.core.model import EventState
 from wattshift.core.signal import Reading
@@ -17,7 +19,11 @@ EVENT_KEPT_SECONDS = 3600.0
 class EventsSeen:
     """Events of one site; keeps the power that was metered when each began."""
 
-    def __init__(self, scenario: Scenario, site_name: str) -> None:
+    def __init__(
+        self, scenario: Scenario, site_name: str, refused: AbstractSet[str] = frozenset()
+    ) -> None:
+        """Events of a site but for `refused`: those that are not called, as they become known."""
+        self._refused = refused
         self._start = scenario.start_time
         self._events = tuple(row for row in scenario.events if row.site_name == site_name)
         self._frozen: dict[str, int] = {}
@@ -35,6 +41,7 @@ class EventsSeen:
             if row.start_seconds - row.notice_seconds
             <= now
             < row.start_seconds + row.duration_seconds + EVENT_KEPT_SECONDS
+            and row.name not in self._refused
         ]
         return tuple(sorted(found, key=lambda row: row.name))
 

@@ -36,6 +36,8 @@ class WindowResult:
     bills: Mapping[str, tuple[Line, ...]]
     """By site with a contract: lines of its bill over the window."""
     events: tuple[EventResult, ...]
+    events_not_called: int = 0
+    """Drawn or listed, but not called: nothing could have been yielded."""
     traces: Mapping[str, Array] = field(default_factory=dict)
     """Some events' power, rows of (start, seconds, watts): for the report."""
 
@@ -148,6 +150,11 @@ class Result:
         """Events of all windows."""
         return tuple(row for window in self.windows for row in window.events)
 
+    @property
+    def events_not_called(self) -> int:
+        """Of all windows."""
+        return sum(window.events_not_called for window in self.windows)
+
     # ---- JSON ---------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
@@ -238,7 +245,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "batchUnitsArrived": sum(float(row.batch_arrived.sum()) for row in rows),
         "batchUnitsDone": sum(float(row.batch_done.sum()) for row in rows),
         "batchUnitsLate": sum(float(row.batch_late.sum()) for row in rows),
-        "events": event_figures(result.events),
+        "events": event_figures(result.events, result.events_not_called),
         "planSeconds": _percentiles(plan),
         "governSeconds": _percentiles(govern),
         "meanBoundPerHour": float(np.mean(bounds)) if bounds else None,
@@ -271,6 +278,7 @@ def _event(row: EventResult) -> dict[str, Any]:
         "secondsToShed": row.seconds_to_shed,
         "error": row.error,
         "overCurtailment": row.over_curtailment,
+        "belowUpper": row.below_upper,
         "rebound": row.rebound,
         "samples": row.samples,
         "samplesInside": row.samples_inside,
@@ -278,21 +286,26 @@ def _event(row: EventResult) -> dict[str, Any]:
     }
 
 
-def event_figures(events: Sequence[EventResult]) -> dict[str, Any]:
-    """Compliance over all events."""
+def event_figures(events: Sequence[EventResult], not_called: int = 0) -> dict[str, Any]:
+    """Compliance over all called events; what lies below an upper bound over those that have one."""
     shed = [row.seconds_to_shed for row in events if row.seconds_to_shed is not None]
+    upper = [row for row in events if row.upper_watts is not None]
     samples = sum(row.samples for row in events)
     return {
         "count": len(events),
+        "notCalled": not_called,
         "met": sum(row.met for row in events),
         "samplesInsideShare": _ratio(sum(row.samples_inside for row in events), samples),
         "secondsToShed": _percentiles(shed),
-        "meanError": float(np.mean([row.error for row in events])) if events else None,
-        "meanOverCurtailment": float(np.mean([row.over_curtailment for row in events]))
-        if events
-        else None,
+        "meanError": _mean([row.error for row in events]),
+        "meanOverCurtailment": _mean([row.over_curtailment for row in upper]),
+        "meanBelowUpper": _mean([row.below_upper for row in upper]),
         "highestRebound": max((row.rebound for row in events), default=None),
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 # ---- comparison ---------------------------------------------------------------------------------

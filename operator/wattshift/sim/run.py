@@ -238,7 +238,7 @@ class _Run:
         self._books = Books(self._layout, self._plant.truth, self._contracts)
         self._world = World(self._plant, self._contracts, scenario.seed)
         self._clock = _Clock(scenario)
-        self._events = EventLog(scenario)
+        self._events = EventLog(self._plant, self._world.refused)
 
     def through(
         self, stretch: list[Window], progress: Progress | None, done: int, whole: int
@@ -309,8 +309,11 @@ class _Run:
         for now, seconds in self._clock.spans(step, plant.fleet.next_due):
             snapshot = self._world.snapshot(now)
             orders = self._policy.decide(snapshot, snapshot.grid_time)
+            before = plant.fleet.target.copy() if scenario.events else None
             if plant.apply(orders, now):
                 self._clock.touch(now)
+            if before is not None:
+                self._events.ordered(orders, before, plant.fleet.target, now)
             self._world.ordered(orders, now)
             self._books.decided(orders, plant.fleet.target, now)
             record = plant.advance(step, now, seconds)
@@ -335,10 +338,9 @@ class _Run:
     def _result(
         self, sums: Sums, window: Window, bills: dict[str, tuple[Line, ...]]
     ) -> WindowResult:
-        events = self._events.judge(
-            window.first_step * self._scenario.step_seconds,
-            window.last_step * self._scenario.step_seconds,
-        )
+        step = self._scenario.step_seconds
+        start, end = window.first_step * step, window.last_step * step
+        events = self._events.judge(start, end)
         return WindowResult(
             name=window.name,
             sums=sums,
@@ -346,5 +348,6 @@ class _Run:
             groups=tuple(self._books.attainment.groups),
             bills=bills,
             events=events,
+            events_not_called=self._events.not_called(start, end),
             traces=self._events.traces([row.name for row in events if shown(row.duration_seconds)]),
         )

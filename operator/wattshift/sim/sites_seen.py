@@ -5,6 +5,8 @@ Neighbours: `world.py` (puts the snapshot together), `observed.py` (signals), `p
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from wattshift.core.contract.quote import PriceQuote
 from wattshift.core.contract.quote import SiteState as QuoteSite
 from wattshift.core.freshness import value_of
@@ -36,11 +38,17 @@ CLUSTER = "main"
 class SitesSeen:
     """Builds `SiteState`s; keeps what has not changed."""
 
-    def __init__(self, plant: Plant, books: tuple[ContractBook | None, ...], seed: int) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        books: tuple[ContractBook | None, ...],
+        seed: int,
+        refused: AbstractSet[str] = frozenset(),
+    ) -> None:
         self._plant = plant
         self._scenario = plant.scenario
         self._rows = tuple(
-            _Site(plant.scenario, index, books[index], seed)
+            _Site(plant.scenario, index, books[index], seed, refused)
             for index in range(len(plant.scenario.sites))
         )
 
@@ -60,7 +68,12 @@ class SitesSeen:
 
 class _Site:
     def __init__(
-        self, scenario: Scenario, index: int, book: ContractBook | None, seed: int
+        self,
+        scenario: Scenario,
+        index: int,
+        book: ContractBook | None,
+        seed: int,
+        refused: AbstractSet[str],
     ) -> None:
         site = scenario.sites[index]
         self.index = index
@@ -93,7 +106,7 @@ class _Site:
         )
         self._meter = Gauge(meter, scenario.start_time)
         self._metered = -1.0
-        self._events = EventsSeen(scenario, site.name)
+        self._events = EventsSeen(scenario, site.name, refused)
         self._down_since: float | None = None
         self._members: tuple[MemberState, ...] = (_member(site.name, MemberPhase.READY, 0.0, 0.0),)
         self._nameplate = 0

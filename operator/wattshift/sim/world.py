@@ -9,6 +9,7 @@ Neighbours: `sites_seen.py`, `workloads_seen.py`, `run.py`.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from wattshift.core.model import Mode, Snapshot
@@ -21,6 +22,7 @@ from wattshift.core.power.meter_lag import (
 )
 from wattshift.core.power.power import estimate
 from wattshift.core.power.power_profile import PowerProfile
+from wattshift.sim.called import Calls
 from wattshift.sim.curves import profile_of
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.policies.base import Orders
@@ -40,13 +42,19 @@ class World:
         self._scenario = scenario
         self._records: deque[Record] = deque()
         self._delay = scenario.telemetry_delay_seconds
-        self._sites = SitesSeen(plant, books, seed)
+        self._calls = Calls(plant)
+        self._sites = SitesSeen(plant, books, seed, self._calls.refused)
         self._workloads = WorkloadsSeen(plant, seed)
         self._profiles: tuple[PowerProfile, ...] = tuple(
             sorted((profile_of(curve) for curve in plant.layout.curves), key=lambda p: p.name)
         )
         self._estimates = Estimates()
         self._fine = scenario.govern_every_seconds < FINE_SECONDS
+
+    @property
+    def refused(self) -> AbstractSet[str]:
+        """Names of events that were not called; it grows."""
+        return self._calls.refused
 
     def see(self, record: Record) -> None:
         """A span has passed; it becomes visible after the telemetry delay."""
@@ -58,6 +66,8 @@ class World:
 
     def snapshot(self, now: float) -> Snapshot:
         """The world at scenario second `now`, at the start of its span."""
+        if self._records:
+            self._calls.decide(self._records[-1], now)
         record = self._seen(now)
         scenario = self._scenario
         snapshot = Snapshot(
