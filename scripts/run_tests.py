@@ -1,7 +1,7 @@
 """Runs everything that has to pass: checks and tests/ in front, e2e/ and the gate on decisions beside them.
 
-Scenarios mostly wait for leases, drains and outages; what is in front runs at a lower priority and takes
-the time that they leave, the gate what is then left. `WORKERS=0` runs one thing after the other.
+Scenarios mostly wait for leases, drains and outages; tests/ run at a lower priority and take the time that
+they leave, the gate what is then left. Checks are over while the scenarios' clusters still start. `WORKERS=0` runs one thing after the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO
 
 Command = Sequence[str]
 NICENESS = 10
-"""Of what runs in front while scenarios measure time-outs: their labs must not wait for a property test."""
+"""Of tests/, beside scenarios that measure time-outs: their labs must not wait for a property test."""
 IDLE_NICENESS = 19
 """Of what asserts no time at all."""
 LOOK_SECONDS = 0.5
@@ -47,7 +47,10 @@ class Beside:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """What is run: `front` in its order until one fails, `beside` at the same time."""
+    """What is run: `front` in its order until one fails, `beside` at the same time.
+
+    The last of `front` yields to what is beside it, which it outlasts; checks before it do not.
+    """
 
     front: tuple[Command, ...]
     beside: tuple[Beside, ...]
@@ -126,9 +129,11 @@ class _Status:
 
 def _front(commands: tuple[Command, ...], *, niceness: int = 0) -> _Status:
     for index, command in enumerate(commands):
-        code = subprocess.run([*_nice(niceness), *command], check=False).returncode
+        last = index == len(commands) - 1
+        yielding = _nice(niceness) if last else []
+        code = subprocess.run([*yielding, *command], check=False).returncode
         if code:
-            return _Status(code=code, failed_early=index < len(commands) - 1)
+            return _Status(code=code, failed_early=not last)
     return _Status(code=0, failed_early=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -71,6 +72,14 @@ def test_failed_tests_do_not_hide_the_scenarios_and_failed_checks_end_it(run, ca
     assert capfd.readouterr().out.split()[-1] == "scenarios"
     assert run(Suite(front=(BAD, GOOD), beside=scenarios)) == 3
     assert "good" not in capfd.readouterr().out
+
+
+def test_only_the_last_in_front_yields_to_what_is_beside_it(capfd):
+    tell = python("import os; print('niceness', os.nice(0))")
+    assert together(Suite(front=(tell, tell), beside=beside(GOOD))) == 0
+    own = os.nice(0)
+    told = [int(row.split()[1]) for row in capfd.readouterr().out.splitlines() if "niceness" in row]
+    assert told == [own, min(19, own + 10)]
 
 
 def test_all_of_tests_all_of_e2e_and_the_gate_are_in_the_suite():
