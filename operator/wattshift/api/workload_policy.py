@@ -77,7 +77,8 @@ class Flexibility(ApiModel):
     actions: Annotated[list[ActionType], list_set(4)] = Field(default_factory=list)
     """actions that are allowed; absent = Scale."""
     min_dwell_seconds: Seconds | None = None
-    """minDwellSeconds is the least time between two changes; absent = by posture."""
+    """minDwellSeconds is the least time between two changes for savings, what was lowered may be
+    lowered further; absent = by posture."""
     max_moves_per_day: Count | None = None
     """maxMovesPerDay is how many times a day (UTC) the whole load may change clusters for savings, parts
     added up; absent = by posture."""

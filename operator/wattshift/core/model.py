@@ -323,6 +323,8 @@ class PlacementState:
     """What was recorded was never acknowledged and can no longer land: what is seen counts."""
     last_written_replicas: int | None
     last_write_time: float | None
+    lowered_last: bool = False
+    """Whether the last change of its count that plans saw was a lowering (`core/planner/lowered.py`)."""
     rival: bool
     """Observed differs from both last written and desired: somebody else writes."""
     engine: EngineStats | None = None

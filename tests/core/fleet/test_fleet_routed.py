@@ -178,6 +178,25 @@ def test_a_placement_written_within_the_dwell_is_not_changed_for_money():
     assert counts["b"] == 0
 
 
+def test_what_was_lowered_within_the_dwell_is_lowered_further_as_load_leaves_it():
+    """a carries nothing any more: its last two replicas go now, not after the dwell."""
+    told = (("north", (("b", 1.0),)), ("south", (("c", 1.0),)))
+    job = chat((2, 6, 3), min_dwell_seconds=3_600, split=told)
+    idle = engine(concurrency=0.0, running=0, requests_per_second=0.0)
+
+    def left(*, lowered_last: bool) -> int:
+        rows = tuple(
+            replace(row, engine=idle, last_write_time=NOW - 300, lowered_last=lowered_last)
+            if row.name == "a"
+            else row
+            for row in job.placements
+        )
+        return decided(world(replace(job, placements=rows)))[1]["a"]
+
+    assert left(lowered_last=True) < 2
+    assert left(lowered_last=False) == 2, "raised within the dwell: it is not turned back for money"
+
+
 def test_a_write_of_before_the_clock_was_set_back_freezes_nothing():
     job = chat()
     rows = tuple(replace(row, last_write_time=NOW + 86_400) for row in job.placements)

@@ -178,7 +178,9 @@ def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:
     ]
     # who was changed within the dwell is not changed again for a saving
     wanted = [
-        spot.replicas if dwells(job, spot, now) and (count < spot.replicas or not owed) else count
+        spot.replicas
+        if (count < spot.replicas or not owed) and dwells(job, spot, count, now)
+        else count
         for count, spot in zip(wanted, spots, strict=True)
     ]
     if job.verdict.veto:

@@ -136,10 +136,15 @@ class Places:
             self.paid[k] = standing
 
 
-def dwells(job: Job, spot: Spot, now: float) -> bool:
-    """Whether a placement of a routed workload was written within the dwell."""
+def dwells(job: Job, spot: Spot, count: int, now: float) -> bool:
+    """Whether a placement of a routed workload was written too short a time ago to have `count` replicas.
+
+    What was lowered may be lowered further: what a hand-over's load leaves goes as it leaves.
+    """
     written = spot.state.last_write_time
     if not routed(job) or written is None:
+        return False
+    if count < spot.replicas and spot.state.lowered_last:
         return False
     # a write "in the future" was made before the clock was set back: it says nothing
     return 0 <= now - written < job.state.min_dwell_seconds

@@ -1,4 +1,4 @@
-"""What the last plans saw: loads by workload, prices by connection, errors of forecasts; what follows for the next.
+"""What the last plans saw: loads by workload, prices by connection, errors of forecasts, what was lowered.
 
 Kept by whoever plans (`control/gather.py`, the simulator) and put into the snapshot, so that a plan
 stays a function of its snapshot. In memory only, but for `inflow`: without it nothing is held back. Neighbours:
@@ -15,6 +15,7 @@ from wattshift.core.decision import Plan
 from wattshift.core.load.inflow import Inflow
 from wattshift.core.model import Snapshot
 from wattshift.core.planner.forecast_errors import ForecastErrors
+from wattshift.core.planner.lowered import Lowered
 from wattshift.core.power.power import FeedKey
 
 LOADS_SECONDS = 3600.0
@@ -38,6 +39,7 @@ class PlanMemory:
         self._prices: dict[FeedKey, deque[Row]] = {}
         self.inflow = Inflow()
         self._forecasts = ForecastErrors()
+        self._lowered = Lowered()
 
     def note(self, plan: Plan) -> None:
         """Keep what a plan saw; what was unknown leaves a gap, what is gone is forgotten."""
@@ -66,7 +68,8 @@ class PlanMemory:
 
     def remembered(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what is remembered, where nobody has put it in; called before a plan."""
-        snapshot = self._forecasts.corrected(self.inflow.remembered(snapshot))
+        snapshot = self._lowered.remembered(self.inflow.remembered(snapshot))
+        snapshot = self._forecasts.corrected(snapshot)
         if not self._loads and not self._prices:
             return snapshot
         now = snapshot.grid_time
