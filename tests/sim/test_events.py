@@ -39,7 +39,7 @@ def trace(*pieces: tuple[float, float], held: float = HELD) -> np.ndarray:
     rows, now = [], 900.0
     for until, watts in pieces:
         while now < until:
-            rows.append((now, 1.0, watts, held))
+            rows.append((now, 1.0, watts, held, watts, 1.0))
             now += 1.0
     return np.asarray(rows)
 
@@ -107,6 +107,20 @@ def test_rebound_is_what_the_recovery_draws_above_the_reference():
     assert found.rebound == pytest.approx(0.2)
 
 
+def test_what_demand_has_grown_by_is_no_rebound_nor_what_others_draw():
+    rows = trace((1000, 1000), (1600, 700), (1800, 1200))
+    work, demand, back = rows[:, 4], rows[:, 5], rows[:, 0] >= 1600
+    work[:], work[back] = 900.0, 1100.0
+    assert judge(EVENT, rows).rebound == pytest.approx(2 / 3)
+    demand[back] = 1.1
+    assert judge(EVENT, rows).rebound == pytest.approx(110 / 300)
+    # the demand has fallen: less than before is no measure of what was put off
+    demand[back] = 0.5
+    assert judge(EVENT, rows).rebound == pytest.approx(2 / 3)
+    work[back] = 900.0
+    assert judge(EVENT, rows).rebound == 0
+
+
 def test_a_moment_in_the_recovery_counts_by_its_minute():
     found = judge(EVENT, trace((1000, 1000), (1600, 700), (1606, 1600), (1900, 1000)))
 
@@ -141,10 +155,10 @@ def test_without_an_upper_bound_nothing_was_put_off_that_could_come_back():
 def test_spans_of_several_minutes_count_once_a_minute():
     rows = np.asarray(
         [
-            (900.0, 100.0, 1000.0, HELD),
-            (1000.0, 300.0, 700.0, HELD),
-            (1300.0, 300.0, 800.0, HELD),
-            (1600.0, 60, 900, HELD),
+            (900.0, 100.0, 1000.0, HELD, 1.0, 1.0),
+            (1000.0, 300.0, 700.0, HELD, 1.0, 1.0),
+            (1300.0, 300.0, 800.0, HELD, 1.0, 1.0),
+            (1600.0, 60, 900, HELD, 1.0, 1.0),
         ]
     )
     found = judge(replace(EVENT, ramp_seconds=0.0), rows)
@@ -180,9 +194,9 @@ def test_only_events_with_an_upper_bound_can_take_too_much():
 
 def test_short_and_long_spans_weigh_by_their_time():
     """Seconds after a change and long spans between them: eleven seconds are no eleven minutes."""
-    rows = [(900.0, 100.0, 1000.0, HELD)]
-    rows += [(1000.0 + second, 1.0, 1000.0, HELD) for second in range(11)]
-    rows += [(1011.0, 289.0, 700.0, HELD), (1300.0, 300.0, 700.0, HELD)]
+    rows = [(900.0, 100.0, 1000.0, HELD, 1.0, 1.0)]
+    rows += [(1000.0 + second, 1.0, 1000.0, HELD, 1.0, 1.0) for second in range(11)]
+    rows += [(1011.0, 289.0, 700.0, HELD, 1.0, 1.0), (1300.0, 300.0, 700.0, HELD, 1.0, 1.0)]
     found = judge(replace(EVENT, ramp_seconds=0.0), np.asarray(rows))
 
     assert (found.samples, found.samples_inside) == (9, 9)
@@ -194,13 +208,13 @@ def test_short_and_long_spans_weigh_by_their_time():
 )
 def test_minutes_are_those_of_the_same_power_second_by_second(spans, number):
     """However the simulator cuts time, the same power gives the same verdict."""
-    rows, now = [(900.0, 100.0, 1000.0, HELD)], 1000.0
+    rows, now = [(900.0, 100.0, 1000.0, HELD, 1.0, 1.0)], 1000.0
     for seconds, watts in spans * number:
-        rows.append((now, float(seconds), float(watts), HELD))
+        rows.append((now, float(seconds), float(watts), HELD, 1.0, 1.0))
         now += seconds
     fine = [
-        (begin + second, 1.0, watts, held)
-        for begin, length, watts, held in rows
+        (begin + second, 1.0, watts, *rest)
+        for begin, length, watts, *rest in rows
         for second in range(int(length))
     ]
     coarse, exact = judge(EVENT, np.asarray(rows)), judge(EVENT, np.asarray(fine))

@@ -108,6 +108,8 @@ class SiteOutlook:
     """Reporting currency: all-in marginal price the planner used."""
     suspect: bool = False
     """Model and meter disagree by more than 10 %."""
+    uncapped_watts: int | None = None
+    """`estimated_watts` as they would be without device caps."""
     import_price_per_kilowatt_hour: float | None = None
     """Reporting currency: all-in price of import at this moment, whatever own supply there is."""
     limit_price_per_kilowatt_hour: float | None = None

@@ -119,6 +119,10 @@ class ConnectionState:
     upwards counts from; None = no memory yet."""
     most_watts: float | None = None
     """Highest committed power of the last minute: what a ramp downwards counts from."""
+    over_watt_seconds: float = 0.0
+    """Metered above the upper bound within the last minute, and not made up since."""
+    lasting_watts: float | None = None
+    """Lowest committed power without device caps of the last seconds; None = no memory yet."""
     prices_before: tuple[tuple[float, float], ...] = ()
     """(grid time, reporting currency per kWh of import) as the last plans saw it, oldest first; kept by
     whoever plans (`core/planner/plan_memory.py`); empty = no memory."""

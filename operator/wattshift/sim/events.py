@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -45,8 +46,8 @@ class EventResult:
     below_upper: float
     """Mean of all that was below the upper bound after the ramp, whatever the cause."""
     rebound: float
-    """Highest whole minute of the recovery above the reference: as metered for compliance. 0 without
-    an upper bound: nothing was put off."""
+    """Highest whole minute of the recovery in which the work draws more than before at the demand of that
+    minute; 0 without an upper bound: nothing was put off."""
     samples: int
     samples_inside: int
 
@@ -55,6 +56,11 @@ class EventResult:
         """Reached, and inside the bounds in at least 99.5 % of the minutes after the ramp."""
         reached = self.upper_watts is None or self.seconds_to_shed is not None
         return reached and self.samples_inside >= 0.995 * self.samples
+
+
+Row: TypeAlias = tuple[float, float, float, float, float, float]
+"""A span of a site: start, seconds, watts imported, watts that events withhold at most, facility watts
+above the fixed part, and output tokens/s that all users ask for."""
 
 
 class EventLog:
@@ -67,9 +73,7 @@ class EventLog:
         self._refused = refused
         self._events = sorted(scenario.events, key=lambda row: row.start_seconds)
         self._site = {site.name: s for s, site in enumerate(scenario.sites)}
-        self._rows: dict[str, list[tuple[float, float, float, float]]] = {
-            row.name: [] for row in self._events
-        }
+        self._rows: dict[str, list[Row]] = {row.name: [] for row in self._events}
         self._lost = lost_spans(plant.layout)
         self._withheld = Withheld(plant.layout)
         self._first = 0
@@ -88,7 +92,7 @@ class EventLog:
     def see(self, record: Record) -> None:
         """Keep the import of sites with an event near."""
         self._seen = record.start + record.seconds
-        held: Array | None = None
+        rows: list[Row] | None = None
         for index in range(self._first, len(self._events)):
             event = self._events[index]
             if record.start < event.start_seconds - BEFORE_SECONDS:
@@ -96,13 +100,20 @@ class EventLog:
             end = event.start_seconds + event.duration_seconds + RECOVERY_SECONDS
             if record.start >= end or event.name in self._refused:
                 continue
-            if held is None:
-                held = self._withheld.watts(record, self._plant.truth.marginal[record.step])
-            site = self._site[event.site_name]
-            watts = float(record.flows.imported[site])
-            self._rows[event.name].append((record.start, record.seconds, watts, float(held[site])))
+            if rows is None:
+                rows = self._now(record)
+            self._rows[event.name].append(rows[self._site[event.site_name]])
         while self._first < len(self._events) and self._over(self._events[self._first], record):
             self._first += 1
+
+    def _now(self, record: Record) -> list[Row]:
+        """A span by site."""
+        truth, flows = self._plant.truth, record.flows
+        held = self._withheld.watts(record, truth.marginal[record.step])
+        work = flows.facility - truth.fixed[record.step]
+        demand = float(record.demand.sum())
+        found = np.stack((flows.imported, held, work), axis=1).tolist()
+        return [(record.start, record.seconds, *row, demand) for row in found]
 
     @staticmethod
     def _over(event: SimEvent, record: Record) -> bool:
@@ -159,10 +170,10 @@ def judge(event: SimEvent, rows: Array, lost: Sequence[tuple[float, float]] = ()
 
     Args:
         event: with its bounds, or shares of the power before it.
-        rows: (start, seconds, watts, watts that events withhold at most).
+        rows: as in `Row`.
         lost: spans in which a fault leaves nothing at the site: nobody is judged by them.
     """
-    begin, length, watts, held = rows.T
+    begin, length, watts, held, work, demand = rows.T
     first, last = event.start_seconds, event.start_seconds + event.duration_seconds
     before = begin < first
     reference = float(watts[before][-1]) if before.any() else float(watts[0])
@@ -194,8 +205,11 @@ def judge(event: SimEvent, rows: Array, lost: Sequence[tuple[float, float]] = ()
         below = float(under @ weight) / committed
         over = float(np.minimum(under, held) @ weight) / committed
         good &= minutes <= upper + 0.5
-        back = _minutes(rows, (last, last + RECOVERY_SECONDS), lost)
-        rebound = max(0.0, float(back.max(initial=0.0)) - reference) / committed
+        then = int(np.flatnonzero(before)[-1]) if before.any() else 0
+        grown = np.maximum(1.0, demand / demand[then]) if demand[then] > 0 else 1.0
+        more = np.stack((begin, length, work - work[then] * grown), axis=1)
+        back = _minutes(more, (last, last + RECOVERY_SECONDS), lost)
+        rebound = float(back.max(initial=0.0)) / committed
     if lower is not None:
         error += float(np.maximum(0.0, lower - watts) @ weight) / committed
         good &= minutes >= lower - 0.5

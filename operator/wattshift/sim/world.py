@@ -82,6 +82,8 @@ class World:
         )
         if self._fine:
             feeds = estimate(snapshot, snapshot.grid_time)
+            # the operator looks every second, also where the simulator passes time in one span
+            self._estimates.held(now - scenario.govern_every_seconds)
             self._estimates.note(
                 now,
                 {key: round(feed.model_watts) for key, feed in feeds.items()},

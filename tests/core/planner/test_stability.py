@@ -153,6 +153,23 @@ def test_harder_bounds_leave_more_room():
     assert room.most(job.spots[1], Hardness.COMMITTED) == 20
 
 
+def test_what_starts_frees_nothing_that_draws_now():
+    """A lower bound is missed for as long as a start takes where what starts counts already."""
+    from tests.core.build import event
+
+    starting = placement("east", 8, ready_replicas=4, in_service_replicas=4)
+    world, _ = seen(
+        snapshot(
+            (workload(placements=(starting,)),), sites=(site("east", events=(event(lower=500),)),)
+        )
+    )
+    (feed,) = world.feeds.values()
+    assert feed.power.committed_watts > feed.power.now_watts + 300
+    left = feed.power.now_watts - 500
+    assert Room(world).may_free({feed.key: -left})
+    assert not Room(world).may_free({feed.key: -left - 1})
+
+
 # ---- hysteresis and budgets
 
 

@@ -27,6 +27,18 @@ def test_a_reading_is_compared_with_the_estimate_nearest_to_it():
     assert Estimates().shown(KEY, 30, 0, 100.0) is None
 
 
+def test_a_loop_that_looks_seldom_knows_what_held_in_between():
+    """A replica comes into service at the end of a long span: the meter shows the time before."""
+    here = noted((0, 4000))
+    here.held(99)
+    here.note(100, {KEY: 6000}, spacing=0.25, memory=300.0)
+    assert here.shown(KEY, 100, 80, 4050.0) == 4000
+    assert noted((0, 4000), (100, 6000)).shown(KEY, 100, 80, 4050.0) == 6000
+    empty = Estimates()
+    empty.held(10)
+    assert empty.latest(KEY) is None
+
+
 def test_a_loop_that_is_rung_all_the_time_forgets_nothing_that_the_meter_still_shows():
     here = noted((0, 4000), *((1 + i * 0.05, 2000) for i in range(400)))
     assert here.shown(KEY, 20, 0, 3900.0) == 4000

@@ -22,6 +22,7 @@ from wattshift.core.model import (
     MemberState,
     SiteState,
 )
+from wattshift.core.power.power_memory import Recent
 from wattshift.core.signal import Reading, SignalState
 from wattshift.core.units import Quantity
 from wattshift.kube.views import MemberView
@@ -49,7 +50,7 @@ class SiteInputs:
     prices: Mapping[str, PriceOfPoint]
     """By connection."""
     events: tuple[EventState, ...]
-    recent_watts: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
+    recent_watts: Mapping[str, Recent | None] = field(default_factory=dict)
     """Lowest and highest committed power of the last minute, by connection."""
 
 
@@ -111,8 +112,10 @@ def _connection(
         price=price.quote if price is not None else None,
         price_ahead=price.ahead if price is not None else (),
         contract_name=price.contract_name if price is not None else "",
-        least_watts=recent[0] if recent is not None else None,
-        most_watts=recent[1] if recent is not None else None,
+        least_watts=recent.least_watts if recent is not None else None,
+        most_watts=recent.most_watts if recent is not None else None,
+        over_watt_seconds=recent.over_watt_seconds if recent is not None else 0.0,
+        lasting_watts=recent.lasting_watts if recent is not None else None,
     )
 
 

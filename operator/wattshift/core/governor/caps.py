@@ -120,6 +120,20 @@ def light_watts(loads: Sequence[Load], hardness: Hardness) -> float:
     return 0.0
 
 
+def held_watts(
+    loads: Sequence[Load], hardness: Hardness, vectors: Mapping[str, Sequence[int]]
+) -> float:
+    """The part of it that held work gives at these counts: what is paused draws nothing to cap."""
+    for step in steps(Mechanism.POWER_CAP, hardness):
+        return sum(
+            row.saved(_least(row, step, hardness))
+            * min(1.0, vectors[row.job.key][row.spot.index] / row.count)
+            for row in loads
+            if row.job.outside
+        )
+    return 0.0
+
+
 def allot(
     loads: Sequence[Load],
     steady_watts: float,
@@ -139,7 +153,8 @@ def allot(
     margin = MARGIN_PERMILLE * upper_watts / WHOLE
     saved = sum(row.saved(row.spot.state.power_cap_permille or WHOLE) for row in loads)
     # a model that reads low takes savings for half of what they are: lifting all would swing
-    wanted = max(bridge_watts, saved - _lift(loads) * (saved - bridge_watts)) + margin
+    aim = bridge_watts + margin
+    wanted = max(aim, saved - _lift(loads) * (saved - aim))
     if wanted <= margin or not loads:
         return []
     lasting = steps(Mechanism.POWER_CAP, hardness)
@@ -228,9 +243,15 @@ def _kept(loads: Sequence[Load], wanted: float, width: float) -> list[Load]:
 
 
 def _least(row: Load, step: Step, hardness: Hardness) -> int:
-    """Lowest cap of a rung: the curve's, and no lower than users stand, unless the bound is hard."""
+    """Lowest cap of a rung: the curve's, and no lower than users stand, unless the bound is hard.
+
+    For work that nobody waits for every rung goes as deep as the deepest: slow replicas do more per watt
+    than fewer that are fast.
+    """
     assert row.spot.profile is not None
-    least = max(step.cap_permille, row.spot.profile.cap_throughput_permille[0][0])
+    deepest = min(row.cap_permille for row in _rungs())
+    least = deepest if row.job.outside else step.cap_permille
+    least = max(least, row.spot.profile.cap_throughput_permille[0][0])
     hard = hardness <= Hardness.MANDATORY and step.softest >= hardness
     return least if hard else max(least, row.harmless)
 

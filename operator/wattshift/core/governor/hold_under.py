@@ -8,13 +8,23 @@ drain hides nothing from the slower rungs. Mutable while one tick takes shape. N
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from wattshift.core.decision import Notice, PowerCap
-from wattshift.core.governor.caps import Load, allot, cappable, eased, light_watts
+from wattshift.core.governor.bursts import COMING, owed_watts, passing_watts
+from wattshift.core.governor.caps import (
+    Load,
+    allot,
+    cappable,
+    eased,
+    held_watts,
+    light_watts,
+)
 from wattshift.core.governor.freed import drawn_watts
 from wattshift.core.governor.ladder import Mechanism, available, spoken
 from wattshift.core.governor.preference import Preference
 from wattshift.core.governor.shed import Pair, shed
+from wattshift.core.planner.event_wait import settling
 from wattshift.core.power.meter_lag import CAP_EFFECT_SECONDS, capped_since
 from wattshift.core.power.power import FeedKey
 from wattshift.core.reasons import Reason
@@ -45,6 +55,7 @@ class Under:
         self.caps: list[PowerCap] = []
         self.notices: list[Notice] = []
         self._snapshot = world.snapshot
+        self._now = world.now
         self._vectors = vectors
         self._prefer = prefer
         self._here: dict[FeedKey, list[Pair]] = {}
@@ -82,9 +93,15 @@ class Under:
                 continue
             beside = others if bound.whole_site else 0.0
             excess = _compared(feed, bound) + saved + arriving - bound.upper_watts - beside
+            if loads and bound.hardness is not Hardness.PHYSICAL:
+                excess -= passing_watts(feed)
             if excess - freed <= 0:
                 continue
             light = light_watts(loads, bound.hardness)
+            if loads and self._bridged(feed, bound, here, excess - freed <= light):
+                if excess - freed > steady:
+                    steady, binding = excess - freed, bound
+                continue
             left = _ramp_down(feed, bound)
             done = shed(
                 feed,
@@ -96,6 +113,7 @@ class Under:
                 most_watts=min(left - freed - others, _above_floor(feed, bound) - freed),
                 first=freed + others <= 0 and _at_rest(feed, left),
                 trim_watts=light,
+                slowed=partial(held_watts, loads, bound.hardness, self._vectors),
             )
             words = (
                 f"{feed.site.name}: {excess - freed:.0f} W over {bound.name} "
@@ -126,6 +144,22 @@ class Under:
                 more = drawn_watts(job, feed, vector) - drawn_watts(job, feed, job.vector)
                 total += max(0.0, more)
         return total
+
+    def _bridged(self, feed: Feed, bound: Bound, here: list[Pair], little: bool) -> bool:
+        """Whether caps go first: at once for little, and until what was lowered for a bound is gone and shows.
+
+        A moment of prompts that are computed again asks for no replica; what devices that are capped
+        deeply would draw without is known roughly, and to shed for that takes too much. Physical limits
+        do not wait.
+        """
+        metered, now, speed = feed.power.metered_watts, self._now, self._snapshot.speed
+        if bound.hardness is Hardness.PHYSICAL:
+            return False
+        if feed.power.cap_saved_watts <= 0:
+            return little
+        if metered is None or metered > (bound.upper_watts or 0.0):
+            return False
+        return any(settling(spot, now, speed) for _, spot in here)
 
     def _unsettled(self, feed: Feed, here: list[Pair]) -> bool:
         """Whether the meter does not show the last change of a cap yet: it would be made twice.
@@ -164,6 +198,9 @@ class Under:
             if row.upper_watts is None:
                 continue
             over = _now(feed, row) + power.cap_saved_watts - row.upper_watts
+            if row.reason is Reason.EVENT_LIMIT:
+                over += owed_watts(feed, row.upper_watts)
+                over += row.upper_watts * (COMING if self._starts(feed) else 0.0)
             if over > bridge:
                 bridge = over
                 # without one that binds, the nearest: caps are lifted towards it, not all at once
@@ -197,6 +234,14 @@ class Under:
                     message=words,
                 )
             )
+
+    def _starts(self, feed: Feed) -> bool:
+        """Whether replicas that start will draw at once, and compute prompts again, when they serve."""
+        return any(
+            spot.state.in_service_replicas is not None
+            and spot.state.in_service_replicas < spot.replicas
+            for _, spot in self._here.get(feed.key, ())
+        )
 
     def _short(self, feed: Feed, bound: Bound, watts: float) -> None:
         softer = "" if bound.hardness <= Hardness.MANDATORY else " that it justifies"
@@ -234,12 +279,15 @@ def _compared(feed: Feed, bound: Bound) -> float:
 
 
 def _now(feed: Feed, bound: Bound) -> float:
-    """Power at this moment: as metered, for caps act within seconds and are corrected by the meter."""
+    """Power at this moment: as metered, for caps act within seconds and are corrected by the meter.
+
+    What has come since the meter was read counts already; what has gone does not.
+    """
     power = feed.power
     if power.now_watts is None or power.committed_watts is None:
         return power.upper_watts
     if power.metered_watts is not None:
-        return power.metered_watts
+        return max(power.metered_watts, power.now_watts)
     return power.now_watts + max(0.0, _compared(feed, bound) - power.committed_watts)
 
 

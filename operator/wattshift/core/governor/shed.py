@@ -8,7 +8,7 @@ greedily, then fitted (`core/governor/fit.py`). Neighbour: `core/governor/caps.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -27,6 +27,8 @@ TIERS = tuple(Tier)
 HELD, SPARE, FIRST_CAP, BEYOND, BELOW_FLOORS = 1, 2, 4, 7, 8
 """Rungs that follow rules of their own; the one between keeps what the tier tolerates."""
 Pair = tuple[Job, Spot]
+Amounts = tuple[float, float, bool, float, Callable[[], float]]
+"""Of `shed`: excess, most, first, trim, slowed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +55,7 @@ def shed(
     most_watts: float = float("inf"),
     first: bool = True,
     trim_watts: float = 0.0,
+    slowed: Callable[[], float] = lambda: 0.0,
 ) -> Shed:
     """Lower `vectors` until `excess_watts` are freed at `feed`, as far as the bound's hardness lets.
 
@@ -66,6 +69,7 @@ def shed(
         most_watts: what may be freed in this tick (ramp).
         first: nothing was shed here in this minute yet: one replica, the smallest step, may exceed it.
         trim_watts: what may be left to device power caps.
+        slowed: the part of it that held work gives at the present `vectors`: it is slowed before it is paused.
     """
     if excess_watts <= 0:
         return Shed()
@@ -75,7 +79,7 @@ def shed(
     # What only watches frees nothing: it comes when those that act have given all they may.
     acting = [pair for pair in rows if pair[0].state.mode is Mode.ENFORCE]
     result = _shed_group(
-        feed, bound, acting, vectors, (excess_watts, most_watts, first, trim_watts)
+        feed, bound, acting, vectors, (excess_watts, most_watts, first, trim_watts, slowed)
     )
     result.acting_watts = result.freed_watts
     rest = excess_watts - result.freed_watts
@@ -83,7 +87,7 @@ def shed(
         return result
     watching = [pair for pair in rows if pair[0].state.mode is not Mode.ENFORCE]
     first = first and result.freed_watts <= 0
-    amounts = (rest, most_watts - result.freed_watts, first, trim_watts)
+    amounts = (rest, most_watts - result.freed_watts, first, trim_watts, slowed)
     more = _shed_group(feed, bound, watching, vectors, amounts)
     result.freed_watts += more.freed_watts
     result.steps |= more.steps
@@ -96,10 +100,10 @@ def _shed_group(
     bound: Bound,
     rows: list[Pair],
     vectors: dict[str, list[int]],
-    amounts: tuple[float, float, bool, float],
+    amounts: Amounts,
 ) -> Shed:
     """Take from one group and give back what is too much; amounts are as in `_take`."""
-    excess_watts, _, _, trim_watts = amounts
+    excess_watts, _, _, trim_watts, slowed = amounts
     taking = Taking(feed, vectors)
     table = {step.number: step for step in steps(Mechanism.SCALE, bound.hardness)}
     ramped = _take(taking, rows, table, bound, amounts)
@@ -112,7 +116,7 @@ def _shed_group(
         )
         # caps take off what is less than a replica, and replace no step that does less harm
         if taking.units and taking.units[-1].step < FIRST_CAP:
-            trim_watts = min(trim_watts, taking.last_watts)
+            trim_watts = max(slowed(), min(trim_watts, taking.last_watts))
         fit(taking, excess_watts, offers, trim_watts=trim_watts)
     given: dict[str, Step] = {}
     for unit in sorted(taking.units, key=lambda unit: unit.step):
@@ -125,13 +129,17 @@ def _take(
     rows: list[Pair],
     table: dict[int, Step],
     bound: Bound,
-    amounts: tuple[float, float, bool, float],
+    amounts: Amounts,
 ) -> bool:
     """Take in the order of the ladder until it is enough; True = the ramp stopped it."""
-    excess, most, first, trim = amounts
+    excess, most, first, trim, slowed = amounts
     for step in table.values():
-        enough = excess - (trim if step.number > FIRST_CAP else 0.0)
-        if taking.freed + SLACK >= enough:
+
+        def enough(step: Step = step) -> bool:
+            left = trim if step.number > FIRST_CAP else slowed()
+            return taking.freed + SLACK >= excess - left
+
+        if enough():
             return False
         for job, spot, count in _offers(step, rows, taking.vectors, bound):
             unit = Unit(job, spot, step.number)
@@ -142,7 +150,7 @@ def _take(
                 if over and not (first and before <= 0 < most):
                     taking.undo(unit)
                     return True
-                if taking.freed + SLACK >= enough:
+                if enough():
                     return False
     return False
 

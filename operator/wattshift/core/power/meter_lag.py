@@ -42,6 +42,11 @@ class Estimates:
         while rows[0][0] < now - memory:
             rows.popleft()
 
+    def held(self, until: float) -> None:
+        """What was noted last held until then: for a loop that looks only where something happens."""
+        if self._rows and self._rows[-1][0] < until:
+            self._rows.append((until, self._rows[-1][1]))
+
     def latest(self, key: FeedKey) -> int | None:
         """The last estimate of a connection; None = there is none."""
         return self._rows[-1][1].get(key) if self._rows else None

@@ -20,6 +20,9 @@ def outlook(feed: Feed, world: Survey, horizon_seconds: float) -> SiteOutlook:
         binding=limits.binding,
         shadow_price_per_kilowatt_hour=world.price(feed, horizon_seconds).shadow,
         suspect=power.suspect,
+        uncapped_watts=None
+        if power.committed_watts is None
+        else round(power.committed_watts + power.cap_saved_committed_watts),
         import_price_per_kilowatt_hour=None if present.grid is None else present.grid.volumetric,
         forecast_trust=_trust(feed),
     )

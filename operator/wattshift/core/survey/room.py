@@ -62,7 +62,11 @@ class Room:
                 self._soft[key] = soft
             lower = feed.limits.lower_watts
             if lower is not None:
-                self._down[key] = max(0.0, (feed.power.committed_watts or 0.0) - lower)
+                # what starts draws nothing yet: it makes nothing free that draws now
+                committed, now = feed.power.committed_watts or 0.0, feed.power.now_watts
+                self._down[key] = max(
+                    0.0, min(committed, committed if now is None else now) - lower
+                )
             name = feed.site.name
             pending[name] = pending.get(name, 0.0) + max(0.0, feed.power.pending_up_watts)
         for feed in survey.feeds.values():
