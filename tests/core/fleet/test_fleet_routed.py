@@ -8,7 +8,7 @@ import pytest
 from tests.core.build import WALL, connection, engine, event, quote, reading, signal
 from tests.core.fleet.routed_world import NOW, after, chat, decided, origins, sites, world
 from wattshift.core.decision import Action
-from wattshift.core.fleet import carry, goal
+from wattshift.core.fleet import carry, flow, goal
 from wattshift.core.model import AcceleratorState, Settings
 from wattshift.core.planner.planner import plan
 from wattshift.core.reasons import Reason
@@ -352,7 +352,7 @@ def test_where_the_flow_fails_all_others_are_decided_and_it_is_said(monkeypatch)
     def fails(*_, **__):
         raise ArithmeticError("the flow has no solution")
 
-    monkeypatch.setattr(carry, "route", fails)
+    monkeypatch.setattr(carry.Carrier, "flow", fails)
     here = world(one_that_only_sums())
     made = plan(here, NOW)
     words = "decided without the optimiser: ArithmeticError: the flow has no solution"
@@ -364,8 +364,7 @@ def test_without_the_optimiser_users_in_need_still_get_capacity(monkeypatch):
     def fails(*_, **__):
         raise ArithmeticError("the flow has no solution")
 
-    for module in (carry, goal):
-        monkeypatch.setattr(module, "route", fails)
+    monkeypatch.setattr(flow.Routes, "route", fails)
     found, counts = decided(world(chat((1, 0, 1), (30.0, 30.0))))
     assert found.reason is Reason.DEMAND_GROWTH
     assert sum(counts.values()) > 2

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.core.fleet.cases import optimum, problem
-from wattshift.core.fleet.dual import solve
-from wattshift.core.fleet.flow import route
+from wattshift.core.fleet.dual import _backward, _Columns, _forward, solve
+from wattshift.core.fleet.flow import Network, route
 from wattshift.core.fleet.goal import LARGE, told_dual
 from wattshift.core.fleet.roll import rolled
 
@@ -166,6 +166,50 @@ def test_what_nobody_can_carry_is_told():
     worth = np.where(case.open, 1.0, 0.0)
     found = route(case, worth, kept=np.zeros(3), bonus=np.zeros(3), most=most)
     assert found.unserved.sum() == pytest.approx(case.need[0].sum() - 0.3, abs=1e-4)
+
+
+@FEW
+@given(SEEDS, st.integers(1, 8), st.floats(0.0, 0.4))
+def test_steps_in_which_nobody_leaves_are_walked_like_all_others(seed, steps, price):
+    case = problem(seed, steps=steps)
+    columns = _Columns(case)
+    prices = np.where(np.isfinite(case.limit), price, 0.0)
+    paths = _backward(columns, prices, np.zeros(case.groups))
+    usage, moved, _ = _forward(columns, paths)
+    have = np.where(case.open, case.present, 0.0)
+    share = (have / np.maximum(np.maximum(case.need[0], have.sum(axis=1)), 1e-12)[:, None]).T
+    fresh = np.maximum(0.0, 1 - share.sum(axis=0))
+    used, left = np.zeros(case.limit.shape), np.zeros(case.groups)
+    for t in range(steps):
+        new = share.copy()
+        for c in range(case.classes):
+            for f in range(case.places):
+                if paths.leaves[t, f, c]:
+                    left[case.group[c]] += share[f, c] * case.need[t, c]
+                    new[paths.target[t, c], c] += share[f, c]
+                    new[f, c] -= share[f, c]
+            if t == 0:
+                new[paths.target[0, c], c] += fresh[c]
+        share = new
+        used[t, : case.places] += (share * case.need[t]).sum(axis=1)
+    assert usage[:, : case.places] == pytest.approx(used[:, : case.places], abs=1e-9)
+    assert moved == pytest.approx(left, abs=1e-9)
+
+
+@FEW
+@given(SEEDS, st.lists(st.lists(st.floats(0.0, 5.0), min_size=3, max_size=3), max_size=4))
+def test_routes_that_share_a_network_are_those_of_a_fresh_one(seed, amounts):
+    case = first_step(problem(seed))
+    network = Network(case, limits=False)
+    for factor in (1.0, 2.0):
+        worth = np.where(case.open, factor * (case.cost[0] * case.hours[0])[case.place], 0.0)
+        routes = network.at(worth, case.start)
+        for row in [[9.0] * 3, *amounts, [9.0] * 3]:
+            kept, most = np.asarray(row[::-1]), np.asarray(row)
+            found = routes.route(kept, most)
+            fresh = route(case, worth, kept=kept, bonus=case.start, most=most, limits=False)
+            assert np.array_equal(found.carried, fresh.carried)
+            assert np.array_equal(found.unserved, fresh.unserved)
 
 
 @FEW

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -105,12 +106,12 @@ class Agenda:
             end: grid seconds.
         """
         found: list[Slot] = []
-        rows = [(spot, *self._offer(spot, acting(job))) for spot in job.spots if self._known(spot)]
-        for step, start in enumerate(self.edges[:-1].tolist()):
-            seconds = min(float(self.edges[step + 1]), end) - start
+        rows = [self._offer(spot, acting(job)) for spot in job.spots if self._known(spot)]
+        for step, (start, following) in enumerate(pairwise(self.edges.tolist())):
+            seconds = min(following, end) - start
             if seconds <= 0:
                 break
-            here = [slot for row in rows for slot in self._at(step, seconds, row)]
+            here = [slot for row in rows for slot in row.at(step, seconds)]
             here.sort(key=lambda slot: (slot.price, slot.index))
             left = float(most)
             for slot in here:
@@ -118,17 +119,7 @@ class Agenda:
                 if count <= 0:
                     continue
                 left -= count
-                found.append(
-                    Slot(
-                        step=step,
-                        index=slot.index,
-                        price=slot.price,
-                        replicas=count,
-                        seconds=seconds,
-                        own=slot.own,
-                        above=slot.above,
-                    )
-                )
+                found.append(slot if count == slot.replicas else replace(slot, replicas=count))
         return found
 
     def standing(self, job: Job) -> list[Slot]:
@@ -138,8 +129,7 @@ class Agenda:
             left = float(spot.replicas)
             if left <= 0 or not self._known(spot):
                 continue
-            row = (spot, *self._offer(spot, acting(job)))
-            for slot in self._at(0, float(self.seconds[0]), row):
+            for slot in self._offer(spot, acting(job)).at(0, float(self.seconds[0])):
                 if slot.above:
                     continue  # what runs has set its peak
                 count = left if not slot.own else min(left, slot.replicas)
@@ -179,8 +169,7 @@ class Agenda:
     def _known(self, spot: Spot) -> bool:
         return spot.frozen is None and spot.feed is not None and spot.feed.key in self._ledgers
 
-    def _offer(self, spot: Spot, counted: bool) -> tuple[Floats, Floats, _Ledger]:
-        """(replicas on own supply, replicas in all, ledger) by step."""
+    def _offer(self, spot: Spot, counted: bool) -> _Offer:
         assert spot.feed is not None
         ledger = self._ledgers[spot.feed.key]
         each = max(1.0, draws(spot))
@@ -198,38 +187,61 @@ class Agenda:
             free = max(0.0, devices) // max(1, spot.profile.devices_per_replica)
             most = min(most, spot.replicas + free)
         fits = np.minimum(most, np.floor(room / each + 1e-6))
-        return np.minimum(own / each, fits), fits, ledger
+        price = ledger.price
+        return _Offer(
+            index=spot.index,
+            own=None if price.own is None else price.own.tolist(),
+            grid=price.grid.tolist(),
+            peak=price.peak.tolist(),
+            surplus=np.minimum(own / each, fits).tolist(),
+            fits=fits.tolist(),
+            below=(ledger.below / each).tolist(),
+        )
 
-    def _at(
-        self, step: int, seconds: float, row: tuple[Spot, Floats, Floats, _Ledger]
-    ) -> list[Slot]:
-        """The blocks of one placement in one step, own supply first where it is cheaper."""
-        spot, own, fits, ledger = row
-        grid = float(ledger.price.grid[step])
+
+@dataclass(slots=True, kw_only=True)
+class _Offer:
+    """What one placement has to offer to one job, by step."""
+
+    index: int
+    own: list[float] | None
+    """Price of own supply; None = there is none."""
+    grid: list[float]
+    peak: list[float]
+    """On top for what sets a new billed peak."""
+    surplus: list[float]
+    """Replicas on own supply."""
+    fits: list[float]
+    """Replicas in all."""
+    below: list[float]
+    """Replicas that set no new billed peak."""
+
+    def at(self, step: int, seconds: float) -> list[Slot]:
+        """The blocks of one step, own supply first where it is cheaper."""
+        grid, index = self.grid[step], self.index
         found = []
         cheap = 0.0
-        if ledger.price.own is not None and float(ledger.price.own[step]) < grid:
-            cheap = float(own[step])
-            price = float(ledger.price.own[step])
+        if self.own is not None and self.own[step] < grid:
+            cheap = self.surplus[step]
             found.append(
                 Slot(
                     step=step,
-                    index=spot.index,
-                    price=price,
+                    index=index,
+                    price=self.own[step],
                     replicas=cheap,
                     seconds=seconds,
                     own=True,
                 )
             )
-        rest = max(0.0, float(fits[step]) - cheap)
-        calm = min(rest, float(ledger.below[step]) / max(1.0, draws(spot)))
-        found.append(Slot(step=step, index=spot.index, price=grid, replicas=calm, seconds=seconds))
+        rest = max(0.0, self.fits[step] - cheap)
+        calm = min(rest, self.below[step])
+        found.append(Slot(step=step, index=index, price=grid, replicas=calm, seconds=seconds))
         if rest > calm:
             found.append(
                 Slot(
                     step=step,
-                    index=spot.index,
-                    price=grid + float(ledger.price.peak[step]),
+                    index=index,
+                    price=grid + self.peak[step],
                     replicas=rest - calm,
                     seconds=seconds,
                     above=True,

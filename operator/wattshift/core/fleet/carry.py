@@ -13,9 +13,9 @@ import numpy as np
 
 from wattshift.core.entry import Split
 from wattshift.core.fleet.classes import need_factor
-from wattshift.core.fleet.flow import Flow, route
+from wattshift.core.fleet.flow import Flow, Network, Routes
 from wattshift.core.fleet.goal import Goals
-from wattshift.core.fleet.integers import EPSILON, part_of
+from wattshift.core.fleet.integers import EPSILON
 from wattshift.core.fleet.places import dwells
 from wattshift.core.fleet.problem import Floats, Problem
 from wattshift.core.planner.stability import moves_made
@@ -59,8 +59,9 @@ class Carrier:
 
     def __init__(self, goals: Goals, job: Job) -> None:
         fleet = goals.fleet
-        group = next(k for k, row in enumerate(fleet.jobs) if row.key == job.key)
-        small, classes, places = part_of(fleet.problem, group)
+        part = goals.parts[job.key]
+        small, classes, places = part.problem, part.classes, part.places
+        group = int(fleet.problem.group[classes[0]])
         self.job = job
         self.spots = [fleet.spots[k] for k in places.tolist()]
         self._origins = [fleet.origins[c] for c in classes.tolist()]
@@ -75,6 +76,9 @@ class Carrier:
         if self.exhausted:
             self._bonus = np.full(self._bonus.shape, self._forbidding())
         self._need = float(small.need[0].sum())
+        self._network = part.network
+        self._routes: dict[tuple[bool, float], Routes] = {}
+        self._splits: dict[int, tuple[Flow, Split]] = {}
         self._known: dict[tuple[tuple[int, ...], tuple[int, ...] | None, float], Flow] = {}
 
     def flow(
@@ -91,15 +95,20 @@ class Carrier:
 
     def _flow(self, counts: list[int], preferred: list[int] | None, part: float) -> Flow:
         most = np.asarray(counts, dtype=float) * self._problem.size
-        kept, bonus = self._kept, self._bonus
-        worth = self._worth
+        kept = self._kept
         if preferred is not None:
             kept = np.minimum(np.asarray(preferred, dtype=float) * self._problem.size, most)
-            bonus = np.full(self._bonus.shape, self._forbidding())
-        problem = self._problem
-        if part < 1:
-            problem = replace(problem, need=problem.need * part)
-        return route(problem, worth, kept=kept, bonus=bonus, most=most, limits=False)
+        key = (preferred is None, part)
+        if key not in self._routes:
+            bonus = self._bonus
+            if preferred is not None:
+                bonus = np.full(bonus.shape, self._forbidding())
+            network = self._network
+            if part < 1:
+                less = replace(self._problem, need=self._problem.need * part)
+                network = Network(less, limits=False)
+            self._routes[key] = network.at(self._worth, bonus)
+        return self._routes[key].route(kept, most)
 
     def _forbidding(self) -> float:
         """Money per unit that no difference between places outweighs."""
@@ -141,18 +150,24 @@ class Carrier:
 
     def split(self, flow: Flow) -> Split:
         """Shares by origin; an origin that nothing serves is left out."""
+        known = self._splits.get(id(flow))
+        if known is not None and known[0] is flow:
+            return known[1]
+        carried = np.where(self._problem.open, flow.carried, 0.0)
+        totals = carried.sum(axis=1)
+        shares = carried / np.where(totals > 0, totals, 1.0)[:, None]
+        there = (carried > 1e-6 * totals[:, None]).tolist()
         rows = []
-        for c, origin in enumerate(self._origins):
-            carried = np.where(self._problem.open[c], flow.carried[c], 0.0)
-            total = float(carried.sum())
-            if total <= 0:
-                continue
-            shares = tuple(
-                (self.spots[int(self._problem.place[c, f])].state.name, float(carried[f]) / total)
-                for f in np.nonzero(carried > 1e-6 * total)[0].tolist()
-            )
-            rows.append((origin, shares))
-        return tuple(rows)
+        for c, (total, part) in enumerate(zip(totals.tolist(), shares.tolist(), strict=True)):
+            if total > 0:
+                places = self._problem.place[c].tolist()
+                names = (self.spots[k].state.name for k in places)
+                row = zip(names, part, there[c], strict=True)
+                told = tuple((name, share) for name, share, more in row if more)
+                rows.append((self._origins[c], told))
+        found = tuple(rows)
+        self._splits[id(flow)] = (flow, found)
+        return found
 
 
 def step(goals: Goals, job: Job, room: Room, now: float) -> Step | None:

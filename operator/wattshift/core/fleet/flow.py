@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from ortools.graph.python import min_cost_flow
 
 from wattshift.core.fleet.problem import Floats, Integers, Problem
@@ -59,93 +60,130 @@ def route(
         limits: whether devices and watts count; replicas that run already have theirs.
         moves: whether a class that changes its place pays for it.
     """
-    most = problem.most if most is None else most
-    rows, columns = np.nonzero(problem.open)
-    places = problem.place[rows, columns]
-    weight = _weights(problem)
-    units = problem.need[0] * weight[problem.group]
-    amount = AMOUNTS / max(float(units.max(initial=0.0)), 1e-12)
-    at_place = weight[problem.owner]
-    supply = np.rint(units * amount).astype(np.int64)
-    at_class = weight[problem.group[rows]]
-    # what all ways of a class cost alike says nothing about which to take
-    going = worth[rows, columns] / at_class
-    least = np.full(problem.classes, np.inf)
-    np.minimum.at(least, rows, going)
-    going -= least[rows]
-    arrive = problem.arrive[places] / at_class if moves else np.zeros(going.shape)
-    more = np.maximum(0.0, bonus) / at_place
-    classes, n = problem.classes, problem.places
-    tree = _limits(problem, at_place, amount) if limits else _free(n)
-    widest = WIDEST * max(_usual(row) for row in (going, arrive, more, tree.price))
-    going, arrive, more, above = (
-        np.minimum(row, widest) for row in (going, arrive, more, tree.price)
-    )
-    spread = sum(float(row.max(initial=0.0)) for row in (going, arrive, more, above))
-    money = COSTS / max(spread, 1e-300)
-    near = np.rint(problem.distance[rows, columns] * (TIES // 2 - 2)).astype(np.int64)
-    stays = np.rint(going * money).astype(np.int64) * TIES + near
-    base = classes + n
-    sink = base + tree.nodes
-    spill = sink + 1
-    full = _integers(np.minimum(most, _MOST) * at_place * amount)
-    have = np.minimum(_integers(np.maximum(kept, 0.0) * at_place * amount), full)
-    every = np.arange(classes, dtype=np.int64)
-    place_nodes = classes + np.arange(n, dtype=np.int64)
-    after = np.where(tree.after >= 0, base + tree.after, sink)
-    there = np.minimum(_integers(problem.present[rows, columns] * at_class * amount), supply[rows])
-    elsewhere = np.where(problem.held[rows], 0, supply[rows] - there)
-    moving = stays + np.rint(arrive * money).astype(np.int64) * TIES + 1
-    tail = np.concatenate(
-        [
-            rows,
-            rows,
-            place_nodes,
-            place_nodes,
-            np.where(tree.tail >= 0, base + tree.tail, sink),
-            every,
-        ]
-    )
-    head = np.concatenate(
-        [
-            classes + places,
-            classes + places,
-            after,
-            after,
-            np.where(tree.head >= 0, base + tree.head, sink),
-            np.full(classes, spill),
-        ]
-    )
-    capacity = np.concatenate([there, elsewhere, have, full - have, tree.capacity, supply])
-    price = np.concatenate(
-        [
-            stays,
-            moving,
-            np.zeros(n, dtype=np.int64),
-            np.rint(more * money).astype(np.int64) * TIES + TIES // 2,
-            np.rint(above * money).astype(np.int64) * TIES,
-            np.full(classes, int(UNSERVED * COSTS) * TIES, dtype=np.int64),
-        ]
-    )
-    total = int(supply.sum())
-    solver = min_cost_flow.SimpleMinCostFlow()
-    arcs = solver.add_arcs_with_capacity_and_unit_cost(
-        np.append(tail, spill).astype(np.int32),
-        np.append(head, sink).astype(np.int32),
-        np.append(capacity, total).astype(np.int64),
-        np.append(price, 0).astype(np.int64),
-    )
-    solver.set_nodes_supplies(
-        np.append(every, sink).astype(np.int32), np.append(supply, -total).astype(np.int64)
-    )
-    if solver.solve() != solver.OPTIMAL:
-        raise ArithmeticError("the flow has no solution")
-    flow = np.asarray(solver.flows(arcs), dtype=np.float64)
-    carried = np.zeros(problem.place.shape)
-    count = rows.shape[0]
-    carried[rows, columns] = (flow[:count] + flow[count : 2 * count]) / amount / at_class
-    unserved = flow[-1 - classes : -1] / amount / weight[problem.group]
-    return Flow(carried=carried, unserved=unserved)
+    network = Network(problem, limits=limits, moves=moves)
+    return network.at(worth, bonus).route(kept, problem.most if most is None else most)
+
+
+class Network:
+    """Nodes and arcs of a problem: routes at many prices and maxima share them."""
+
+    def __init__(self, problem: Problem, *, limits: bool = True, moves: bool = True) -> None:
+        """As for `route`."""
+        self.problem = problem
+        rows, columns = np.nonzero(problem.open)
+        places = problem.place[rows, columns]
+        weight = _weights(problem)
+        at_group = weight[problem.group]
+        units = problem.need[0] * at_group
+        amount = AMOUNTS / max(float(units.max(initial=0.0)), 1e-12)
+        at_place = weight[problem.owner]
+        supply = np.rint(units * amount).astype(np.int64)
+        at_class = at_group[rows]
+        classes, n = problem.classes, problem.places
+        tree = _limits(problem, at_place, amount) if limits else _free(n)
+        sink = classes + n + tree.nodes
+        spill = sink + 1
+        there = _integers(problem.present[rows, columns] * at_class * amount)
+        there = np.minimum(there, supply[rows])
+        elsewhere = np.where(problem.held[rows], 0, supply[rows] - there)
+        every = np.arange(classes, dtype=np.int32)
+        place_nodes = classes + np.arange(n, dtype=np.int32)
+        after = _nodes(tree.after, classes + n, sink)
+        ins, outs = rows.astype(np.int32), (classes + places).astype(np.int32)
+        last = np.asarray([spill], dtype=np.int32)
+        self.rows, self.columns, self.count, self.tree = rows, columns, rows.shape[0], tree
+        self.amount, self.at_place, self.at_group, self.at_class = (
+            amount,
+            at_place,
+            at_group,
+            at_class,
+        )
+        self.arrive = problem.arrive[places] / at_class if moves else np.zeros(self.count)
+        self.usual = max(_usual(self.arrive), _usual(tree.price))
+        """Money per flow unit that arcs cost whatever the prices."""
+        near = problem.distance[rows, columns] * (TIES // 2 - 2)
+        self.near = np.rint(near).astype(np.int64)
+        self.tail = np.concatenate(
+            [ins, ins, place_nodes, place_nodes, _nodes(tree.tail, classes + n, sink), every, last]
+        )
+        self.head = np.concatenate(
+            [
+                outs,
+                outs,
+                after,
+                after,
+                _nodes(tree.head, classes + n, sink),
+                np.full(classes, spill, dtype=np.int32),
+                np.asarray([sink], dtype=np.int32),
+            ]
+        )
+        total = int(supply.sum())
+        # what places may carry comes with each route
+        free = np.zeros(2 * n, dtype=np.int64)
+        self.capacity = np.concatenate([there, elsewhere, free, tree.capacity, supply, [total]])
+        self.nodes = np.append(every, np.int32(sink))
+        self.supplies = np.append(supply, -total)
+
+    def at(self, worth: Floats, bonus: Floats) -> Routes:
+        """Routes at these prices; as for `route`."""
+        return Routes(self, worth, bonus)
+
+
+class Routes:
+    """Cheapest assignments at given prices."""
+
+    def __init__(self, network: Network, worth: Floats, bonus: Floats) -> None:
+        """As for `route`."""
+        self._network = network
+        problem, tree = network.problem, network.tree
+        # what all ways of a class cost alike says nothing about which to take
+        going = worth[network.rows, network.columns] / network.at_class
+        least = np.full(problem.classes, np.inf)
+        np.minimum.at(least, network.rows, going)
+        going -= least[network.rows]
+        more = np.maximum(0.0, bonus) / network.at_place
+        widest = WIDEST * max(_usual(going), _usual(more), network.usual)
+        costs = (going, network.arrive, more, tree.price)
+        going, arrive, more, above = (np.minimum(row, widest) for row in costs)
+        spread = sum(_highest(row) for row in (going, arrive, more, above))
+        money = COSTS / max(spread, 1e-300)
+        stays = np.rint(going * money).astype(np.int64) * TIES + network.near
+        moving = stays + np.rint(arrive * money).astype(np.int64) * TIES + 1
+        price = np.zeros(network.capacity.shape, dtype=np.int64)
+        first = network.count
+        price[:first] = stays
+        price[first : 2 * first] = moving
+        n = 2 * first + problem.places
+        price[n : n + problem.places] = np.rint(more * money).astype(np.int64) * TIES + TIES // 2
+        n += problem.places
+        price[n : n + above.shape[0]] = np.rint(above * money).astype(np.int64) * TIES
+        price[-1 - problem.classes : -1] = int(UNSERVED * COSTS) * TIES
+        self._solver = min_cost_flow.SimpleMinCostFlow()
+        self._capacity = network.capacity.copy()
+        self._arcs = self._solver.add_arcs_with_capacity_and_unit_cost(
+            network.tail, network.head, self._capacity, price
+        )
+        self._solver.set_nodes_supplies(network.nodes, network.supplies)
+
+    def route(self, kept: Floats, most: Floats) -> Flow:
+        """Cheapest assignment; as for `route`."""
+        network, solver = self._network, self._solver
+        problem, count, n = network.problem, network.count, network.problem.places
+        full = _integers(np.minimum(most, _MOST) * network.at_place * network.amount)
+        have = _integers(np.maximum(kept, 0.0) * network.at_place * network.amount)
+        have = np.minimum(have, full)
+        self._capacity[2 * count : 2 * count + n] = have
+        self._capacity[2 * count + n : 2 * count + 2 * n] = full - have
+        solver.set_arc_capacities(self._arcs, self._capacity)
+        if solver.solve() != solver.OPTIMAL:
+            raise ArithmeticError("the flow has no solution")
+        flow = np.asarray(solver.flows(self._arcs), dtype=np.float64)
+        carried = np.zeros(problem.place.shape)
+        carried[network.rows, network.columns] = (
+            (flow[:count] + flow[count : 2 * count]) / network.amount / network.at_class
+        )
+        unserved = flow[-1 - problem.classes : -1] / network.amount / network.at_group
+        return Flow(carried=carried, unserved=unserved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +202,20 @@ class _Tree:
 def _usual(costs: Floats) -> float:
     """Median of what costs anything."""
     some = costs[costs > 0]
+    if not some.size:
+        return 0.0
     middle = some.size // 2
-    return float(np.partition(some, middle)[middle]) if some.size else 0.0
+    some.partition(middle)
+    return float(some[middle])
+
+
+def _highest(costs: Floats) -> float:
+    return float(np.maximum.reduce(costs, initial=0.0))
+
+
+def _nodes(rows: Integers, base: int, sink: int) -> NDArray[np.int32]:
+    """Nodes of limit rows; -1 is the sink."""
+    return np.where(rows >= 0, base + rows, sink).astype(np.int32)
 
 
 def _free(n: int) -> _Tree:

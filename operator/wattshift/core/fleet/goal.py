@@ -14,7 +14,7 @@ from wattshift.core.fleet.build import Fleet, build
 from wattshift.core.fleet.classes import eligible, routed
 from wattshift.core.fleet.dual import Dual, solve
 from wattshift.core.fleet.flow import Flow, route
-from wattshift.core.fleet.integers import Left, alone, part_of, together
+from wattshift.core.fleet.integers import Left, Part, alone, part_of, together
 from wattshift.core.fleet.problem import Floats, Integers, Problem
 from wattshift.core.planner.stability import horizon_seconds
 from wattshift.core.power.power import FeedKey
@@ -57,6 +57,8 @@ class Goals:
     """By (site, resource): money per device and hour, first step."""
     fleet: Fleet
     dual: Dual
+    parts: dict[str, Part]
+    """By workload whose entry routes by origin."""
     with_room: tuple[Problem, Dual]
     """The same without the load that has no room: what bound and objective are about."""
     worth: Floats
@@ -81,6 +83,7 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
     kept = fleet.kept
     flow = route(problem, worth, kept=kept, bonus=bonus)
     by_key: dict[str, Goal] = {}
+    parts: dict[str, Part] = {}
     replicas = np.zeros(problem.places, dtype=np.int64)
     rows_of = _rows_by_owner(problem.owner, problem.groups)
     classes_of = _rows_by_owner(problem.group, problem.groups)
@@ -95,9 +98,9 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
         if problem.held[classes].all():
             replicas[places] = [fleet.spots[k].replicas for k in places.tolist()]
         elif routed(job):
-            small, _, _ = part_of(problem, group)
-            levels = together(
-                small,
+            part = parts[job.key] = part_of(problem, group)
+            replicas[places] = together(
+                part,
                 worth[classes],
                 Flow(carried=flow.carried[classes], unserved=flow.unserved[classes]),
                 kept=kept[places],
@@ -105,7 +108,6 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
                 least=fleet.least[places],
                 idle=fleet.idle[places],
             )
-            replicas[places] = levels.replicas
         else:
             price = unit[places] * problem.size[places]
             price = price - float(price.min()) + each[places].mean() + 1e-9
@@ -136,6 +138,7 @@ def goals(world: Survey, jobs: tuple[Job, ...]) -> Goals | None:
         device_shadow={key: float(bounding.price[0, row]) for key, row in fleet.devices.items()},
         fleet=fleet,
         dual=dual,
+        parts=parts,
         with_room=(room, bounding),
         worth=worth,
     )

@@ -10,19 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wattshift.core.fleet.flow import Flow, route
+from wattshift.core.fleet.flow import Flow, Network
 from wattshift.core.fleet.problem import Floats, Integers, Problem
 
 EPSILON = 1e-4
 """Of a replica: what the integers of the flow may be off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Levels:
-    """Replicas by place and who is served where."""
-
-    replicas: Integers
-    carried: Floats
 
 
 class Left:
@@ -88,8 +80,20 @@ def alone(size: Floats, amount: Floats, least: Integers, top: Integers, price: F
         found[k] += min(at_once, int(top[k] - found[k]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One workload of a problem; limits that it shares with others are left out."""
+
+    problem: Problem
+    classes: Integers
+    """Of the whole problem."""
+    places: Integers
+    network: Network
+    """Replicas that run have their devices and watts: its routes ask for no limits."""
+
+
 def together(
-    problem: Problem,
+    part: Part,
     worth: Floats,
     flow: Flow,
     *,
@@ -97,11 +101,11 @@ def together(
     bonus: Floats,
     least: Integers,
     idle: Floats,
-) -> Levels:
-    """Replicas for several classes that share places: drop the emptiest last replicas that pay.
+) -> Integers:
+    """[N] replicas for several classes that share places: drop the emptiest last replicas that pay.
 
     Args:
-        problem: of one workload; only its places and classes.
+        part: the workload; arrays are of its places and classes only.
         worth: [C, F] money per unit, idle replicas included.
         flow: where the classes go without integers.
         kept: [N] units carried now.
@@ -109,43 +113,49 @@ def together(
         least: [N] replicas to keep.
         idle: [N] money per replica, however little it carries.
     """
+    problem = part.problem
     size = problem.size
     loads = problem.at(flow.carried)
     top = np.floor(problem.most / size + EPSILON)
     found = np.minimum(np.ceil(loads / size - EPSILON), np.maximum(top, 0.0))
     found = np.maximum(found, least)
+    spare = float((found * size).sum() - problem.need[0].sum() + flow.unserved.sum())
+    last = loads / size - np.floor(loads / size - EPSILON)
+    room = (found > least) & (size <= spare + EPSILON * size)
+    if not room.any():
+        return found.astype(np.int64)
     # what a unit costs beyond the replica that runs anyway
     moving = worth - (idle / size)[problem.place]
     most_unserved = float(flow.unserved.sum()) + EPSILON * float(size.min())
+    routes = part.network.at(moving, bonus)
 
-    def judge(levels: Floats) -> tuple[float, Flow] | None:
-        tried = route(problem, moving, kept=kept, bonus=bonus, most=levels * size, limits=False)
+    def judge(levels: Floats) -> float | None:
+        """Money of these replicas; None = they leave more unserved."""
+        tried = routes.route(kept, levels * size)
         if float(tried.unserved.sum()) > most_unserved:
             return None
         at = problem.at(tried.carried)
-        money = float((np.where(problem.open, tried.carried * moving, 0.0)).sum())
+        money = float((tried.carried * moving).sum())
         money += float((np.maximum(0.0, at - kept) * bonus).sum())
-        return money + float((levels * idle).sum()), tried
+        return money + float((levels * idle).sum())
 
     best = judge(found)
     if best is None:
-        return Levels(replicas=found.astype(np.int64), carried=flow.carried)
-    part = loads / size - np.floor(loads / size - EPSILON)
-    spare = float((found * size).sum() - problem.need[0].sum() + flow.unserved.sum())
-    for k in np.argsort(part, kind="stable").tolist():
-        if found[k] <= least[k] or size[k] > spare + EPSILON * size[k]:
+        return found.astype(np.int64)
+    for k in np.argsort(last, kind="stable").tolist():
+        if not room[k] or size[k] > spare + EPSILON * size[k]:
             continue
         fewer = found.copy()
         fewer[k] -= 1
         tried = judge(fewer)
-        if tried is not None and tried[0] < best[0]:
+        if tried is not None and tried < best:
             best, found = tried, fewer
             spare -= float(size[k])
-    return Levels(replicas=found.astype(np.int64), carried=best[1].carried)
+    return found.astype(np.int64)
 
 
-def part_of(problem: Problem, group: int) -> tuple[Problem, Integers, Integers]:
-    """(problem of one workload, its classes, its places); limits are left out."""
+def part_of(problem: Problem, group: int) -> Part:
+    """One workload of a problem."""
     classes = np.nonzero(problem.group == group)[0]
     places = np.nonzero(problem.owner == group)[0]
     new = np.zeros(problem.places, dtype=np.int64)
@@ -172,4 +182,5 @@ def part_of(problem: Problem, group: int) -> tuple[Problem, Integers, Integers]:
         distance=problem.distance[classes],
         held=problem.held[classes],
     )
-    return small, classes, places
+    network = Network(small, limits=False)
+    return Part(problem=small, classes=classes, places=places, network=network)
