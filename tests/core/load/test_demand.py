@@ -24,9 +24,9 @@ from wattshift.core.load.demand import (
     floor_of,
     load_of,
     needed_replicas,
+    reach,
     round_trip_milliseconds,
     survivors_hold,
-    too_far,
 )
 from wattshift.core.load.guard import judge
 from wattshift.core.model import Origin
@@ -133,9 +133,9 @@ def test_floors(job, standing, floor):
     ],
 )
 def test_the_round_trip_of_every_origin_is_a_hard_limit(known, limit, near):
-    here = site("a", origin_round_trip_milliseconds=known)
     origins = (Origin(name="users", share_permille=1000, max_round_trip_milliseconds=limit),)
-    assert (too_far(here, origins) == "") is near
+    for by_origin in (False, True):
+        assert (reach("a", dict(known), origins, by_origin=by_origin).far == "") is near
 
 
 def test_an_origin_without_a_share_does_not_count():
@@ -144,6 +144,26 @@ def test_an_origin_without_a_share_does_not_count():
         Origin(name="users", share_permille=1000, max_round_trip_milliseconds=60),
         Origin(name="far", share_permille=0, max_round_trip_milliseconds=60),
     )
-    assert too_far(here, rows) == ""
+    known = dict(here.origin_round_trip_milliseconds)
+    found = reach("a", known, rows, by_origin=False)
+    assert (found.far, found.longest, found.least) == ("", 10, 10)
     assert round_trip_milliseconds(here, rows) == 10
-    assert round_trip_milliseconds(here, (replace(rows[1], share_permille=1),)) == 300
+    both = (rows[0], replace(rows[1], share_permille=1))
+    assert round_trip_milliseconds(here, both) == 300
+    found = reach("a", known, both, by_origin=False)
+    assert (found.longest, found.least) == (300, 10)
+    assert found.far == "300 ms from far to a, longer than the 60 ms it accepts"
+
+
+def test_an_entry_that_routes_by_origin_needs_one_that_reaches():
+    rows = tuple(
+        Origin(name=name, share_permille=500, max_round_trip_milliseconds=limit)
+        for name, limit in (("near", 60), ("far", 60), ("anywhere", None))
+    )
+    known = {"near": 20, "far": 300, "anywhere": 90}
+    found = reach("a", known, rows[:2], by_origin=True)
+    assert (found.far, found.longest, found.least) == ("", 20, 20)
+    found = reach("a", known, rows[1:2], by_origin=True)
+    assert found.far == "300 ms from far to a, longer than the 60 ms it accepts"
+    assert (found.longest, found.least) == (0, 0)
+    assert reach("a", known, rows, by_origin=True).longest == 90

@@ -23,8 +23,8 @@ from tests.core.build import (
 from wattshift.core.load.demand import (
     cache_capacity,
     gateway_shares,
-    least_round_trip_milliseconds,
     load_of,
+    reach,
 )
 from wattshift.core.engine import Counts
 from wattshift.core.governor.governor import govern
@@ -144,7 +144,7 @@ def test_a_stricter_window_never_vetoes_a_looser_objective():
 
 
 def test_the_shortest_way_is_that_of_origins_that_are_served_here():
-    here = site("a", origin_round_trip_milliseconds=(("near", 10), ("far", 90)))
+    known = {"near": 10, "far": 90}
 
     def rows(*names, limit=100):
         return tuple(
@@ -152,10 +152,13 @@ def test_the_shortest_way_is_that_of_origins_that_are_served_here():
             for name in names
         )
 
-    assert least_round_trip_milliseconds(here, rows("near", "far")) == 10
-    assert least_round_trip_milliseconds(here, rows("far")) == 90
-    assert least_round_trip_milliseconds(here, rows("far", "unknown")) == 0
-    assert least_round_trip_milliseconds(here, ()) == 0
+    def least(origins):
+        return reach("a", known, origins, by_origin=False).least
+
+    assert least(rows("near", "far")) == 10
+    assert least(rows("far")) == 90
+    assert least(rows("far", "unknown")) == 0
+    assert least(()) == 0
 
 
 # --- what is kept of a violation -------------------------------------------------------------------

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+MEDIAN = 0.49
+"""A median of a binomial distribution is between floor(np) and ceil(np); less than a half, for rounding."""
 _TINY = 1e-300
 _PRECISION = 1e-13
 _ITERATIONS = 10_000
@@ -31,7 +33,6 @@ def share_at_most(bad: int, samples: int, share: float, doubt: float) -> bool:
     return incomplete_beta(samples - bad, bad + 1, 1 - share) <= doubt
 
 
-@lru_cache(maxsize=65536)
 def share_above(bad: int, samples: int, share: float, doubt: float) -> bool:
     """Whether the Clopper-Pearson lower limit of the bad share is above `share`.
 
@@ -43,6 +44,13 @@ def share_above(bad: int, samples: int, share: float, doubt: float) -> bool:
         return False
     if share <= 0:
         return True
+    if bad <= math.floor(samples * share) and doubt < MEDIAN:
+        return False  # up to the median, P(X >= k) is at least a half: no series needed
+    return _above(bad, samples, share, doubt)
+
+
+@lru_cache(maxsize=65536)
+def _above(bad: int, samples: int, share: float, doubt: float) -> bool:
     # P(X >= k) = I_p(k, n - k + 1)
     return incomplete_beta(bad, samples - bad + 1, share) < doubt
 

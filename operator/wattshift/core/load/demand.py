@@ -8,6 +8,7 @@ Neighbours: `core/load/guard.py`, serving.md 3 and 7.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wattshift.core.freshness import value_of
@@ -150,7 +151,7 @@ def floor_of(workload: WorkloadState, standing: int) -> int:
     least = workload.min_replicas
     if not outside and standing > 0:
         least = max(1, least)
-    return max(least, sum(row.min_replicas for row in workload.placements))
+    return max(least, sum([row.min_replicas for row in workload.placements]))
 
 
 def round_trip_milliseconds(site: SiteState, origins: tuple[Origin, ...]) -> int:
@@ -159,19 +160,53 @@ def round_trip_milliseconds(site: SiteState, origins: tuple[Origin, ...]) -> int
     return max((known.get(row.name, 0) for row in origins if row.share_permille > 0), default=0)
 
 
-def least_round_trip_milliseconds(site: SiteState, origins: tuple[Origin, ...]) -> int:
-    """Shortest round trip of those origins that may be served from a site; 0 where one is unknown."""
-    known = dict(site.origin_round_trip_milliseconds)
-    trips = [
-        known.get(row.name, 0)
-        for row in origins
-        if row.share_permille > 0
-        and (
-            row.max_round_trip_milliseconds is None
-            or known.get(row.name, 0) <= row.max_round_trip_milliseconds
-        )
-    ]
-    return min(trips, default=0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a site lies to the users of a workload."""
+
+    far: str = ""
+    """Why new load may not be served there; empty = it may."""
+    longest: int = 0
+    """Milliseconds of the longest round trip of those that are served there."""
+    least: int = 0
+    """Shortest round trip of those origins that may be served there; 0 where one is unknown."""
+
+
+def reach(
+    site_name: str, known: Mapping[str, int], origins: tuple[Origin, ...], *, by_origin: bool
+) -> Reach:
+    """How a site lies to the users of a workload.
+
+    Args:
+        site_name: for people.
+        known: round trips of the site by origin, ms.
+        origins: of the workload.
+        by_origin: its entry sends each origin where it may go, so that one that reaches is enough;
+            else all must: requests are spread over every in-service replica.
+    """
+    longest, least, far, near = 0, None, "", False
+    for origin in origins:
+        limit, trip = origin.max_round_trip_milliseconds, known.get(origin.name)
+        shared = origin.share_permille > 0
+        inside = limit is None or (trip is not None and trip <= limit)
+        near = near or inside
+        counts = inside if by_origin else shared
+        if counts and trip is not None and trip > longest:
+            longest = trip
+        if shared and (limit is None or (trip or 0) <= limit):
+            least = trip or 0 if least is None else min(least, trip or 0)
+        if not inside and shared and not far:
+            far = _too_far(site_name, origin, trip)
+    return Reach(far="" if by_origin and near else far, longest=longest, least=least or 0)
+
+
+def _too_far(site_name: str, origin: Origin, trip: int | None) -> str:
+    if trip is None:
+        return f"round trip from {origin.name} to {site_name} is unknown"
+    return (
+        f"{trip} ms from {origin.name} to {site_name}, "
+        f"longer than the {origin.max_round_trip_milliseconds} ms it accepts"
+    )
 
 
 def gateway_shares(workload: WorkloadState, now: float) -> tuple[float, ...]:
@@ -185,39 +220,3 @@ def gateway_shares(workload: WorkloadState, now: float) -> tuple[float, ...]:
         weights = [float(row.in_service_replicas or 0) for row in rows]
     total = sum(weights)
     return tuple(queued * weight / total if total > 0 else 0.0 for weight in weights)
-
-
-def too_far(site: SiteState, origins: tuple[Origin, ...]) -> str:
-    """Why new load of these origins may not be served from a site; empty = it may.
-
-    All origins must reach it: the entry spreads requests over every in-service replica.
-    """
-    known = dict(site.origin_round_trip_milliseconds)
-    for origin in origins:
-        limit = origin.max_round_trip_milliseconds
-        if limit is None or origin.share_permille <= 0:
-            continue
-        if origin.name not in known:
-            return f"round trip from {origin.name} to {site.name} is unknown"
-        if known[origin.name] > limit:
-            return (
-                f"{known[origin.name]} ms from {origin.name} to {site.name}, "
-                f"longer than the {limit} ms it accepts"
-            )
-    return ""
-
-
-def some_reach(site: SiteState, origins: tuple[Origin, ...]) -> tuple[str, int]:
-    """For an entry that routes by origin: (why no origin may be served here, longest round trip).
-
-    The round trip is the longest of those origins that may be served from the site.
-    """
-    known = dict(site.origin_round_trip_milliseconds)
-    trips, nobody = [], ""
-    for origin in origins:
-        limit, trip = origin.max_round_trip_milliseconds, known.get(origin.name)
-        if limit is None or (trip is not None and trip <= limit):
-            trips.append(trip or 0)
-        elif not nobody:
-            nobody = too_far(site, (origin,))
-    return ("" if trips else nobody, max(trips, default=0))

@@ -50,6 +50,29 @@ class GuardVerdict:
     """Replicas here that would carry the running and the waiting; None = not known."""
 
 
+_RANK = {
+    state: rank
+    for rank, state in enumerate(
+        (
+            GuardState.VIOLATED,
+            GuardState.BLIND,
+            GuardState.UNKNOWN,
+            GuardState.WITHIN,
+            GuardState.IDLE,
+        )
+    )
+}
+"""Worst first."""
+_NOTHING_SERVES = GuardVerdict(
+    state=GuardState.IDLE,
+    veto=False,
+    removal_allowed=True,
+    reason=None,
+    message="nothing serves",
+    needed_replicas=0,
+)
+
+
 def judge(
     placement: PlacementState,
     objectives: tuple[Objective, ...],
@@ -136,32 +159,25 @@ def freeze(verdict: GuardVerdict, *, seconds_since: float, dwell_seconds: float)
 
 def merge(verdicts: tuple[GuardVerdict, ...]) -> GuardVerdict:
     """Verdict over a workload: the worst placement that serves decides."""
-    order = (
-        GuardState.VIOLATED,
-        GuardState.BLIND,
-        GuardState.UNKNOWN,
-        GuardState.WITHIN,
-        GuardState.IDLE,
-    )
     if not verdicts:
-        return GuardVerdict(
-            state=GuardState.IDLE,
-            veto=False,
-            removal_allowed=True,
-            reason=None,
-            message="nothing serves",
-            needed_replicas=0,
-        )
-    worst = min(verdicts, key=lambda row: (order.index(row.state), not row.veto))
-    vetoing = next((row for row in verdicts if row.veto), None)
+        return _NOTHING_SERVES
+    worst, vetoing = verdicts[0], None
+    removal, violated = True, False
+    for row in verdicts:
+        if (_RANK[row.state], not row.veto) < (_RANK[worst.state], not worst.veto):
+            worst = row
+        if vetoing is None and row.veto:
+            vetoing = row
+        removal = removal and row.removal_allowed
+        violated = violated or row.violated_now
     told = worst if vetoing is None or worst.veto else vetoing
     return GuardVerdict(
         state=worst.state,
         veto=vetoing is not None,
-        removal_allowed=all(row.removal_allowed for row in verdicts),
+        removal_allowed=removal,
         reason=told.reason,
         message=told.message,
-        violated_now=any(row.violated_now for row in verdicts),
+        violated_now=violated,
     )
 
 

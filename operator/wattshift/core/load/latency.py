@@ -133,20 +133,30 @@ def _looser_window(
 
     A stricter one would veto what is inside the objective.
     """
-    rows = [row for row in engine.windows if row.metric is metric]
-    above = [row for row in rows if row.threshold_milliseconds >= threshold_milliseconds]
-    return min(above, key=lambda row: row.threshold_milliseconds, default=None)
+    found = None
+    for row in engine.windows:
+        at = row.threshold_milliseconds
+        if row.metric is not metric or at < threshold_milliseconds:
+            continue
+        if found is None or at < found.threshold_milliseconds:
+            found = row
+    return found
 
 
 def _window(
     engine: EngineStats, metric: Metric, threshold_milliseconds: int
 ) -> LatencyWindow | None:
     """The window at the threshold, else the nearest stricter one, else the strictest there is."""
-    rows = [row for row in engine.windows if row.metric is metric]
-    below = [row for row in rows if row.threshold_milliseconds <= threshold_milliseconds]
-    if below:
-        return max(below, key=lambda row: row.threshold_milliseconds)
-    return min(rows, key=lambda row: row.threshold_milliseconds, default=None)
+    below = strictest = None
+    for row in engine.windows:
+        if row.metric is not metric:
+            continue
+        at = row.threshold_milliseconds
+        if at <= threshold_milliseconds and (below is None or at > below.threshold_milliseconds):
+            below = row
+        if strictest is None or at < strictest.threshold_milliseconds:
+            strictest = row
+    return below or strictest
 
 
 def _effective(counts: Counts, requests: int, metric: Metric, *, lenient: bool) -> tuple[int, int]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from wattshift.core.engine import EngineStats
 from wattshift.core.load.demand import Load
 from wattshift.core.load.guard import GuardState
 from wattshift.core.load.throughput import rate_share
@@ -31,8 +33,7 @@ class FullLoad:
     """Sequences on full replicas for each that the entry counts; 1 where it is missing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
+class _Held(NamedTuple):
     """Sequences of one placement."""
 
     seen: float
@@ -49,13 +50,18 @@ def full_load(
     Also notes at each spot what it carries.
     """
     plain = 1 + snapshot.settings.head_room_permille / 1000
-    held = {spot.state.name: _held(spot, plain, snapshot) for spot in spots}
+    nothing = _Held(seen=0.0, full=0.0, room=plain)
+    held: dict[str, _Held] = {}
     for spot in spots:
-        spot.load = held[spot.state.name].full
+        row = nothing
+        if spot.state.engine is not None and spot.verdict.state is not GuardState.IDLE:
+            row = _held(spot, spot.state.engine, plain, snapshot)
+        held[spot.state.name] = row
+        spot.load = row.full
     if load.concurrency is None or workload.demand is not None:
         return FullLoad(load=load, room=plain)
-    seen = sum(row.seen for row in held.values())
-    full = sum(row.full for row in held.values())
+    counted = list(held.values())
+    seen, full = sum([row.seen for row in counted]), sum([row.full for row in counted])
     if seen <= 0:
         return FullLoad(load=load, room=plain)
     if any(_unread(spot) for spot in spots):
@@ -63,10 +69,10 @@ def full_load(
         total = load.concurrency * full / seen
     else:
         total = max(0.0, load.concurrency + full - seen)
-    rooms = sum(row.full * row.room for row in held.values()) + plain * max(0.0, total - full)
+    rooms = sum([row.full * row.room for row in counted]) + plain * max(0.0, total - full)
     weights = full + max(0.0, total - full)
     return FullLoad(
-        load=replace(load, concurrency=total),
+        load=load if total == load.concurrency else replace(load, concurrency=total),
         room=rooms / weights if weights > 0 else plain,
         by_origin=_by_origin(workload, held, full / seen),
     )
@@ -103,14 +109,11 @@ def _unread(spot: Spot) -> bool:
     return state is GuardState.BLIND or (spot.state.engine is None and state is not GuardState.IDLE)
 
 
-def _held(spot: Spot, plain: float, snapshot: Snapshot) -> _Held:
-    engine = spot.state.engine
-    idle = spot.verdict.state is GuardState.IDLE
-    if engine is None or idle:
-        return _Held(seen=0.0, full=0.0, room=plain)
+def _held(spot: Spot, engine: EngineStats, plain: float, snapshot: Snapshot) -> _Held:
     seen = max(engine.concurrency, float(engine.running))
     free, profile, count = seen, spot.profile, running_replicas(spot.state) or 0
-    if profile is not None and profile.has_power and count > 0:
+    capped = spot.state.power_cap_permille is not None
+    if capped and profile is not None and profile.has_power and count > 0:
         count += spot.state.draining_replicas
         free = seen * (1 - held_up(spot.state, count, profile, snapshot))
     slowing, capacity = spot.state.learned_slowing, spot.capacity
@@ -123,12 +126,14 @@ def _held(spot: Spot, plain: float, snapshot: Snapshot) -> _Held:
 
 def _by_origin(workload: WorkloadState, held: Mapping[str, _Held], mean: float) -> dict[str, float]:
     """By origin: what its own placements make of it, as the entry splits it; in all as the engines say."""
-    split = {name: dict(shares) for name, shares in workload.split}
+    if not workload.origin_loads:
+        return {}
+    split = dict(workload.split)
     found = {}
     counted = total = 0.0
     for name, load in workload.origin_loads:
         seen = full = 0.0
-        for placement, share in split.get(name, {}).items():
+        for placement, share in split.get(name, ()):
             row = held.get(placement)
             if row is not None and row.full > 0:
                 # `share` of its tokens/s: sequences per token are as seen over full ones

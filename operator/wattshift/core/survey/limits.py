@@ -314,7 +314,7 @@ def _clip(bounds: list[Bound], frozen: str) -> FeedLimits:
                     f"{lower.name}: lower {floor:.0f} W yields to {bound.name} {top:.0f} W"
                 )
                 lower = replace(lower, lower_watts=top)
-        clipped = replace(bound, upper_watts=top)
+        clipped = bound if top == bound.upper_watts else replace(bound, upper_watts=top)
         if top is not None and (upper is None or _by_upper(clipped) < _by_upper(upper)):
             upper = clipped
         if bottom is not None:

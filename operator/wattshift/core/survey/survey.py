@@ -7,27 +7,25 @@ decides nothing: it says what may be touched and why not. Neighbours: `core/plan
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 
 from wattshift.core.freshness import member_of, untouchable
 from wattshift.core.load.demand import (
     Load,
+    Reach,
     cache_capacity,
     capacity_of,
     floor_of,
     gateway_shares,
-    least_round_trip_milliseconds,
     load_of,
     needed_concurrency,
-    round_trip_milliseconds,
-    some_reach,
-    too_far,
+    reach,
 )
 from wattshift.core.load.guard import GuardState, GuardVerdict, freeze, judge, merge
 from wattshift.core.model import (
     Allowed,
     ConnectionState,
+    Origin,
     OverrideMode,
     PlacementState,
     SiteState,
@@ -77,13 +75,13 @@ def _survey(snapshot: Snapshot, now: float, lead_seconds: float, only: str | Non
         for member in site.members:
             feed = feeds.get((site.name, connection_of(site, member.name)))
             where[site.name, member.name] = (site, feed, _site_why(site, member.name))
-    reach: dict[tuple[str, bool, object], tuple[str, int, int]] = {}
+    context = _Context(where=where, profiles=profiles)
     accelerators, declared = _accelerators(snapshot)
     jobs = []
     for workload in sorted(snapshot.workloads, key=lambda row: row.key):
         _reserve(workload, profiles, accelerators)
         if only is None or workload.key == only:
-            jobs.append(_job(_ordered(workload), snapshot, (where, profiles, reach), now))
+            jobs.append(_job(_ordered(workload), snapshot, context, now))
     return Survey(
         snapshot=snapshot,
         now=now,
@@ -141,15 +139,14 @@ def _accelerators(snapshot: Snapshot) -> tuple[dict[tuple[str, str], int], froze
 
 def _ordered(workload: WorkloadState) -> WorkloadState:
     """Placements and origins by name, so that no tie depends on the order in which they are written."""
-    places, origins = workload.placements, workload.origins
-    if all(a.name <= b.name for a, b in pairwise(places)) and all(
-        a.name <= b.name for a, b in pairwise(origins)
-    ):
+    places = [row.name for row in workload.placements]
+    origins = [row.name for row in workload.origins]
+    if places == sorted(places) and origins == sorted(origins):
         return workload
     return replace(
         workload,
-        placements=tuple(sorted(places, key=lambda row: row.name)),
-        origins=tuple(sorted(origins, key=lambda row: row.name)),
+        placements=tuple(sorted(workload.placements, key=lambda row: row.name)),
+        origins=tuple(sorted(workload.origins, key=lambda row: row.name)),
     )
 
 
@@ -204,42 +201,53 @@ def _frozen(placement: PlacementState) -> Why:
     return None
 
 
-_Context = tuple[
-    dict[tuple[str, str], tuple[SiteState, Feed | None, Why]],
-    dict[str, PowerProfile],
-    dict[tuple[str, bool, object], tuple[str, int, int]],
-]
+@dataclass(slots=True, kw_only=True)
+class _Context:
+    """What all jobs of a survey share."""
+
+    where: dict[tuple[str, str], tuple[SiteState, Feed | None, Why]]
+    """By site and cluster."""
+    profiles: dict[str, PowerProfile]
+    trips: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Round trips by site and origin, ms."""
+    reached: dict[tuple[bool, tuple[Origin, ...]], dict[str, Reach]] = field(default_factory=dict)
+    """By kind of entry and origins, then by site: many workloads may have the same users."""
+
+    def reach(self, site: SiteState, origins: tuple[Origin, ...], *, by_origin: bool) -> Reach:
+        """How a site lies to these origins."""
+        known = self.trips.get(site.name)
+        if known is None:
+            known = self.trips[site.name] = dict(site.origin_round_trip_milliseconds)
+        return reach(site.name, known, origins, by_origin=by_origin)
+
+
+_NO_ORIGINS = Reach()
 
 
 def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: float) -> Job:
-    where, profiles, reach = context
+    where, profiles, origins = context.where, context.profiles, workload.origins
     stale = snapshot.settings.scrape_stale_intervals
     head_room = snapshot.settings.head_room_permille
+    outside = workload.batch is not None and workload.batch.external_dispatch
+    # an entry that routes by origin sends each where it may go: one that reaches is enough
+    by_origin = Allowed.SHIFT_TRAFFIC in workload.actions
+    ways = context.reached.setdefault((by_origin, origins), {})
     spots = []
     queued = gateway_shares(workload, now)
     for index, placement in enumerate(workload.placements):
-        site, feed, why = where.get(
-            (placement.site_name, placement.cluster_name),
-            (None, None, (Reason.MEMBER_LOST, f"{placement.name}: its cluster is not a member")),
-        )
+        site: SiteState | None
+        there = where.get((placement.site_name, placement.cluster_name))
+        if there is not None:
+            site, feed, why = there
+        else:
+            site, feed = None, None
+            why = (Reason.MEMBER_LOST, f"{placement.name}: its cluster is not a member")
         profile = profiles.get(placement.profile_name)
-        far, distance, least = "", 0, 0
-        if site is not None and workload.origins:
-            # an entry that routes by origin sends each where it may go: one that reaches is enough
-            by_origin = Allowed.SHIFT_TRAFFIC in workload.actions
-            cached = reach.get((site.name, by_origin, workload.origins))
-            if cached is None:
-                words, longest = (
-                    some_reach(site, workload.origins)
-                    if by_origin
-                    else (
-                        too_far(site, workload.origins),
-                        round_trip_milliseconds(site, workload.origins),
-                    )
-                )
-                cached = (words, longest, least_round_trip_milliseconds(site, workload.origins))
-                reach[site.name, by_origin, workload.origins] = cached
-            far, distance, least = cached
+        way = _NO_ORIGINS
+        if site is not None and origins:
+            if site.name not in ways:
+                ways[site.name] = context.reach(site, origins, by_origin=by_origin)
+            way = ways[site.name]
         commanded = commanded_replicas(placement)
         verdict = _NOTHING
         if commanded or placement.ready_replicas or placement.observed_replicas is None:
@@ -247,8 +255,8 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
                 placement,
                 workload.objectives,
                 wall_time=snapshot.wall_time,
-                round_trip_milliseconds=distance,
-                least_round_trip_milliseconds=least,
+                round_trip_milliseconds=way.longest,
+                least_round_trip_milliseconds=way.least,
                 gateway_waiting=queued[index],
                 stale_intervals=stale,
             )
@@ -262,8 +270,8 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
                 capacity=min(capacity_of(placement, profile), cache_capacity(placement, head_room)),
                 verdict=verdict,
                 frozen=why or _frozen(placement) or _no_power(placement, profile),
-                no_raise=_no_raise(placement, feed, far),
-                outside=workload.batch is not None and workload.batch.external_dispatch,
+                no_raise=_no_raise(placement, feed, way.far),
+                outside=outside,
             )
         )
     _freeze(workload, spots, snapshot)
