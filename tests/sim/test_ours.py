@@ -66,6 +66,28 @@ def test_the_split_of_a_plan_is_remembered():
     assert dict(known).keys() == {"north", "south"}
 
 
+def test_what_is_remembered_follows_what_was_seen_and_what_is_known():
+    policy, here = Ours(), world()
+    policy.decide(here, NOW)
+    first = policy._remembered(here).workloads[0]
+    assert policy._remembered(here).workloads[0] is first
+    # something else is known of the same workload
+    key = (first.key, first.placements[0].name)
+    policy._vetoes[key] = 7.0
+    second = policy._remembered(here).workloads[0]
+    assert second.placements[0].veto_wall_time == 7.0
+    policy._vetoes[key] = 8.0
+    assert policy._remembered(here).workloads[0].placements[0].veto_wall_time == 8.0
+    policy._splits[first.key] = (("north", (("c", 1.0),)),)
+    assert policy._remembered(here).workloads[0].split == (("north", (("c", 1.0),)),)
+    # and the workload itself is another
+    more = replace(here, workloads=(replace(here.workloads[0], priority=99),))
+    assert policy._remembered(more).workloads[0].priority == 99
+    policy._vetoes.clear()
+    policy._splits.clear()
+    assert policy._remembered(here) is here
+
+
 def raises_b(**more):
     """A policy that has told the entry a and c, and the world in which it then prefers b."""
     policy, dear = Ours(), world(places=sites(("0.30", "0.80", "0.30")))

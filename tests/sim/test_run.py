@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.sim import small
 from wattshift.core.model import Firmness
 from wattshift.sim.policies.base import Orders
 from wattshift.sim.result import compare
-from wattshift.sim.run import _Clock, simulate
+from wattshift.sim.run import _Clock, _joined, simulate
 from wattshift.sim.scenario import Fault, FaultKind, Signal, SimEvent, Storage
 
 
@@ -66,6 +67,18 @@ def event(start: float, seconds: float) -> SimEvent:
         ramp_seconds=0.0,
         firmness=Firmness.COMMITTED,
     )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)), max_size=8),
+    st.lists(st.integers(0, 100), max_size=20),
+)
+def test_joined_spans_hold_the_same_times(rows, times):
+    some = [(float(first), float(first + length)) for first, length in rows]
+    joined = _joined(some)
+    assert all(a[1] < b[0] for a, b in pairwise(joined))
+    for now in times:
+        assert any(a <= now < b for a, b in joined) == any(a <= now < b for a, b in some)
 
 
 def test_spans_cover_every_step_once():

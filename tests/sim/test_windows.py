@@ -56,6 +56,18 @@ def test_short_spans_slide():
     assert 0.005 < found.slow.bad / found.slow.total < 0.01
 
 
+def test_windows_that_were_read_follow_the_next_span():
+    plant = Plant(layout_of(steady()))
+    windows, unread = Windows(plant.layout), Windows(plant.layout)
+    for k in range(30):
+        record = plant.advance(0, float(k), 1.0)
+        windows.add(record)
+        unread.add(record)
+        found = windows.of(0)
+    assert found == windows.of(0) == unread.of(0)
+    assert inter(windows).slow.total == pytest.approx(4 * 2511 * 30, rel=1e-6)
+
+
 def test_what_was_bad_leaves_the_window():
     plant = Plant(layout_of(steady()))
     windows = Windows(plant.layout)

@@ -448,3 +448,12 @@ def test_idle_placements_are_the_same_object_from_tick_to_tick():
     first, second = snapshots[4].workloads[0], snapshots[5].workloads[0]
     assert first.placements[2] is second.placements[2]
     assert first.placements[0] is not second.placements[0]
+
+
+def test_placements_and_origins_are_told_by_name():
+    rows = small.chat(12, ("gamma", "alpha", "beta"))
+    here = run(small.scenario(12, workloads=(replace(rows, origins=rows.origins[::-1]),)))[-1]
+    state = here.workloads[0]
+    assert [row.name for row in state.placements] == ["alpha", "beta", "gamma"]
+    names = [row.name for row in state.origins]
+    assert names == sorted(names)

@@ -27,6 +27,13 @@ REVERSAL_SECONDS = 1800.0
 REVERSAL_SHARE = 0.02
 """Smaller swings of a site's share are no reversal."""
 
+_METERED = {
+    Basis.IMPORT: "import",
+    Basis.SELF_USE: "taken",
+    Basis.EXPORT: "export",
+    Basis.CURTAILED: "curtailed",
+    Basis.IT_LOAD: "it",
+}
 PARTS = ("serving", "waiting", "moves")
 ENERGIES = (
     *PARTS,
@@ -147,20 +154,27 @@ class Books:
 
     def decided(self, orders: Orders, target: NDArray[np.int64], now: float) -> None:
         """Time that a decision took, and placements whose ordered count turned back."""
-        change = np.sign(target - self._target)
-        turned = (change * self._order_sign < 0) & (now - self._order_time <= REVERSAL_SECONDS)
-        self._order_time = np.where(change != 0, now, self._order_time)
-        self._order_sign = np.where(change != 0, change, self._order_sign)
-        self._target = target.copy()
+        turned = 0
+        if not np.array_equal(target, self._target):
+            turned = self._ordered(target, now)
         if self.sums is None:
             return
-        self.sums.replica_reversals += int(turned.sum())
+        self.sums.replica_reversals += turned
         if orders.plan_seconds > 0:
             self.sums.plan_seconds.append(orders.plan_seconds)
         if orders.govern_seconds > 0:
             self.sums.govern_seconds.append(orders.govern_seconds)
         if orders.bound_per_hour is not None:
             self.sums.bounds_per_hour.append(orders.bound_per_hour)
+
+    def _ordered(self, target: NDArray[np.int64], now: float) -> int:
+        """Note changed counts; how many of them turned back."""
+        change = np.sign(target - self._target)
+        turned = (change * self._order_sign < 0) & (now - self._order_time <= REVERSAL_SECONDS)
+        self._order_time = np.where(change != 0, now, self._order_time)
+        self._order_sign = np.where(change != 0, change, self._order_sign)
+        self._target = target.copy()
+        return int(turned.sum())
 
     # ---- one span -----------------------------------------------------------------------------
 
@@ -225,17 +239,16 @@ class Books:
             self.sums.series.setdefault(name, []).append(np.array(values, dtype=float))
 
     def _meter(self, record: Record, energy: dict[str, Whole]) -> None:
-        for s, book in enumerate(self._contracts):
-            if book is None:
-                continue
-            site = {
-                Basis.IMPORT: float(energy["import"][s]) / MILLI,
-                Basis.SELF_USE: float(energy["taken"][s]) / MILLI,
-                Basis.EXPORT: float(energy["export"][s]) / MILLI,
-                Basis.CURTAILED: float(energy["curtailed"][s]) / MILLI,
-                Basis.IT_LOAD: float(energy["it"][s]) / MILLI,
-            }
-            book.add(record.seconds, site, float(self._truth.price[record.step, s]))
+        if all(book is None for book in self._contracts):
+            return
+        prices = self._truth.price[record.step].tolist()
+        sites = zip(*(energy[name].tolist() for name in _METERED.values()), strict=True)
+        for book, price, values in zip(self._contracts, prices, sites, strict=True):
+            if book is not None:
+                watt_hours = {
+                    basis: value / MILLI for basis, value in zip(_METERED, values, strict=True)
+                }
+                book.add(record.seconds, watt_hours, price)
 
     def _green(self, sums: Sums, record: Record, energy: dict[str, Whole]) -> None:
         hour = int((self._layout.scenario.start_time + record.start) // 3600)

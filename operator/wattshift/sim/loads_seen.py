@@ -12,7 +12,7 @@ from wattshift.core.signal import Forecast
 from wattshift.sim.curves import sums
 from wattshift.sim.faults import distorted, of_signal, silent
 from wattshift.sim.forecasts import Issuer, to_core
-from wattshift.sim.layout import Flags, Layout
+from wattshift.sim.layout import Layout
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.scenario import Array, Forecasting, ForecastModel
 from wattshift.sim.site_signals import seen_late
@@ -61,7 +61,7 @@ class LoadsSeen:
         return found
 
     def origins(self, w: int, view: View | None) -> tuple[Origin, ...]:
-        """Share of each origin as first measured, and how far it may be served."""
+        """By name: share of each origin as first measured, and how far it may be served."""
         known = self._origins[w]
         if known is not None:
             return known
@@ -76,10 +76,12 @@ class LoadsSeen:
         found = tuple(
             Origin(
                 name=origin.name,
-                share_permille=max(1, round(1000 * float(part))),
+                share_permille=max(1, round(1000 * part)),
                 max_round_trip_milliseconds=origin.max_round_trip_milliseconds,
             )
-            for origin, part in zip(row.origins, share, strict=True)
+            for origin, part in sorted(
+                zip(row.origins, share.tolist(), strict=True), key=lambda pair: pair[0].name
+            )
         )
         if view is not None:
             self._origins[w] = found
@@ -136,12 +138,11 @@ class View:
         layout = plant.layout
         self.in_service = record.in_service.astype(int).tolist()
         self.draining = record.draining.astype(int).tolist()
-        self.served = np.where(
-            _is_batch(layout), _batch_tokens(plant, record), record.served
-        ).tolist()
+        served = record.served
+        if plant.has_batch:
+            served = np.where(plant.is_batch, _batch_tokens(plant, record), served)
+        self.served = served.tolist()
         self.sequences = record.sequences.tolist()
-        self.output_tokens = layout.output_tokens.tolist()
-        self.prompt_tokens = layout.prompt_tokens.tolist()
         self.demand = record.demand
         tokens = np.maximum(layout.output_tokens, 1.0)
         self.waiting = np.rint(record.queue / tokens).astype(int).tolist()
@@ -159,11 +160,6 @@ class View:
         np.divide(self.load_sequences, plain, out=ratio, where=measured)
         self.per_rate: Array = np.rint(ratio / RATIO_STEP) * RATIO_STEP * layout.sequences_per_rate
         """Sequences in flight per token/s asked for, by load."""
-
-
-def _is_batch(layout: Layout) -> Flags:
-    batch = [row.batch is not None for row in layout.scenario.workloads]
-    return np.asarray(batch, dtype=bool)[layout.workload_of]
 
 
 def _batch_tokens(plant: Plant, record: Record) -> Array:

@@ -120,9 +120,11 @@ class Plant:
         self._prefill = layout.prompt_tokens * np.asarray(
             [row.prefill_seconds_per_token * 1000 for row in tables]
         )
-        self._is_batch = np.asarray(
+        self.is_batch = np.asarray(
             [scenario.workloads[w].batch is not None for w in layout.workload_of], dtype=bool
         )
+        """By placement."""
+        self.has_batch = bool(self.is_batch.any())
         self._fixed_sequences = np.asarray(
             [scenario.workloads[w].sequences_per_token_rate for w in layout.workload_of]
         )
@@ -294,7 +296,7 @@ class Plant:
         places = len(served)
         rate = np.zeros(places)
         np.divide(served, mean.serving, out=rate, where=mean.serving > 0)
-        rate = np.where(self._is_batch, batch_busy * layout.rate_objective, rate)
+        rate = np.where(self.is_batch, batch_busy * layout.rate_objective, rate)
         watts, sequences = np.zeros(places), np.zeros(places)
         p50, p99 = np.zeros(places), np.zeros(places)
         for m, here in layout.tables:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -171,6 +172,7 @@ class _Clock:
             )
             for row in scenario.events
         ]
+        self._near = _joined(self._spans)
         edges = {
             edge
             for row in scenario.events
@@ -209,7 +211,8 @@ class _Clock:
         edge = self._edges[place] if place < len(self._edges) else np.inf
         if edge - now < fine:
             self.touch(edge)
-        near = not self._spans or any(first <= now < last for first, last in self._spans)
+        place = bisect_right(self._near, now, key=itemgetter(0))
+        near = not self._near or (place > 0 and now < self._near[place - 1][1])
         if near and now < self._busy_until:
             return fine
         following = min(edge, np.inf if due is None or not near else due)
@@ -219,6 +222,17 @@ class _Clock:
         if now + length > edge - fine:
             self.touch(edge)  # the span after it is short already when the first answer comes
         return length
+
+
+def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The same times as spans that do not overlap, in order."""
+    found: list[tuple[float, float]] = []
+    for first, last in sorted(spans):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
 
 
 class _Run:

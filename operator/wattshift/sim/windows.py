@@ -37,8 +37,19 @@ class _Ring:
         self._rows: deque[_Samples] = deque()
         self._held = 0.0
         self.total, self.bad, self.requests = np.zeros(size), np.zeros(size), np.zeros(size)
+        self._lists: tuple[list[float], list[float], list[float]] | None = None
+
+    def of(self, probe: int) -> tuple[Counts, int]:
+        """(samples, requests) of one probe."""
+        if self._lists is None:
+            self._lists = (self.total.tolist(), self.bad.tolist(), self.requests.tolist())
+        totals, bads, requests = self._lists
+        total = max(0, round(totals[probe]))
+        bad = min(total, max(0, round(bads[probe])))
+        return Counts(good=total - bad, bad=bad), round(requests[probe])
 
     def add(self, row: _Samples) -> None:
+        self._lists = None
         if row.seconds >= self.seconds:
             part = self.seconds / row.seconds
             self._rows.clear()
@@ -74,10 +85,14 @@ class Windows:
         fast = {max(LEAST_FAST_SECONDS, row * FAST_PART) for row in self._lengths}
         self._fast = {row: _Ring(row, size) for row in fast}
         places = len(layout.names)
-        rows: list[list[int]] = [[] for _ in range(places)]
-        for probe, place in enumerate(probes.placement):
-            rows[int(place)].append(probe)
-        self._of = tuple(tuple(row) for row in rows)
+        self._of: list[list[tuple[Metric, int, _Ring, _Ring, int]]] = [[] for _ in range(places)]
+        """By placement: (metric, threshold in ms, slow and fast ring, probe)."""
+        for probe, place in enumerate(probes.placement.tolist()):
+            seconds = float(probes.window_seconds[probe])
+            short = max(LEAST_FAST_SECONDS, seconds * FAST_PART)
+            threshold = round(float(probes.threshold[probe]))
+            rings = (self._slow[seconds], self._fast[short])
+            self._of[place].append((probes.metric[probe], threshold, *rings, probe))
         self.idle_seconds = np.zeros(places)
 
     def add(self, record: Record) -> None:
@@ -106,31 +121,22 @@ class Windows:
     def of(self, place: int) -> tuple[LatencyWindow, ...]:
         """Windows of one placement."""
         found = []
-        probes = self._layout.probes
-        for probe in self._of[place]:
-            seconds = float(probes.window_seconds[probe])
-            slow = self._slow[seconds]
-            short = max(LEAST_FAST_SECONDS, seconds * FAST_PART)
-            fast = self._fast[short]
+        for metric, threshold, slow, fast, probe in self._of[place]:
+            many, requests_slow = slow.of(probe)
+            few, requests_fast = fast.of(probe)
             found.append(
                 LatencyWindow(
-                    metric=probes.metric[probe],
-                    threshold_milliseconds=round(float(probes.threshold[probe])),
-                    slow=_counts(slow, probe),
-                    fast=_counts(fast, probe),
-                    slow_seconds=seconds,
-                    fast_seconds=short,
-                    requests_slow=round(float(slow.requests[probe])),
-                    requests_fast=round(float(fast.requests[probe])),
+                    metric=metric,
+                    threshold_milliseconds=threshold,
+                    slow=many,
+                    fast=few,
+                    slow_seconds=slow.seconds,
+                    fast_seconds=fast.seconds,
+                    requests_slow=requests_slow,
+                    requests_fast=requests_fast,
                 )
             )
         return tuple(found)
-
-
-def _counts(ring: _Ring, probe: int) -> Counts:
-    total = max(0, round(float(ring.total[probe])))
-    bad = min(total, max(0, round(float(ring.bad[probe]))))
-    return Counts(good=total - bad, bad=bad)
 
 
 def bad_share(

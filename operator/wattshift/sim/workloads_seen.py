@@ -6,7 +6,8 @@ nothing. Neighbours: `world.py`, `windows.py` (latency samples), `forecasts.py`.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,10 +20,11 @@ from wattshift.core.model import (
 )
 from wattshift.core.signal import Quality, Reading
 from wattshift.sim.faults import of_signal, silent, unreachable_sites
+from wattshift.sim.layout import Index
 from wattshift.sim.loads_seen import LoadsSeen, View
 from wattshift.sim.plant import Plant, Record
 from wattshift.sim.policies.base import Orders
-from wattshift.sim.scenario import SimWorkload
+from wattshift.sim.scenario import Array, SimWorkload
 from wattshift.sim.sites_seen import CLUSTER
 from wattshift.sim.windows import Windows
 
@@ -54,6 +56,15 @@ class WorkloadsSeen:
         self._order = sorted(
             range(len(scenario.workloads)), key=lambda w: scenario.workloads[w].key
         )
+        names = layout.names
+        self._places = [
+            sorted(range(first, last), key=lambda p: names[p])
+            for first, last in pairwise(layout.first)
+        ]
+        self._site: list[int] = layout.site_of.tolist()
+        self._output_tokens: list[float] = layout.output_tokens.tolist()
+        self._prompt_tokens: list[float] = layout.prompt_tokens.tolist()
+        self._scrape_seconds = max(5.0, min(60.0, scenario.govern_every_seconds))
         self._capped = [len(scenario.tables[m].cap_throughput) > 1 for m in layout.table_of]
 
     # ---- what happens -------------------------------------------------------------------------
@@ -93,7 +104,6 @@ class WorkloadsSeen:
 
     def states(self, record: Record | None, now: float) -> tuple[WorkloadState, ...]:
         """All workloads by key."""
-        layout = self._layout
         view = None if record is None else View(self._plant, record)
         seen = now - self._scenario.telemetry_delay_seconds
         down = unreachable_sites(self._scenario, seen)
@@ -103,11 +113,17 @@ class WorkloadsSeen:
         for site in range(len(self._scenario.sites)):
             if site in down or self._silent_engines(site, now):
                 self._blind_since.setdefault(site, now)
+        stand = _Stand(
+            self._plant,
+            view,
+            desired=self._desired,
+            written=self._written,
+            capped_at=self._cap_changed,
+            idle_seconds=self._windows.idle_seconds,
+        )
         found = []
         for w in self._order:
-            places = tuple(
-                self._placement(p, view, now) for p in range(layout.first[w], layout.first[w + 1])
-            )
+            places = tuple([self._placement(p, view, stand, now) for p in self._places[w]])
             found.append(self._workload(w, places, view, now))
         return tuple(found)
 
@@ -115,20 +131,13 @@ class WorkloadsSeen:
         faults = of_signal(self._scenario, self._scenario.sites[site].name, "Demand", now)
         return silent(faults) is not None
 
-    def _placement(self, p: int, view: View | None, now: float) -> PlacementState:
-        layout = self._layout
-        site = int(layout.site_of[p])
-        blind = self._blind_since.get(site)
-        held = self._held[p]
-        target = int(self._plant.fleet.target[p])
-        serving = 0 if view is None else view.in_service[p]
-        if view is None:
-            serving = int(self._plant.fleet.serving[p])
-        draining = 0 if view is None else view.draining[p]
+    def _placement(self, p: int, view: View | None, stand: _Stand, now: float) -> PlacementState:
+        layout, held = self._layout, self._held[p]
+        blind = self._blind_since.get(self._site[p]) if self._blind_since else None
+        target, serving, draining = stand.target[p], stand.serving[p], stand.draining[p]
+        cap, desired, written = stand.cap[p], stand.desired[p], stand.written[p]
+        capped_at = stand.capped_at[p]
         idle = target == 0 and serving == 0 and draining == 0
-        cap = float(self._plant.cap[p])
-        desired, written = int(self._desired[p]), float(self._written[p])
-        capped_at = float(self._cap_changed[p])
         if blind is not None and held is not None:
             key: object = ("blind", now, desired, written)
             return self._keep(p, key, self._aged(held[1], now - blind, desired, written))
@@ -139,8 +148,8 @@ class WorkloadsSeen:
         )
         if held is not None and held[0] == key:
             return held[1]
-        workload = self._scenario.workloads[int(layout.workload_of[p])]
-        row = workload.placements[p - layout.first[int(layout.workload_of[p])]]
+        w = int(layout.workload_of[p])
+        row = self._scenario.workloads[w].placements[p - layout.first[w]]
         table = self._scenario.tables[int(layout.table_of[p])]
         state = PlacementState(
             name=layout.names[p],
@@ -159,7 +168,7 @@ class WorkloadsSeen:
             last_written_replicas=desired,
             last_write_time=None if written < 0 else self._scenario.start_time + written,
             rival=False,
-            engine=None if idle or view is None else self._engine(p, view, serving, 0.0),
+            engine=None if idle or view is None else self._engine(p, view, stand),
             learned_concurrency=table.sequences_at_objective if self._learnt else None,
             draining_replicas=draining,
             mechanisms=("PowerCap",) if self._capped[p] else (),
@@ -176,22 +185,25 @@ class WorkloadsSeen:
         self, last: PlacementState, age: float, desired: int, written: float
     ) -> PlacementState:
         """What was last known of a placement that does not answer."""
-        values: dict[str, Any] = {f: getattr(last, f) for f in PlacementState.__dataclass_fields__}
-        if last.engine is not None:
-            engine = {f: getattr(last.engine, f) for f in EngineStats.__dataclass_fields__}
-            engine["age_seconds"] = self._scenario.telemetry_delay_seconds + age
-            values["engine"] = EngineStats(**engine)
-        values["desired_replicas"] = values["last_written_replicas"] = desired
-        values["last_write_time"] = None if written < 0 else self._scenario.start_time + written
-        return PlacementState(**values)
+        engine = last.engine
+        if engine is not None:
+            age += self._scenario.telemetry_delay_seconds
+            engine = replace(engine, age_seconds=age)
+        return replace(
+            last,
+            engine=engine,
+            desired_replicas=desired,
+            last_written_replicas=desired,
+            last_write_time=None if written < 0 else self._scenario.start_time + written,
+        )
 
-    def _engine(self, p: int, view: View, serving: int, age: float) -> EngineStats:
-        rate = view.served[p]
-        requests = rate / max(1.0, view.output_tokens[p])
+    def _engine(self, p: int, view: View, stand: _Stand) -> EngineStats:
+        rate, serving = view.served[p], stand.serving[p]
+        requests = rate / max(1.0, self._output_tokens[p])
         waiting = view.waiting[p]
         return EngineStats(
-            age_seconds=self._scenario.telemetry_delay_seconds + age,
-            scrape_interval_seconds=max(5.0, min(60.0, self._scenario.govern_every_seconds)),
+            age_seconds=self._scenario.telemetry_delay_seconds,
+            scrape_interval_seconds=self._scrape_seconds,
             pods_scraped=serving,
             pods_expected=serving,
             running=round(view.sequences[p]),
@@ -199,12 +211,12 @@ class WorkloadsSeen:
             waiting_longest_seconds=0.0 if requests > 0 or not waiting else view.wait_seconds[p],
             first_tokens_per_second=requests,
             output_tokens_per_second=rate,
-            prompt_tokens_per_second=requests * view.prompt_tokens[p],
+            prompt_tokens_per_second=requests * self._prompt_tokens[p],
             requests_per_second=requests,
             concurrency=view.sequences[p],
             kv_cache_usage=None,
             preemptions=0,
-            idle_seconds=float(self._windows.idle_seconds[p]),
+            idle_seconds=stand.idle_seconds[p],
             windows=self._windows.of(p),
         )
 
@@ -274,3 +286,26 @@ class WorkloadsSeen:
             external_dispatch=True,
             units_per_replica_hour=row.batch.units_per_replica_hour,
         )
+
+
+class _Stand:
+    """Counts of all placements as plain lists, made once per tick."""
+
+    def __init__(
+        self,
+        plant: Plant,
+        view: View | None,
+        *,
+        desired: Index,
+        written: Array,
+        capped_at: Array,
+        idle_seconds: Array,
+    ) -> None:
+        self.target: list[int] = plant.fleet.target.tolist()
+        self.serving: list[int] = plant.fleet.serving.tolist() if view is None else view.in_service
+        self.draining = [0] * len(self.target) if view is None else view.draining
+        self.cap: list[float] = plant.cap.tolist()
+        self.desired: list[int] = desired.tolist()
+        self.written: list[float] = written.tolist()
+        self.capped_at: list[float] = capped_at.tolist()
+        self.idle_seconds: list[float] = idle_seconds.tolist()

@@ -41,6 +41,8 @@ class Ours:
         """As plans want them, by workload."""
         self._told: dict[str, Split] = {}
         """As the entry was told."""
+        self._known: dict[str, tuple[WorkloadState, object, WorkloadState]] = {}
+        """What was last made of each workload: (as seen, with what, result)."""
         self._recent = RecentPower()
         self._memory = PlanMemory()
 
@@ -80,21 +82,28 @@ class Ours:
         """The snapshot with the guard's memory and the open hand-overs, as gather adds them."""
         if not self._vetoes and not self._intents and not self._splits:
             return snapshot
-        return replace(snapshot, workloads=tuple(self._workload(row) for row in snapshot.workloads))
+        return replace(snapshot, workloads=tuple(map(self._workload, snapshot.workloads)))
 
     def _workload(self, state: WorkloadState) -> WorkloadState:
-        places = tuple(
-            replace(row, veto_wall_time=self._vetoes[state.key, row.name])
-            if (state.key, row.name) in self._vetoes
-            else row
-            for row in state.placements
-        )
-        intent = self._intents.get(state.key)
-        split = self._splits.get(state.key, ())
-        same = all(a is b for a, b in zip(places, state.placements, strict=True))
-        if intent is None and not split and same:
-            return state
-        return replace(state, placements=places, intent=intent, split=split)
+        key = state.key
+        vetoes: tuple[float | None, ...] = ()
+        if self._vetoes:
+            vetoes = tuple([self._vetoes.get((key, row.name)) for row in state.placements])
+        intent, split = self._intents.get(key), self._splits.get(key, ())
+        told = (vetoes, intent, split)
+        known = self._known.get(key)
+        if known is not None and known[0] is state and known[1] == told:
+            return known[2]
+        found, places = state, state.placements
+        if any(row is not None for row in vetoes):
+            places = tuple(
+                row if veto is None else replace(row, veto_wall_time=veto)
+                for row, veto in zip(places, vetoes, strict=True)
+            )
+        if intent is not None or split or places is not state.placements:
+            found = replace(state, placements=places, intent=intent, split=split)
+        self._known[key] = (state, told, found)
+        return found
 
     def _note(self, governance: Governance, snapshot: Snapshot) -> None:
         for key in governance.violations:
@@ -204,6 +213,8 @@ class Ours:
 
     def _finish_moves(self, snapshot: Snapshot, orders: Orders) -> None:
         """Lower the source of a move whose destination serves; give up one that takes too long."""
+        if not self._intents:
+            return
         for state in snapshot.workloads:
             intent = self._intents.get(state.key)
             if intent is None:
