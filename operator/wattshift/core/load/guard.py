@@ -15,7 +15,15 @@ from wattshift.core.load.latency import not_shown, thresholds_milliseconds, viol
 from wattshift.core.model import Objective, PlacementState
 from wattshift.core.reasons import Reason
 
-__all__ = ["GuardState", "GuardVerdict", "freeze", "judge", "merge", "thresholds_milliseconds"]
+__all__ = [
+    "NO_REPLICA",
+    "GuardState",
+    "GuardVerdict",
+    "freeze",
+    "judge",
+    "merge",
+    "thresholds_milliseconds",
+]
 
 IDLE_WALL_SECONDS = 600.0
 """Without any arrival for this long a placement is idle."""
@@ -63,14 +71,16 @@ _RANK = {
     )
 }
 """Worst first."""
-_NOTHING_SERVES = GuardVerdict(
+NO_REPLICA = GuardVerdict(
     state=GuardState.IDLE,
     veto=False,
     removal_allowed=True,
     reason=None,
-    message="nothing serves",
+    message="no replica",
     needed_replicas=0,
 )
+"""Of a placement with nothing to judge."""
+_NOTHING_SERVES = replace(NO_REPLICA, message="nothing serves")
 
 
 def judge(
@@ -185,14 +195,7 @@ def _without_metrics(
     placement: PlacementState, objectives: tuple[Objective, ...], serving: int
 ) -> GuardVerdict:
     if not serving and not placement.observed_replicas and placement.observed_replicas is not None:
-        return GuardVerdict(
-            state=GuardState.IDLE,
-            veto=False,
-            removal_allowed=True,
-            reason=None,
-            message="no replica",
-            needed_replicas=0,
-        )
+        return NO_REPLICA
     if not objectives and placement.engine is None:
         return GuardVerdict(
             state=GuardState.UNKNOWN,

@@ -21,7 +21,7 @@ from wattshift.core.load.demand import (
     needed_concurrency,
     reach,
 )
-from wattshift.core.load.guard import GuardState, GuardVerdict, freeze, judge, merge
+from wattshift.core.load.guard import NO_REPLICA, freeze, judge, merge
 from wattshift.core.model import (
     Allowed,
     ConnectionState,
@@ -42,16 +42,6 @@ from wattshift.core.survey.prices import carbon_intensity
 from wattshift.core.survey.views import Feed, Job, Spot, Survey, Why
 
 __all__ = ["Feed", "Job", "Spot", "Survey", "survey", "survey_one"]
-
-
-_NOTHING = GuardVerdict(
-    state=GuardState.IDLE,
-    veto=False,
-    removal_allowed=True,
-    reason=None,
-    message="no replica",
-    needed_replicas=0,
-)
 
 
 def survey(snapshot: Snapshot, now: float, *, lead_seconds: float = 0.0) -> Survey:
@@ -249,7 +239,7 @@ def _job(workload: WorkloadState, snapshot: Snapshot, context: _Context, now: fl
                 ways[site.name] = context.reach(site, origins, by_origin=by_origin)
             way = ways[site.name]
         commanded = commanded_replicas(placement)
-        verdict = _NOTHING
+        verdict = NO_REPLICA
         if commanded or placement.ready_replicas or placement.observed_replicas is None:
             verdict = judge(
                 placement,
